@@ -1,0 +1,162 @@
+"""Batches of genuine photos to an index on disk. A killed build goes on where it was when it is run again."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lookalike.errors import IndexDamagedError, IndexNotFoundError, TableError
+from lookalike.model.encoder import Encoder
+from lookalike.records import BadRow, ImageSource, Reference
+
+from . import store
+from .embedding import PhotoReader, Vector, embed_photos
+from .reference_index import ReferenceIndex
+from .vector_cache import VectorCache
+
+_JOURNAL = "building.sqlite"
+
+
+@dataclass(frozen=True)
+class BuildSummary:
+    """What a build did: references in the index now, pictures embedded, pictures known already, rows refused."""
+
+    references: int
+    embedded: int
+    reused: int
+    failed: tuple[BadRow, ...]
+
+
+def build_index(
+    references: Iterable[Reference | BadRow],
+    *,
+    index: str | Path,
+    encoder: Encoder,
+    reader: PhotoReader | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> BuildSummary:
+    """Make the folder `index` hold exactly these references; an index that was there is replaced at the end.
+
+    Vectors are journalled as they are made and taken over from an index of the same encoder, so a killed
+    build that is run again embeds only what was missing. `progress` is told of each reference done.
+    Raises TableError when no reference could be read, ReferenceIndexError while another process writes.
+    """
+    folder = Path(index)
+    with store.writing(folder):
+        known = _known(folder, encoder)
+        return _update(ReferenceIndex(encoder.spec), references, folder, encoder, reader, known, progress)
+
+
+def add_references(
+    references: Iterable[Reference | BadRow],
+    *,
+    index: str | Path,
+    encoder: Encoder,
+    reader: PhotoReader | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> BuildSummary:
+    """Add references to the index in that folder; one whose id is there takes the old one's place.
+
+    Resumes as `build_index` does. Raises EncoderMismatchError for an encoder other than the index's.
+    """
+    folder = Path(index)
+    store.read_manifest(folder)  # before the lock, so that a mistyped folder is not made
+    with store.writing(folder):
+        current = ReferenceIndex.load(folder)
+        current.require(encoder.spec)
+        return _update(current, references, folder, encoder, reader, _vectors_by_hash(current), progress)
+
+
+def remove_references(
+    *,
+    index: str | Path,
+    references: Iterable[str] = (),
+    products: Iterable[str] = (),
+    brands: Iterable[str] = (),
+) -> int:
+    """Remove references from the index in that folder by id, product or brand; gives how many went."""
+    folder = Path(index)
+    store.read_manifest(folder)
+    with store.writing(folder):
+        current = ReferenceIndex.load(folder)
+        removed = current.remove(references=references, products=products, brands=brands)
+        if removed:
+            current.save(folder)
+        return removed
+
+
+def _update(
+    target: ReferenceIndex,
+    references: Iterable[Reference | BadRow],
+    folder: Path,
+    encoder: Encoder,
+    reader: PhotoReader | None,
+    known: dict[str, Vector],
+    progress: Callable[[int], None] | None,
+) -> BuildSummary:
+    journal = folder / _JOURNAL
+    usable = _Usable(references)
+    added: dict[str, tuple[Reference, Vector, str]] = {}
+    embedded = 0
+    with VectorCache(journal, encoder.spec) as cache:
+        photos = embed_photos(
+            usable.images(), encoder=encoder, reader=reader or PhotoReader(), cache=cache, known=known.get
+        )
+        for photo in photos:
+            reference = usable.pending.popleft()
+            embedded += photo.fresh
+            if photo.vector is None or photo.sha256 is None:
+                usable.failed.append(BadRow(reference.id, photo.error or "the picture could not be read"))
+            else:
+                added[reference.id] = (reference, photo.vector, photo.sha256)
+            if progress is not None:
+                progress(1)
+    if not added:
+        first = f"; the first: {usable.failed[0].error}" if usable.failed else ""
+        raise TableError(
+            f"none of the {len(usable.failed)} references could be used{first}; nothing was written to {folder}"
+        )
+    rows = list(added.values())
+    target.add([r for r, _, _ in rows], np.stack([v for _, v, _ in rows]), hashes=[h for _, _, h in rows])
+    target.save(folder)
+    for path in folder.glob(_JOURNAL + "*"):
+        path.unlink(missing_ok=True)
+    return BuildSummary(len(target), embedded, len(rows) - embedded, tuple(usable.failed))
+
+
+class _Usable:
+    """Splits rows into references to embed, remembered in order until their vector comes, and refused ones."""
+
+    def __init__(self, rows: Iterable[Reference | BadRow]) -> None:
+        self._rows = rows
+        self.pending: deque[Reference] = deque()
+        self.failed: list[BadRow] = []
+
+    def images(self) -> Iterator[ImageSource]:
+        seen: set[str] = set()
+        for row in self._rows:
+            if isinstance(row, BadRow):
+                self.failed.append(row)
+            elif row.id in seen:
+                self.failed.append(BadRow(row.id, f"reference_id {row.id!r} stands in an earlier row; it must be unique"))
+            else:
+                seen.add(row.id)
+                self.pending.append(row)
+                yield row.image
+
+
+def _known(folder: Path, encoder: Encoder) -> dict[str, Vector]:
+    """Vectors of the index that the folder holds now, if it holds a sound one of the same encoder."""
+    try:
+        current = ReferenceIndex.load(folder)
+    except (IndexNotFoundError, IndexDamagedError):  # a damaged index is what a build is run to replace
+        return {}
+    return _vectors_by_hash(current) if current.spec == encoder.spec else {}
+
+
+def _vectors_by_hash(index: ReferenceIndex) -> dict[str, Vector]:
+    return dict(zip(index.catalogue["sha256"].to_pylist(), index.vectors, strict=True))

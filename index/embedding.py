@@ -1,0 +1,163 @@
+"""Many pictures to vectors, in order: reading and decoding run beside the encoder, in bounded memory."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.errors import ImageReadError
+from lookalike.model.encoder import Encoder
+from lookalike.model.images import ImageLimits, content_hash, decode_image, read_image
+from lookalike.model.sources import Access, read_source
+from lookalike.records import ImageSource
+
+from .vector_cache import CachedVector, VectorCache
+
+WINDOW = 64
+"""Pictures embedded and stored together. A resumed run cuts the same windows, so it ends in the same bits."""
+
+_WINDOWS_AHEAD = 2
+
+Vector = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class EmbeddedPhoto:
+    """One picture's vector, float32 (dim,) of length 1; or, when it could not be read, why (`error`).
+
+    `fresh` is true for the one picture of several equal ones that went through the encoder in this run.
+    """
+
+    sha256: str | None
+    vector: Vector | None
+    hint: str | None = None
+    error: str | None = None
+    fresh: bool = False
+
+
+@dataclass(frozen=True)
+class PhotoReader:
+    """What may be read, and how: the same for every picture of a run."""
+
+    access: Access = field(default_factory=Access)
+    limits: ImageLimits = field(default_factory=ImageLimits)
+    workers: int = field(default_factory=lambda: min(8, os.cpu_count() or 1))
+
+
+def embed_photos(
+    sources: Iterable[ImageSource],
+    *,
+    encoder: Encoder,
+    reader: PhotoReader,
+    cache: VectorCache | None = None,
+    known: Callable[[str], Vector | None] | None = None,
+) -> Iterator[EmbeddedPhoto]:
+    """Give one `EmbeddedPhoto` for each source, in order; a picture that can't be read becomes its error.
+
+    Pictures whose content hash `known` or `cache` has a vector for are neither decoded nor embedded, and
+    equal pictures are embedded once; what is embedded goes into `cache`, a window at a time.
+    """
+    embedder = _Embedder(encoder, reader, cache, known)
+    if reader.workers <= 1:
+        for window in _windows(sources):
+            yield from embedder.finish([embedder.read(source) for source in window])
+        return
+    with ThreadPoolExecutor(reader.workers, thread_name_prefix="lookalike-read") as pool:
+        ahead: deque[list[Future[_Read]]] = deque()
+        try:
+            for window in _windows(sources):
+                ahead.append([pool.submit(embedder.read, source) for source in window])
+                if len(ahead) > _WINDOWS_AHEAD:
+                    yield from embedder.finish([future.result() for future in ahead.popleft()])
+            while ahead:
+                yield from embedder.finish([future.result() for future in ahead.popleft()])
+        finally:
+            for future in (future for window in ahead for future in window):
+                future.cancel()
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A picture read: known already (`stored`), prepared for the encoder (`prepared`), or refused (`error`)."""
+
+    sha256: str | None
+    stored: CachedVector | None = None
+    prepared: NDArray[np.float32] | None = None
+    hint: str | None = None
+    error: str | None = None
+
+
+class _Embedder:
+    def __init__(
+        self,
+        encoder: Encoder,
+        reader: PhotoReader,
+        cache: VectorCache | None,
+        known: Callable[[str], Vector | None] | None,
+    ) -> None:
+        self._encoder, self._reader, self._cache, self._known = encoder, reader, cache, known
+
+    def read(self, source: ImageSource) -> _Read:
+        sha256 = None
+        try:
+            if isinstance(source, str | Path | bytes):
+                data = read_source(source, access=self._reader.access)
+                sha256 = content_hash(data)
+                stored = self._stored(sha256)
+                if stored is not None:
+                    return _Read(sha256, stored=stored)
+                name = "" if isinstance(source, bytes) else str(source)
+                photo = decode_image(data, source=name, limits=self._reader.limits)
+            else:
+                photo = read_image(source, limits=self._reader.limits, access=self._reader.access)
+                sha256 = photo.sha256
+        except ImageReadError as error:
+            return _Read(sha256, error=str(error))
+        return _Read(sha256, prepared=self._encoder.prepare(photo.image), hint=photo.hint)
+
+    def finish(self, reads: list[_Read]) -> Iterator[EmbeddedPhoto]:
+        """Embed what the window holds that is new, store it, and give the window's answers in order."""
+        new: dict[str, _Read] = {}
+        stored: dict[str, CachedVector] = {}
+        for read in reads:
+            if read.sha256 is None or read.error is not None or read.sha256 in stored:
+                continue
+            # a window read ahead may have met a picture before an earlier window had stored it
+            found = read.stored or self._stored(read.sha256)
+            if found is not None:
+                stored[read.sha256] = found
+            elif read.prepared is not None:
+                new.setdefault(read.sha256, read)
+        if new:
+            vectors = self._encoder.embed([read.prepared for read in new.values() if read.prepared is not None])
+            hints = [read.hint for read in new.values()]
+            if self._cache is not None:
+                self._cache.put(list(new), vectors, hints)
+            stored.update(zip(new, map(CachedVector, vectors, hints), strict=True))
+        for read in reads:
+            if read.error is not None or read.sha256 is None:
+                yield EmbeddedPhoto(read.sha256, None, error=read.error)
+                continue
+            answer = stored[read.sha256]
+            fresh = new.pop(read.sha256, None) is not None
+            yield EmbeddedPhoto(read.sha256, answer.vector, hint=answer.hint, fresh=fresh)
+
+    def _stored(self, sha256: str) -> CachedVector | None:
+        vector = self._known(sha256) if self._known is not None else None
+        if vector is not None:
+            return CachedVector(vector, None)
+        return self._cache.get(sha256) if self._cache is not None else None
+
+
+def _windows(sources: Iterable[ImageSource]) -> Iterator[list[ImageSource]]:
+    remaining = iter(sources)
+    while window := list(islice(remaining, WINDOW)):
+        yield window

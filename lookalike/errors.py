@@ -1,0 +1,76 @@
+"""The errors this library raises, each one clear line: what came, what was needed, what to do.
+
+LookalikeError
+├── ImageReadError          a picture could not be read, or was refused
+├── EncoderError            no encoder could be made of what was asked for
+│   ├── UnknownModelError   no preset and no open_clip architecture of that name
+│   └── WeightsError        weights are missing, can't be fetched, or are of another architecture
+├── ReferenceIndexError             an index folder could not be used
+│   ├── IndexNotFoundError  there is no index in that folder
+│   ├── IndexDamagedError   a file of it is not what its manifest says
+│   └── EncoderMismatchError  the index was built with another encoder
+├── TableError              a table lacks a column, is empty or can't be parsed
+├── PolicyError             a policy file is wrong, or is for another encoder
+└── MissingExtraError       an optional package is not installed
+"""
+
+from __future__ import annotations
+
+
+class LookalikeError(Exception):
+    """Base of every error that this library raises on purpose; `str(error)` is one line."""
+
+    def __str__(self) -> str:
+        return " ".join(super().__str__().split())
+
+
+class ImageReadError(LookalikeError):
+    """A picture could not be read, or was refused; `source` says which, `reason` is a short stable word."""
+
+    def __init__(self, message: str, *, source: str = "", reason: str = "unreadable") -> None:
+        super().__init__(message)
+        self.source = source
+        self.reason = reason
+
+
+class EncoderError(LookalikeError):
+    """No encoder could be made of what was asked for."""
+
+
+class UnknownModelError(EncoderError):
+    """There is no preset and no open_clip architecture of that name."""
+
+
+class WeightsError(EncoderError):
+    """Weights are missing, can't be fetched, or are of another architecture."""
+
+
+class ReferenceIndexError(LookalikeError):
+    """An index folder could not be used."""
+
+
+class IndexNotFoundError(ReferenceIndexError):
+    """There is no index in that folder."""
+
+
+class IndexDamagedError(ReferenceIndexError):
+    """A file of the index is not what its manifest says, or of a format this version doesn't know."""
+
+
+class EncoderMismatchError(ReferenceIndexError):
+    """The index was built with another encoder than the one given."""
+
+
+class TableError(LookalikeError):
+    """A table lacks a column, is empty or can't be parsed."""
+
+
+class PolicyError(LookalikeError):
+    """A policy file is wrong, or is meant for another encoder."""
+
+
+class MissingExtraError(LookalikeError):
+    """An optional package is not installed; the message names the extra that brings it."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"this needs the package {package}; install it with: pip install 'lookalike[{extra}]'")

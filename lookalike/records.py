@@ -1,0 +1,122 @@
+"""The values that travel through the library: what was given, what was found, what was decided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
+ImageSource: TypeAlias = "str | Path | bytes | Image.Image | NDArray[np.generic]"
+"""A picture: a path or URL, the bytes of a file, a PIL image, or an array (height, width[, 1, 3 or 4])."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One genuine photo. `more` holds whatever further columns its table had, carried back untouched."""
+
+    id: str
+    product: str
+    brand: str
+    image: ImageSource
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One offer: its photos and, where known, who sells it, where, and for how much.
+
+    `territory` is an ISO 3166 code, `currency` an ISO 4217 code. `error` says why the listing's row
+    could not be used; such a listing has no images.
+
+    >>> Listing(id="L1", images=["front.jpg"], territory="DE").territory
+    'DE'
+    """
+
+    id: str
+    images: tuple[ImageSource, ...]
+    seller: str | None = None
+    territory: str | None = None
+    price: float | None = None
+    currency: str | None = None
+    title: str | None = None
+    url: str | None = None
+    error: str | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.images, str | Path | bytes):
+            raise TypeError(f"images of listing {self.id!r} must be a sequence of pictures, not a single one")
+        object.__setattr__(self, "images", tuple(self.images))
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row of a table that could not be used: its id, or where it stands, and why."""
+
+    row: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a point-by-point comparison of listing and reference photo found.
+
+    `inliers` is a count, `coverage` the share (0 to 1) of the reference that was found again, `outline`
+    the corners of the reference in the listing photo as (x, y) in 0 to 1 of its width and height.
+    """
+
+    inliers: int
+    coverage: float
+    mirrored: bool
+    kind: str
+    outline: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class Match:
+    """A reference that a photo is alike to. `similarity` is the cosine, −1 to 1, higher is more alike."""
+
+    reference: Reference
+    similarity: float
+    verification: Verification | None = None
+
+
+class Verdict(StrEnum):
+    """What was decided about a listing. None of them says that goods are counterfeit: a person decides that."""
+
+    FLAGGED = "flagged"
+    REVIEW = "review"
+    CLEAR = "clear"
+    AUTHORISED = "authorised"
+    UNPROTECTED = "unprotected"
+    UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The decision about one listing, with all that is needed to audit it a year later.
+
+    `image` is the listing's photo that was most alike and `matches` what it is alike to, best first, one
+    per product. `threshold` is the one that the verdict rests on. `error` tells of photos that could not
+    be read, `hint` of photos of which only a part was compared.
+    """
+
+    listing: Listing
+    verdict: Verdict
+    policy: str
+    encoder: str
+    kind: str | None = None
+    product: str | None = None
+    brand: str | None = None
+    similarity: float | None = None
+    threshold: float | None = None
+    matches: tuple[Match, ...] = ()
+    image: str | None = None
+    error: str | None = None
+    hint: str | None = None

@@ -1,0 +1,184 @@
+"""Listings of any number to a findings table, in bounded memory; an interrupted scan goes on where it was."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .detector import Detector
+from .errors import TableError
+from .records import Finding, Listing, Reference, Verdict
+from .tables import TableWriter, read_rows, require_ending
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_PART_ROWS = 1024
+_STATE = "scan.json"
+
+
+@dataclass(frozen=True)
+class ScanSummary:
+    """What a scan found: listings per verdict, and how many carry an error (a photo unread, a bad row)."""
+
+    listings: int
+    verdicts: Mapping[str, int]
+    errors: int
+    resumed: int
+
+
+def scan(
+    listings: Iterable[Listing],
+    *,
+    detector: Detector,
+    out: str | Path,
+    fingerprint: str = "",
+    progress: Callable[[int], None] | None = None,
+) -> ScanSummary:
+    """Judge every listing and write one row for each to the table `out` (.csv, .parquet or .jsonl).
+
+    Findings are kept in parts in the folder `out`.partial until all are there; `out` itself appears, or is
+    replaced, at the end. The same call after a kill skips the listings whose findings are there, provided
+    `fingerprint` (which names the listings), index, policy and encoder are the same. No picture is
+    embedded twice in a scan. `progress` is told of listings done. Raises TableError for another ending.
+    """
+    from lookalike.index.vector_cache import VectorCache
+
+    out = Path(out)
+    require_ending(out)
+    partial = out.with_name(out.name + ".partial")
+    done = _resume(partial, _state(detector, fingerprint))
+    remaining = iter(listings)
+    skipped = sum(1 for _ in islice(remaining, done))
+    if progress is not None and skipped:
+        progress(skipped)
+    with VectorCache(partial / "vectors.sqlite", detector.encoder.spec) as cache:
+        findings = detector.stream(remaining, cache=cache)
+        number = len(_parts(partial))
+        while part := list(islice(findings, _PART_ROWS)):
+            _write_part(partial / f"part-{number:06}.parquet", [finding_row(finding) for finding in part])
+            number += 1
+            if progress is not None:
+                progress(len(part))
+    summary = _join(partial, out, resumed=skipped)
+    shutil.rmtree(partial)
+    return summary
+
+
+def finding_row(finding: Finding) -> dict[str, Any]:
+    """A finding as a row of the findings table."""
+    listing = finding.listing
+    best: Reference | None = finding.matches[0].reference if finding.matches else None
+    verification = finding.matches[0].verification if finding.matches else None
+    return {
+        "listing_id": listing.id,
+        "verdict": str(finding.verdict),
+        "kind": finding.kind,
+        "brand": finding.brand,
+        "product_id": finding.product,
+        "reference_id": best.id if best else None,
+        "similarity": finding.similarity,
+        "threshold": finding.threshold,
+        "inliers": verification.inliers if verification else None,
+        "image": finding.image or (str(listing.images[0]) if listing.images else None),
+        "reference_image": str(best.image) if best else None,
+        "seller_id": listing.seller,
+        "territory": listing.territory,
+        "price": listing.price,
+        "currency": listing.currency,
+        "title": listing.title,
+        "url": listing.url,
+        "policy": finding.policy,
+        "encoder": finding.encoder,
+        "error": finding.error,
+        "hint": finding.hint,
+    }
+
+
+def finding_schema() -> pa.Schema:
+    """The findings table's columns and types; every value but listing_id, verdict, policy and encoder may be null."""
+    import pyarrow as pa
+
+    numbers = {"similarity": pa.float32(), "threshold": pa.float64(), "price": pa.float64(), "inliers": pa.int32()}
+    example = finding_row(Finding(Listing("", ()), Verdict.CLEAR, "", ""))
+    return pa.schema([(name, numbers.get(name, pa.string())) for name in example])
+
+
+def read_findings(path: str | Path) -> Iterator[dict[str, Any]]:
+    """The rows of a findings table; empty text is None, numbers are numbers whatever the format.
+
+    Raises TableError for a table that is missing, empty, or not one of findings.
+    """
+    for line in read_rows(Path(path), required=("listing_id", "verdict", "policy", "encoder")):
+        if line.error:
+            raise TableError(f"{path}: {line.error}")
+        row = {name: None if value == "" else value for name, value in line.values.items()}
+        for name in ("similarity", "threshold", "price"):
+            if row.get(name) is not None:
+                row[name] = float(row[name])
+        yield row
+
+
+def _state(detector: Detector, fingerprint: str) -> str:
+    values = {
+        "listings": fingerprint,
+        "index": detector.index.digest,
+        "encoder": detector.encoder.spec.to_json(),
+        "policy": str(detector.policy),
+        "top": detector.top,
+        "limits": str(detector.reader.limits),
+        "access": str(sorted(detector.reader.access.schemes)),
+    }
+    return json.dumps(values, sort_keys=True)
+
+
+def _resume(partial: Path, state: str) -> int:
+    """Make the folder of parts ready; gives how many findings of this very scan are there already."""
+    import pyarrow.parquet as pq
+
+    path = partial / _STATE
+    if path.is_file() and path.read_text(encoding="utf-8") == state:
+        return sum(pq.read_metadata(part).num_rows for part in _parts(partial))
+    if partial.exists():
+        shutil.rmtree(partial)
+    partial.mkdir(parents=True)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(state, encoding="utf-8")
+    os.replace(temporary, path)
+    return 0
+
+
+def _parts(partial: Path) -> list[Path]:
+    return sorted(partial.glob("part-*.parquet"))
+
+
+def _write_part(path: Path, rows: list[dict[str, Any]]) -> None:
+    temporary = path.with_suffix(".tmp")
+    writer = TableWriter(temporary, finding_schema(), ending=".parquet")
+    writer.write(rows)
+    writer.close()
+    os.replace(temporary, path)
+
+
+def _join(partial: Path, out: Path, *, resumed: int) -> ScanSummary:
+    import pyarrow.parquet as pq
+
+    verdicts: Counter[str] = Counter()
+    errors = 0
+    temporary = partial / "findings.tmp"
+    writer = TableWriter(temporary, finding_schema(), ending=out.suffix.lower())
+    for part in _parts(partial):
+        rows = pq.read_table(part).to_pylist()
+        verdicts.update(row["verdict"] for row in rows)
+        errors += sum(row["error"] is not None for row in rows)
+        writer.write(rows)
+    writer.close()
+    os.replace(temporary, out)
+    return ScanSummary(verdicts.total(), dict(verdicts), errors, resumed)

@@ -1,0 +1,274 @@
+"""The image tower of any CLIP model that open_clip builds: the one door to torch."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import torch
+from numpy.typing import NDArray
+from open_clip.transform import PreprocessCfg, image_transform_v2
+from PIL import Image
+
+from lookalike.errors import EncoderError, UnknownModelError, WeightsError
+
+from .encoder import EncoderSpec, Preprocessing, Vectors
+from .presets import PRESETS, Preset
+
+_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".npz")
+_BATCH = 64
+
+
+class ClipEncoder:
+    """Encodes with the image tower of an open_clip model, as `model.encode_image(preprocess(image))` would."""
+
+    def __init__(self, tower: torch.nn.Module, spec: EncoderSpec, *, device: str) -> None:
+        self._tower = tower.eval().requires_grad_(False).to(device)
+        self._spec = spec
+        self._device = torch.device(device)
+        self._transform = image_transform_v2(_preprocess_cfg(spec.preprocessing), is_train=False)
+
+    @property
+    def spec(self) -> EncoderSpec:
+        """Which encoder it is."""
+        return self._spec
+
+    def prepare(self, image: Image.Image) -> NDArray[np.float32]:
+        """One RGB picture as input: float32 (3, height, width), by open_clip's own transform."""
+        prepared: torch.Tensor = self._transform(image)
+        return prepared.numpy()
+
+    def embed(self, inputs: Sequence[NDArray[np.float32]]) -> Vectors:
+        """What `prepare` gave, to vectors: float32 (n, dim), rows of length 1; bfloat16 arithmetic on a GPU."""
+        vectors = np.empty((len(inputs), self._spec.dim), np.float32)
+        for start in range(0, len(inputs), _BATCH):
+            batch = torch.from_numpy(np.stack(inputs[start : start + _BATCH])).to(self._device)
+            on_gpu = self._device.type == "cuda"
+            with torch.inference_mode(), torch.autocast("cuda", torch.bfloat16, enabled=on_gpu):
+                features = self._tower(batch).float()
+            vectors[start : start + _BATCH] = torch.nn.functional.normalize(features, dim=-1).cpu().numpy()
+        return vectors
+
+    def encode(self, images: Sequence[Image.Image]) -> Vectors:
+        """RGB pictures to vectors: float32 (n, dim), rows of length 1, in the order given."""
+        vectors = np.empty((len(images), self._spec.dim), np.float32)
+        for start in range(0, len(images), _BATCH):
+            inputs = [self.prepare(image) for image in images[start : start + _BATCH]]
+            vectors[start : start + _BATCH] = self.embed(inputs)
+        return vectors
+
+
+def load_clip_encoder(model: str, *, weights: str | Path | None, device: str | None) -> ClipEncoder:
+    """See `load_encoder`."""
+    architecture, tag = _resolve(model)
+    device = _device(device)
+    if weights is None and tag is None and model != "embedded":
+        raise WeightsError(
+            f"{model} names an architecture without weights; give {model}/TAG with a TAG of "
+            f"{', '.join(open_clip.list_pretrained_tags_by_model(architecture)) or 'none'}, or --weights FILE"
+        )
+    if weights is not None:
+        return _load(model, architecture, tag, Path(weights), device)
+    if model == "embedded":
+        with as_file(files("lookalike.model") / "embedded.safetensors") as path:
+            return _load(model, architecture, tag, path, device)
+    return _load(model, architecture, tag, _fetch(model, architecture, str(tag)), device)
+
+
+def image_tower(architecture: str) -> torch.nn.Module:
+    """The image tower of that architecture with random weights, for training."""
+    tower: torch.nn.Module = _build(architecture).visual
+    return tower
+
+
+def untrained_encoder(architecture: str, *, device: str | None = None) -> ClipEncoder:
+    """An encoder of that architecture with random weights, for timing."""
+    clip = _build(architecture)
+    spec = EncoderSpec(
+        name=f"untrained {architecture}",
+        architecture=architecture,
+        weights_sha256="",
+        dim=_dim(clip),
+        preprocessing=_preprocessing(architecture, None, clip.visual),
+    )
+    return ClipEncoder(clip.visual, spec, device=_device(device))
+
+
+def _resolve(model: str) -> tuple[str, str | None]:
+    """Architecture and pretrained tag of a preset's name, "ARCHITECTURE/TAG" or "ARCHITECTURE"."""
+    _register_embedded()
+    preset: Preset | None = PRESETS.get(model)
+    if preset is not None:
+        return preset.architecture, preset.tag
+    architecture, _, tag = model.partition("/")
+    if architecture not in open_clip.list_models():
+        raise UnknownModelError(
+            f"there is no model {model!r}; choose a preset ({', '.join(PRESETS)}), or an open_clip model as "
+            "ARCHITECTURE/TAG, for example ViT-B-32/laion2b_s34b_b79k"
+        )
+    tags = open_clip.list_pretrained_tags_by_model(architecture)
+    if tag and tag not in tags:
+        raise UnknownModelError(f"{architecture} has no weights {tag!r}; open_clip knows {', '.join(tags) or 'none'}")
+    return architecture, tag or None
+
+
+def _register_embedded() -> None:
+    if PRESETS["embedded"].architecture not in open_clip.list_models():
+        with as_file(files("lookalike.model") / "lookalike-embedded.json") as path:
+            open_clip.add_model_config(path)
+
+
+def _device(device: str | None) -> str:
+    if device is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device not in ("cpu", "cuda") and not device.startswith("cuda:"):
+        raise EncoderError(f"there is no device {device!r}; use cpu, cuda or cuda:N")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise EncoderError(f"{device} was asked for, but torch finds no GPU here; use --device cpu")
+    return device
+
+
+def _fetch(model: str, architecture: str, tag: str) -> Path:
+    try:
+        return Path(open_clip.download_pretrained(open_clip.get_pretrained_cfg(architecture, tag)))
+    except Exception as error:  # the hub's client raises dozens of kinds, for every way a network can fail
+        raise WeightsError(
+            f"the weights of {model} ({architecture}/{tag}) could not be fetched "
+            f"({type(error).__name__}: {_first_line(error)}); check the network, or give a local copy with "
+            "--weights FILE, or use --model embedded, which needs none"
+        ) from error
+
+
+def _load(model: str, architecture: str, tag: str | None, path: Path, device: str) -> ClipEncoder:
+    if not path.is_file():
+        raise WeightsError(f"there is no weights file {path}; give an existing one with --weights FILE")
+    if path.suffix not in _SUFFIXES:
+        raise WeightsError(f"{path} is no weights file; needed one ending in {', '.join(_SUFFIXES)}")
+    clip = _build(architecture)
+    _load_weights(clip, path, architecture)
+    spec = EncoderSpec(
+        name=model,
+        architecture=architecture,
+        weights_sha256=_sha256(path),
+        dim=_dim(clip),
+        preprocessing=_preprocessing(architecture, tag, clip.visual),
+    )
+    return ClipEncoder(clip.visual, spec, device=device)
+
+
+def _build(architecture: str) -> Any:
+    _register_embedded()
+    try:
+        with _root_logger_quiet():
+            return open_clip.create_model(architecture, pretrained_text=False)
+    except (ImportError, RuntimeError, OSError) as error:
+        raise EncoderError(f"open_clip can't build {architecture}: {_first_line(error)}") from error
+
+
+@contextmanager
+def _root_logger_quiet() -> Iterator[None]:
+    """Keep open_clip from warning about random weights, which are replaced or meant, and from adding a handler.
+
+    It logs through `logging.warning`, which sets up the root logger of the whole program where nobody has.
+    """
+    root, handler = logging.getLogger(), logging.NullHandler()
+
+    def refuse(record: logging.LogRecord) -> bool:
+        return "open_clip" not in record.pathname
+
+    root.addHandler(handler)
+    root.addFilter(refuse)
+    try:
+        yield
+    finally:
+        root.removeFilter(refuse)
+        root.removeHandler(handler)
+
+
+def _load_weights(clip: Any, path: Path, architecture: str) -> None:
+    """Load a whole CLIP checkpoint, or one of the image tower alone (all its names begin with "visual.")."""
+    try:
+        tower = _tower_weights(path)
+        if tower is None:
+            open_clip.load_checkpoint(clip, str(path), strict=True, weights_only=True)
+        else:
+            clip.visual.load_state_dict(tower, strict=True)
+    except Exception as error:  # a foreign file makes open_clip trip in KeyError, RuntimeError, UnpicklingError …
+        raise WeightsError(
+            f"{path} does not hold weights of {architecture} ({type(error).__name__}: {_first_line(error)}); "
+            "name the architecture it was trained as with --model"
+        ) from error
+
+
+def _tower_weights(path: Path) -> dict[str, torch.Tensor] | None:
+    if path.suffix != ".safetensors":
+        return None
+    from safetensors.torch import load_file
+
+    weights = load_file(path)
+    if not all(name.startswith("visual.") for name in weights):
+        return None
+    return {name.removeprefix("visual."): value for name, value in weights.items()}
+
+
+def _dim(clip: Any) -> int:
+    height, width = _size(clip.visual)
+    with torch.inference_mode():
+        return int(clip.visual.eval()(torch.zeros(1, 3, height, width)).shape[-1])
+
+
+def _preprocessing(architecture: str, tag: str | None, tower: Any) -> Preprocessing:
+    """The preprocessing the weights were trained with: the tag's, or what all tags of the architecture share.
+
+    open_clip itself falls back to its defaults for local files, which is wrong for SigLIP and others.
+    """
+    tags = [tag] if tag else open_clip.list_pretrained_tags_by_model(architecture)
+    keys = ("mean", "std", "interpolation", "resize_mode")
+    known = [open_clip.get_pretrained_cfg(architecture, t) for t in tags]
+    shared = {k: known[0][k] for k in keys if known and all(c.get(k) == known[0].get(k) for c in known)}
+    if architecture == PRESETS["embedded"].architecture:
+        shared = {"resize_mode": "squash", "interpolation": "bicubic"}
+    cfg = PreprocessCfg(**{**shared, "size": _size(tower)})
+    return Preprocessing(
+        size=_size(tower),
+        mean=tuple(cfg.mean),
+        std=tuple(cfg.std),
+        interpolation=cfg.interpolation,
+        resize_mode=cfg.resize_mode,
+        fill_color=cfg.fill_color,
+    )
+
+
+def _preprocess_cfg(preprocessing: Preprocessing) -> PreprocessCfg:
+    return PreprocessCfg(
+        size=preprocessing.size,
+        mean=preprocessing.mean,
+        std=preprocessing.std,
+        interpolation=preprocessing.interpolation,
+        resize_mode=preprocessing.resize_mode,
+        fill_color=preprocessing.fill_color,
+    )
+
+
+def _size(tower: Any) -> tuple[int, int]:
+    size = tower.image_size
+    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _first_line(error: BaseException) -> str:
+    """The first line that says something, shortened: torch lists every tensor that doesn't fit."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = " ".join(lines[:2]) or "no reason given"
+    return text if len(text) <= 200 else text[:199] + "…"

@@ -1,0 +1,58 @@
+"""Add genuine photos to an index. A reference whose id is there already takes the old one's place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lookalike.scripts.cli import (
+    DONE,
+    SOME_ROWS_FAILED,
+    Device,
+    Quiet,
+    Scheme,
+    Weights,
+    photo_reader,
+    progress,
+    report_build,
+    run,
+)
+
+
+def add(
+    references: Annotated[Path, typer.Argument(help="Table with reference_id, image, product_id, brand.")],
+    index: Annotated[Path, typer.Option("--index", help="Folder of the index.")],
+    model: Annotated[str | None, typer.Option("--model", help="The encoder; by default the index's own.")] = None,
+    weights: Weights = None,
+    device: Device = None,
+    allow_scheme: Scheme = None,
+    quiet: Quiet = False,
+) -> int:
+    from lookalike.index.build import add_references
+    from lookalike.index.reference_index import ReferenceIndex
+    from lookalike.model.encoder import load_encoder
+    from lookalike.tables import REFERENCE_COLUMNS, read_references, require_readable
+
+    require_readable(references, required=REFERENCE_COLUMNS)
+    spec = ReferenceIndex.load(index).spec
+    encoder = load_encoder(model or spec.name, weights=weights, device=device)
+    with progress("embedding references", quiet=quiet) as advance:
+        summary = add_references(
+            read_references(references),
+            index=index,
+            encoder=encoder,
+            reader=photo_reader(allow_scheme),
+            progress=advance,
+        )
+    report_build(summary, index, quiet=quiet)
+    return SOME_ROWS_FAILED if summary.failed else DONE
+
+
+def main(argv: list[str] | None = None) -> int:
+    return run(add, argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,58 @@
+"""Build an index of genuine photos from a references table. Killed and run again, it goes on where it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lookalike.scripts.cli import (
+    DONE,
+    SOME_ROWS_FAILED,
+    Device,
+    Quiet,
+    Scheme,
+    Weights,
+    photo_reader,
+    progress,
+    report_build,
+    run,
+)
+
+
+def build(
+    references: Annotated[Path, typer.Argument(help="Table with reference_id, image, product_id, brand.")],
+    index: Annotated[Path, typer.Option("--index", help="Folder to write; an index there is replaced.")],
+    model: Annotated[
+        str, typer.Option("--model", help="A preset, or ARCHITECTURE/TAG; see: lookalike models")
+    ] = "embedded",
+    weights: Weights = None,
+    device: Device = None,
+    allow_scheme: Scheme = None,
+    quiet: Quiet = False,
+) -> int:
+    from lookalike.index.build import build_index
+    from lookalike.model.encoder import load_encoder
+    from lookalike.tables import REFERENCE_COLUMNS, read_references, require_readable
+
+    require_readable(references, required=REFERENCE_COLUMNS)
+    encoder = load_encoder(model, weights=weights, device=device)
+    with progress("embedding references", quiet=quiet) as advance:
+        summary = build_index(
+            read_references(references),
+            index=index,
+            encoder=encoder,
+            reader=photo_reader(allow_scheme),
+            progress=advance,
+        )
+    report_build(summary, index, quiet=quiet)
+    return SOME_ROWS_FAILED if summary.failed else DONE
+
+
+def main(argv: list[str] | None = None) -> int:
+    return run(build, argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

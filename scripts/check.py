@@ -1,0 +1,57 @@
+"""Judge pictures one by one, without a table: each is taken as a listing of its own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from lookalike.records import Finding, Listing
+from lookalike.scripts.cli import DONE, SOME_ROWS_FAILED, Device, Scheme, Weights, photo_reader, run
+
+
+def check(
+    images: Annotated[list[str], typer.Argument(help="Pictures: paths, or URLs of an allowed scheme.")],
+    index: Annotated[Path, typer.Option("--index", help="Folder of the index.")],
+    policy: Annotated[Path | None, typer.Option("--policy", help="Thresholds; by default the encoder's own.")] = None,
+    model: Annotated[str | None, typer.Option("--model", help="The encoder; by default the index's own.")] = None,
+    weights: Weights = None,
+    device: Device = None,
+    allow_scheme: Scheme = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a picture.")] = False,
+) -> int:
+    from lookalike.detector import Detector
+    from lookalike.scan import finding_row
+
+    access = photo_reader(allow_scheme).access
+    detector = Detector.open(index, policy=policy, model=model, weights=weights, device=device, access=access)
+    findings = detector.check_many(Listing(id=image, images=(image,)) for image in images)
+    if as_json:
+        for finding in findings:
+            print(json.dumps(finding_row(finding), ensure_ascii=False))
+    else:
+        Console(highlight=False, markup=False).print(_table(findings))
+    return SOME_ROWS_FAILED if any(finding.error for finding in findings) else DONE
+
+
+def _table(findings: list[Finding]) -> Table:
+    table = Table("picture", "verdict", "similarity", "threshold", "brand", "product", "reference", box=None)
+    for finding in findings:
+        reference = str(finding.matches[0].reference.id) if finding.matches else finding.error or ""
+        similarity = "" if finding.similarity is None else f"{finding.similarity:.3f}"
+        threshold = "" if finding.threshold is None else f"{finding.threshold:.3f}"
+        brand, product = finding.brand or "", finding.product or ""
+        table.add_row(finding.listing.id, finding.verdict, similarity, threshold, brand, product, reference)
+    return table
+
+
+def main(argv: list[str] | None = None) -> int:
+    return run(check, argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,165 @@
+"""The console command: one sub-command for each file in scripts/, errors as one line, exit status as documented.
+
+Exit status: 0 done, 1 done but some rows failed, 2 the call was wrong, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from lookalike.errors import LookalikeError
+
+if TYPE_CHECKING:
+    from lookalike.index.build import BuildSummary
+    from lookalike.index.embedding import PhotoReader
+    from lookalike.model.sources import Access
+
+COMMANDS = ("demo", "build", "add", "remove", "info", "scan", "check", "evaluate", "models")
+
+DONE, SOME_ROWS_FAILED, WRONG_CALL, INTERRUPTED = 0, 1, 2, 130
+
+_PLAIN_LINE_SECONDS = 10.0
+_FAILED_SHOWN = 20
+
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, no summary; errors are shown all the same.")]
+Scheme = Annotated[
+    list[str] | None,
+    typer.Option("--allow-scheme", help="Read remote pictures of this scheme, for example https. Repeatable."),
+]
+Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda or cuda:N; by default a GPU if there is one.")]
+Weights = Annotated[str | None, typer.Option("--weights", help="A local checkpoint: safetensors, or torch weights.")]
+
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run `lookalike` with these arguments (by default the command line's); gives the exit status."""
+    app = typer.Typer(
+        help="Finds look-alike listings: genuine photos go into an index, listings are looked up in it.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    for name in COMMANDS:
+        module = importlib.import_module(f"lookalike.scripts.{name}")
+        app.command(name, help=_help(module.__doc__))(getattr(module, name))
+    return _run(app, argv, "lookalike")
+
+
+def run(command: Callable[..., Any], argv: list[str] | None = None) -> int:
+    """Run one command alone, as `python scripts/NAME.py` does."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    module = sys.modules[command.__module__]
+    app.command(help=_help(module.__doc__))(command)
+    return _run(app, argv, command.__name__)
+
+
+def note(message: str, *, quiet: bool = False) -> None:
+    """A line for the person at the terminal, on stderr."""
+    if not quiet:
+        errors.print(message, markup=False)
+
+
+@contextmanager
+def progress(what: str, *, total: int | None = None, quiet: bool = False) -> Iterator[Callable[[int], None]]:
+    """A progress bar on a terminal, a plain line now and then elsewhere, nothing with `quiet`; all on stderr."""
+    if quiet:
+        yield lambda count: None
+        return
+    if not errors.is_terminal:
+        yield _plain_lines(what, total)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=errors, transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda count: bar.advance(task, count)
+
+
+def _plain_lines(what: str, total: int | None) -> Callable[[int], None]:
+    done, said = 0, time.monotonic()
+
+    def advance(count: int) -> None:
+        nonlocal done, said
+        done += count
+        if time.monotonic() - said >= _PLAIN_LINE_SECONDS:
+            said = time.monotonic()
+            note(f"{what}: {done:,}" + (f" of {total:,}" if total else ""))
+
+    return advance
+
+
+def _run(app: typer.Typer, argv: list[str] | None, name: str) -> int:
+    # what Pillow says of odd files is in the finding's error; a library's user decides that for himself
+    warnings.filterwarnings("ignore", module="PIL")
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
+    try:
+        result = typer.main.get_command(app).main(argv, prog_name=name, standalone_mode=False)
+        return int(result or DONE)
+    except LookalikeError as error:
+        errors.print(f"{name}: {error}", markup=False)
+        return WRONG_CALL
+    except (KeyboardInterrupt, typer.Abort):
+        errors.print("interrupted; the same command goes on where it was", markup=False)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # the reader of our output has gone; keep Python from complaining about it at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+
+
+def _help(doc: str | None) -> str:
+    return (doc or "").strip()
+
+
+def photo_reader(allow_scheme: list[str] | None) -> PhotoReader:
+    """What a command may read: local files, and remote ones of the schemes named on the command line."""
+    from lookalike.index.embedding import PhotoReader
+    from lookalike.model.sources import Access
+
+    return PhotoReader(access=Access(schemes=frozenset(allow_scheme or ())))
+
+
+def report_build(summary: BuildSummary, index: Path, *, quiet: bool) -> None:
+    """Say what a build did, and name the rows it could not use."""
+    for row in summary.failed[:_FAILED_SHOWN]:
+        errors.print(f"{row.row}: {row.error}", markup=False)
+    if len(summary.failed) > _FAILED_SHOWN:
+        errors.print(f"… and {len(summary.failed) - _FAILED_SHOWN:,} more", markup=False)
+    note(
+        f"{index}: {summary.references:,} references; embedded {summary.embedded:,} pictures, "
+        f"knew {summary.reused:,}, could not use {len(summary.failed):,} rows",
+        quiet=quiet,
+    )
+
+
+def write_html_report(findings: Path, report: Path, *, access: Access, quiet: bool) -> None:
+    """Write the page of a findings table, with a thumbnail of every picture that can still be read."""
+    from PIL import Image
+
+    from lookalike.errors import ImageReadError
+    from lookalike.model.images import read_image
+    from lookalike.report import write_report
+    from lookalike.scan import read_findings
+
+    def thumbnail(image: str) -> Image.Image | None:
+        try:
+            return read_image(image, access=access).image
+        except ImageReadError:  # the finding's own row says what is wrong with the picture
+            return None
+
+    summary = write_report(read_findings(findings), report, thumbnail=thumbnail)
+    more = f", {summary.left_out:,} weaker ones left out" if summary.left_out else ""
+    note(f"report with {summary.shown:,} findings{more}: {report}", quiet=quiet)

@@ -1,0 +1,83 @@
+"""Do the main job on the embedded sample: index the genuine photos, scan the listings, show and report the findings."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from lookalike.records import Verdict
+from lookalike.scripts.cli import DONE, note, photo_reader, progress, report_build, run, write_html_report
+
+_SHOWN = (("flagged", 6), ("review", 4), ("clear", 3))
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Folder to write index, findings and report to.")] = Path(
+        "lookalike-demo"
+    ),
+) -> int:
+    from lookalike.detector import Detector
+    from lookalike.index.build import build_index
+    from lookalike.model.encoder import load_encoder
+    from lookalike.scan import read_findings, scan
+    from lookalike.tables import read_listings, read_references
+
+    out.mkdir(parents=True, exist_ok=True)
+    index, findings, report = out / "genuine.index", out / "findings.parquet", out / "report.html"
+    with as_file(files("lookalike") / "sample") as sample:
+        with progress("embedding genuine photos") as advance:
+            built = build_index(
+                read_references(sample / "references.csv"),
+                index=index,
+                encoder=load_encoder(),
+                progress=advance,
+            )
+        report_build(built, index, quiet=False)
+        with progress("scanning listings") as advance:
+            scan(read_listings(sample / "listings.csv"), detector=Detector.open(index), out=findings, progress=advance)
+        rows = list(read_findings(findings))
+        with open(sample / "listings.csv", encoding="utf-8", newline="") as file:
+            truth = {row["listing_id"]: row["truth"] for row in csv.DictReader(file)}
+        console = Console(highlight=False, markup=False)
+        console.print(_examples(rows, truth))
+        console.print(_counts(rows, truth))
+        write_html_report(findings, report, access=photo_reader(None).access, quiet=True)
+    note(f"Open the report: {report.absolute().as_uri()}")
+    return DONE
+
+
+def _examples(rows: list[dict[str, object]], truth: dict[str, str]) -> Table:
+    table = Table("listing", "verdict", "similarity", "threshold", "alike to", "in truth", title="Strongest findings")
+    for verdict, most in _SHOWN:
+        chosen = [row for row in rows if row["verdict"] == verdict]
+        chosen.sort(key=lambda row: -float(str(row["similarity"])))
+        for row in chosen[:most]:
+            listing = str(row["listing_id"])
+            similarity, threshold = f"{row['similarity']:.3f}", f"{row['threshold']:.3f}"
+            table.add_row(listing, verdict, similarity, threshold, str(row["product_id"]), truth[listing])
+    return table
+
+
+def _counts(rows: list[dict[str, object]], truth: dict[str, str]) -> Table:
+    """How the verdicts fall on what the listings are in truth, which the detector is not told."""
+    counts = Counter((truth[str(row["listing_id"])], row["verdict"]) for row in rows)
+    verdicts = [Verdict.FLAGGED, Verdict.REVIEW, Verdict.CLEAR]
+    table = Table("in truth", *verdicts, title="All listings")
+    for kind in ("edited", "photo", "imitation", "unrelated"):
+        table.add_row(kind, *(str(counts[kind, str(verdict)]) for verdict in verdicts))
+    return table
+
+
+def main(argv: list[str] | None = None) -> int:
+    return run(demo, argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,58 @@
+"""Say what an index holds: references, products, brands, encoder; after checking every file of it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from lookalike.scripts.cli import DONE, run
+
+
+def info(
+    index: Annotated[Path, typer.Argument(help="Folder of the index.")],
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> int:
+    from lookalike.index.reference_index import ReferenceIndex
+
+    loaded = ReferenceIndex.load(index)
+    catalogue = loaded.catalogue.select(["brand", "product_id"]).to_pylist()
+    products = {(row["brand"], row["product_id"]) for row in catalogue}
+    brands = Counter(brand for brand, _ in products)
+    values = {
+        "index": str(index),
+        "references": len(loaded),
+        "products": len(products),
+        "brands": dict(brands.most_common()),
+        "columns": [name for name in loaded.catalogue.column_names if name != "sha256"],
+        "encoder": loaded.spec.to_json(),
+        "created": loaded.created,
+        "digest": loaded.digest,
+        "bytes": sum(path.stat().st_size for path in index.iterdir()),
+    }
+    if as_json:
+        print(json.dumps(values, indent=2, ensure_ascii=False))
+        return DONE
+    table = Table.grid(padding=(0, 2))
+    table.add_row("references", f"{len(loaded):,} of {len(products):,} products")
+    table.add_row("brands", ", ".join(f"{brand} ({count})" for brand, count in brands.most_common(12)))
+    table.add_row("columns", ", ".join(values["columns"]))
+    table.add_row("encoder", f"{loaded.spec}, {loaded.spec.architecture}, {loaded.spec.dim} numbers a picture")
+    table.add_row("created", loaded.created)
+    table.add_row("digest", loaded.digest[:16])
+    table.add_row("on disk", f"{values['bytes'] / 1e6:.1f} MB")
+    Console(highlight=False, markup=False).print(table)
+    return DONE
+
+
+def main(argv: list[str] | None = None) -> int:
+    return run(info, argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,68 @@
+"""Judge every listing of a table against an index and write one finding for each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lookalike.scripts.cli import (
+    DONE,
+    SOME_ROWS_FAILED,
+    Device,
+    Quiet,
+    Scheme,
+    Weights,
+    note,
+    photo_reader,
+    progress,
+    run,
+    write_html_report,
+)
+
+
+def scan(
+    listings: Annotated[Path, typer.Argument(help="Table with listing_id and image, one row a photo.")],
+    index: Annotated[Path, typer.Option("--index", help="Folder of the index.")],
+    out: Annotated[Path, typer.Option("--out", help="Findings table to write: .csv, .parquet or .jsonl")],
+    policy: Annotated[Path | None, typer.Option("--policy", help="Thresholds; by default the encoder's own.")] = None,
+    report: Annotated[Path | None, typer.Option("--report", help="HTML page to write, to look at.")] = None,
+    model: Annotated[str | None, typer.Option("--model", help="The encoder; by default the index's own.")] = None,
+    weights: Weights = None,
+    device: Device = None,
+    allow_scheme: Scheme = None,
+    quiet: Quiet = False,
+) -> int:
+    from lookalike.detector import Detector
+    from lookalike.scan import scan as scan_listings
+    from lookalike.tables import LISTING_COLUMNS, read_listings, require_ending, require_readable
+
+    require_ending(out)
+    require_readable(listings, required=LISTING_COLUMNS)
+    reader = photo_reader(allow_scheme)
+    detector = Detector.open(
+        index, policy=policy, model=model, weights=weights, device=device, access=reader.access
+    )
+    status = listings.stat()
+    with progress("scanning listings", quiet=quiet) as advance:
+        summary = scan_listings(
+            read_listings(listings),
+            detector=detector,
+            out=out,
+            fingerprint=f"{listings.absolute()} {status.st_size} {status.st_mtime_ns}",
+            progress=advance,
+        )
+    verdicts = ", ".join(f"{count:,} {verdict}" for verdict, count in sorted(summary.verdicts.items()))
+    note(f"{summary.listings:,} listings: {verdicts}; {summary.errors:,} with an error; findings in {out}", quiet=quiet)
+    if report is not None:
+        write_html_report(out, report, access=reader.access, quiet=quiet)
+    return SOME_ROWS_FAILED if summary.errors else DONE
+
+
+def main(argv: list[str] | None = None) -> int:
+    return run(scan, argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
