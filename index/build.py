@@ -142,7 +142,9 @@ class _Usable:
             if isinstance(row, BadRow):
                 self.failed.append(row)
             elif row.id in seen:
-                self.failed.append(BadRow(row.id, f"reference_id {row.id!r} stands in an earlier row; it must be unique"))
+                self.failed.append(
+                    BadRow(row.id, f"reference_id {row.id!r} stands in an earlier row; it must be unique")
+                )
             else:
                 seen.add(row.id)
                 self.pending.append(row)

@@ -216,7 +216,7 @@ def _search(
 
     # the selector must live as long as the parameters that point to it
     selector = None if rows is None else faiss.IDSelectorBatch(rows)
-    parameters = None if selector is None else faiss.SearchParameters(sel=selector)
+    parameters = None if selector is None else faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
     similarities, nearest = flat.search(vectors, width, params=parameters)
     return similarities, nearest
 

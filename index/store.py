@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -34,7 +35,6 @@ _DATA_NAME = re.compile(r"(catalogue-[0-9a-f]{16}\.parquet|vectors-[0-9a-f]{16}\
 _MANIFEST_BYTES = 1 << 20
 _ROW_BYTES = 1 << 16  # a row of a catalogue that unpacks to more than this is somebody's bomb
 _TRIES = 20
-
 
 
 @dataclass(frozen=True)
@@ -93,9 +93,11 @@ def read_manifest(folder: Path) -> tuple[dict[str, Any], str]:
     """The checked manifest and its digest (sha256, hexadecimal); cheap, reads no data. Raises as `read`."""
     path = folder / MANIFEST
     if not path.is_file():
-        unfinished = " (a build began there; run the same build again to finish it)" if folder.is_dir() and any(
-            folder.glob("building.sqlite")
-        ) else ""
+        unfinished = (
+            " (a build began there; run the same build again to finish it)"
+            if folder.is_dir() and any(folder.glob("building.sqlite"))
+            else ""
+        )
         raise IndexNotFoundError(
             f"there is no index in {folder}{unfinished}; make one with: lookalike build REFERENCES --index {folder}"
         )
@@ -135,52 +137,63 @@ def _read_data(folder: Path, manifest: dict[str, Any], digest: str) -> Stored:
         spec = EncoderSpec.from_json(manifest["encoder"])
         count, dim = int(manifest["count"]), int(manifest["dim"])
         entries = {kind: dict(manifest["files"][kind]) for kind in ("catalogue", "vectors")}
-        paths = {kind: _checked(folder, entry) for kind, entry in entries.items()}
+        paths = {kind: folder / _data_name(entry["name"]) for kind, entry in entries.items()}
     except (KeyError, TypeError, ValueError) as error:
         raise IndexDamagedError(f"the manifest of {folder} lacks something ({error}); build it again") from error
-    catalogue = _read_catalogue(paths["catalogue"], count)
-    vectors = _read_vectors(paths["vectors"], (count, dim))
     if spec.dim != dim:
         raise IndexDamagedError(f"index {folder} is {dim} wide, but its encoder {spec.dim}; build it again")
-    return Stored(spec, catalogue, vectors, str(manifest["created"]), digest)
+    # a file that is open stays readable when a writer removes it
+    with open(paths["catalogue"], "rb") as catalogue, open(paths["vectors"], "rb") as vectors:
+        _check(catalogue, entries["catalogue"])
+        _check(vectors, entries["vectors"])
+        rows, table = _read_vectors(vectors, (count, dim)), _read_catalogue(catalogue, count)
+    return Stored(spec, table, rows, str(manifest["created"]), digest)
 
 
-def _checked(folder: Path, entry: dict[str, Any]) -> Path:
-    name = str(entry["name"])
-    if not _DATA_NAME.fullmatch(name):
+def _data_name(name: object) -> str:
+    if not isinstance(name, str) or not _DATA_NAME.fullmatch(name):
         raise ValueError(f"a file may not be named {name!r}")
-    path = folder / name
-    if path.stat().st_size != entry["bytes"] or _sha256(path) != entry["sha256"]:
-        raise IndexDamagedError(f"{path} is not as it was written (checksum differs); build the index again")
-    return path
+    return name
 
 
-def _read_catalogue(path: Path, count: int) -> pa.Table:
+def _check(file: BufferedReader, entry: dict[str, Any]) -> None:
+    size = os.fstat(file.fileno()).st_size
+    if size != entry.get("bytes") or hashlib.file_digest(file, "sha256").hexdigest() != entry.get("sha256"):
+        raise IndexDamagedError(f"{file.name} is not as it was written (checksum differs); build the index again")
+    file.seek(0)
+
+
+def _read_catalogue(file: BinaryIO, count: int) -> pa.Table:
     try:
-        with pq.ParquetFile(path) as file:
-            metadata = file.metadata
+        with pq.ParquetFile(file) as parquet:
+            metadata = parquet.metadata
             unpacked = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
             if metadata.num_rows != count or unpacked > _ROW_BYTES * (count + 16):
-                raise IndexDamagedError(f"{path} has {metadata.num_rows} rows, {unpacked} bytes; needed {count} rows")
-            table = file.read()
+                raise IndexDamagedError(
+                    f"{file.name} has {metadata.num_rows} rows, {unpacked} bytes; needed {count} rows"
+                )
+            table = parquet.read()
     except (pa.ArrowException, OSError) as error:
-        raise IndexDamagedError(f"{path} is no readable catalogue ({error}); build the index again") from error
+        raise IndexDamagedError(f"{file.name} is no readable catalogue ({error}); build the index again") from error
     missing = {"reference_id", "product_id", "brand", "image", "sha256"} - set(table.column_names)
     if missing:
-        raise IndexDamagedError(f"{path} lacks the columns {', '.join(sorted(missing))}; build the index again")
+        raise IndexDamagedError(f"{file.name} lacks the columns {', '.join(sorted(missing))}; build the index again")
     return table
 
 
-def _read_vectors(path: Path, shape: tuple[int, int]) -> NDArray[np.float32]:
+def _read_vectors(file: BinaryIO, shape: tuple[int, int]) -> NDArray[np.float32]:
+    # a header may claim any shape, so that of the manifest is held against the file's size first
+    if os.fstat(file.fileno()).st_size < 4 * shape[0] * shape[1]:
+        raise IndexDamagedError(f"{file.name} is too short for {shape[0]} vectors; build the index again")
     try:
-        vectors = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError) as error:
-        raise IndexDamagedError(f"{path} is no readable array ({error}); build the index again") from error
+        vectors = np.load(file, allow_pickle=False)
+    except (ValueError, OSError, MemoryError) as error:
+        raise IndexDamagedError(f"{file.name} is no readable array ({error}); build the index again") from error
     if vectors.shape != shape or vectors.dtype != np.float32:
-        raise IndexDamagedError(f"{path} is {vectors.dtype} {vectors.shape}, needed float32 {shape}; build again")
+        raise IndexDamagedError(f"{file.name} is {vectors.dtype} {vectors.shape}, needed float32 {shape}; build again")
     lengths = np.linalg.norm(vectors, axis=1)
     if not np.all(np.abs(lengths - 1) < 1e-3):
-        raise IndexDamagedError(f"{path} holds rows that are not of length 1; build the index again")
+        raise IndexDamagedError(f"{file.name} holds rows that are not of length 1; build the index again")
     return np.asarray(vectors)
 
 
@@ -190,7 +203,7 @@ def _write_data(folder: Path, kind: str, suffix: str, save: Callable[[Path], Non
     _sync(temporary)
     sha256 = _sha256(temporary)
     final = folder / f"{kind}-{sha256[:16]}{suffix}"
-    os.replace(temporary, final)
+    temporary.replace(final)
     return {"name": final.name, "bytes": final.stat().st_size, "sha256": sha256}
 
 
@@ -204,7 +217,7 @@ def _replace(path: Path, data: bytes) -> None:
     temporary.write_bytes(data)
     _sync(temporary)
     _sync(path.parent)  # the data files' names must be on disk before a manifest names them
-    os.replace(temporary, path)
+    temporary.replace(path)
     _sync(path.parent)
 
 

@@ -101,9 +101,7 @@ def decide(listing: Listing, photos: Sequence[PhotoMatches], *, policy: Policy, 
     strongest = max(readable, key=lambda photo: photo.matches[0].similarity if photo.matches else -1.0)
     hint = "; ".join(f"{photo.image}: {photo.hint}" for photo in readable if photo.hint) or None
     if not strongest.matches:
-        return Finding(
-            listing, Verdict.CLEAR, str(policy), encoder, image=strongest.image, error=error, hint=hint
-        )
+        return Finding(listing, Verdict.CLEAR, str(policy), encoder, image=strongest.image, error=error, hint=hint)
     best = strongest.matches[0]
     verdict = policy.verdict(best.similarity)
     return Finding(
@@ -130,7 +128,9 @@ def _parse(text: str, *, source: str) -> Policy:
         raise PolicyError(f"the policy {source} is no TOML: {error}") from error
     known = {"name", "thresholds", "encoder", "about"}
     if unknown := set(values) - known:
-        raise PolicyError(f"the policy {source} has unknown entries {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}")
+        raise PolicyError(
+            f"the policy {source} has unknown entries {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}"
+        )
     thresholds, encoder = values.get("thresholds", {}), values.get("encoder", {})
     if not isinstance(thresholds, dict) or set(thresholds) != {"flag", "review"} or not isinstance(encoder, dict):
         raise PolicyError(f"the policy {source} needs [thresholds] with flag and review, like: {_EXAMPLE}")

@@ -68,7 +68,7 @@ def write_report(
         file.writelines(_page([_card(row, pictures) for row in shown], summary, title, pictures))
         file.flush()
         os.fsync(file.fileno())
-    os.replace(temporary, out)
+    temporary.replace(out)
     return summary
 
 
@@ -79,7 +79,11 @@ def _strongest(rows: Iterable[Row], most: int) -> tuple[Counter[str], list[Row]]
     for number, row in zip(count(), rows):
         verdicts[row["verdict"]] += 1
         similarity = row.get("similarity")
-        strength = (-_RANK.get(row["verdict"], len(_RANK)), -2.0 if similarity is None else similarity, -number)
+        strength = (
+            -_RANK.get(row["verdict"], len(_RANK)),
+            -2.0 if similarity is None else similarity,
+            -number,
+        )
         entry = (strength, row)
         if len(heap) < most:
             heapq.heappush(heap, entry)
@@ -97,7 +101,9 @@ def _card(row: Row, pictures: _Pictures) -> dict[str, Any]:
         "link": safe_link(row.get("url")),
         "filled": _percent(similarity),
         "ticked": _percent(threshold),
-        "search": " ".join(str(row[k]) for k in ("listing_id", "title", "seller_id", "product_id") if row.get(k)).lower(),
+        "search": " ".join(
+            str(row[k]) for k in ("listing_id", "title", "seller_id", "product_id") if row.get(k)
+        ).lower(),
     }
 
 
@@ -151,9 +157,7 @@ class _Pictures:
             yield f'.{name}{{background-image:url("data:image/webp;base64,{data}")}}\n'
 
 
-def _page(
-    cards: list[dict[str, Any]], summary: ReportSummary, title: str, pictures: _Pictures
-) -> Iterator[str]:
+def _page(cards: list[dict[str, Any]], summary: ReportSummary, title: str, pictures: _Pictures) -> Iterator[str]:
     import jinja2
 
     folder = files("lookalike") / "templates"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -106,7 +105,12 @@ def finding_schema() -> pa.Schema:
     """The findings table's columns and types; every value but listing_id, verdict, policy and encoder may be null."""
     import pyarrow as pa
 
-    numbers = {"similarity": pa.float32(), "threshold": pa.float64(), "price": pa.float64(), "inliers": pa.int32()}
+    numbers = {
+        "similarity": pa.float32(),
+        "threshold": pa.float64(),
+        "price": pa.float64(),
+        "inliers": pa.int32(),
+    }
     example = finding_row(Finding(Listing("", ()), Verdict.CLEAR, "", ""))
     return pa.schema([(name, numbers.get(name, pa.string())) for name in example])
 
@@ -121,8 +125,8 @@ def read_findings(path: str | Path) -> Iterator[dict[str, Any]]:
             raise TableError(f"{path}: {line.error}")
         row = {name: None if value == "" else value for name, value in line.values.items()}
         for name in ("similarity", "threshold", "price"):
-            if row.get(name) is not None:
-                row[name] = float(row[name])
+            value = row.get(name)
+            row[name] = None if value is None else float(value)
         yield row
 
 
@@ -151,7 +155,7 @@ def _resume(partial: Path, state: str) -> int:
     partial.mkdir(parents=True)
     temporary = path.with_suffix(".tmp")
     temporary.write_text(state, encoding="utf-8")
-    os.replace(temporary, path)
+    temporary.replace(path)
     return 0
 
 
@@ -164,7 +168,7 @@ def _write_part(path: Path, rows: list[dict[str, Any]]) -> None:
     writer = TableWriter(temporary, finding_schema(), ending=".parquet")
     writer.write(rows)
     writer.close()
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def _join(partial: Path, out: Path, *, resumed: int) -> ScanSummary:
@@ -180,5 +184,5 @@ def _join(partial: Path, out: Path, *, resumed: int) -> ScanSummary:
         errors += sum(row["error"] is not None for row in rows)
         writer.write(rows)
     writer.close()
-    os.replace(temporary, out)
+    temporary.replace(out)
     return ScanSummary(verdicts.total(), dict(verdicts), errors, resumed)

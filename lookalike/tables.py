@@ -141,7 +141,7 @@ class TableWriter:
         ending = ending or path.suffix.lower()
         require_ending(path, ending)
         self._schema = schema
-        self._file = open(path, "wb")
+        self._file = open(path, "wb")  # noqa: SIM115 - close() closes it
         self._writer: Any = None
         if ending == ".parquet":
             self._writer = pa.parquet.ParquetWriter(self._file, schema)

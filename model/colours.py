@@ -84,7 +84,7 @@ def _by_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
             return None
         if isinstance(transform, str):
             return image.convert("RGB")
-        return ImageCms.applyTransform(image, transform)
+        return _applied(image, transform)
 
 
 @lru_cache(maxsize=32)
@@ -123,7 +123,13 @@ def _by_gamma(image: Image.Image, gamma: object) -> Image.Image:
 
 def _lab_to_rgb(image: Image.Image) -> Image.Image:
     with _cms_lock:
-        return ImageCms.applyTransform(image, _lab_transform())
+        return _applied(image, _lab_transform())
+
+
+def _applied(image: Image.Image, transform: ImageCms.ImageCmsTransform) -> Image.Image:
+    converted = ImageCms.applyTransform(image, transform)
+    assert converted is not None, "it is None only for a change in place"
+    return converted
 
 
 @lru_cache(maxsize=1)

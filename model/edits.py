@@ -88,7 +88,8 @@ def perspective(image: Image, rng: np.random.Generator, others: Sequence[Image] 
     inwards = np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]], np.float32)
     moved = corners + inwards * rng.uniform(0, 0.18, (4, 2)).astype(np.float32)
     size = np.array([width, height], np.float32)
-    return _warp(image, cv2.getPerspectiveTransform(corners * size, moved * size), rng)
+    matrix = cv2.getPerspectiveTransform(corners * size, moved * size)
+    return _warp(image, np.asarray(matrix, np.float64), rng)
 
 
 def text(image: Image, rng: np.random.Generator, others: Sequence[Image] = ()) -> Image:
@@ -241,8 +242,8 @@ def random_edits(rng: np.random.Generator, *, most: int = 4) -> list[str]:
     return [names[i] for i in sorted(drawn)]
 
 
-def _u8(pixels: NDArray[np.floating]) -> Image:
-    return np.clip(pixels, 0, 255).astype(np.uint8)
+def _u8(pixels: NDArray[np.number]) -> Image:
+    return np.asarray(np.clip(pixels, 0, 255), np.uint8)
 
 
 def _colour(rng: np.random.Generator) -> tuple[int, int, int]:
@@ -257,14 +258,12 @@ def _filler(height: int, width: int, rng: np.random.Generator, others: Sequence[
     return cv2.resize(other, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
 
 
-def _warp(image: Image, matrix: NDArray[np.floating], rng: np.random.Generator) -> Image:
+def _warp(image: Image, matrix: NDArray[np.float64], rng: np.random.Generator) -> Image:
     """Warp and fill what comes in from outside with a texture or, half the time, the border's own colour."""
     height, width = image.shape[:2]
     if rng.random() < 0.5:
         border = tuple(float(v) for v in np.median(image[[0, -1]].reshape(-1, 3), axis=0))
-        warped = cv2.warpPerspective(
-            image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderValue=border
-        )
+        warped = cv2.warpPerspective(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderValue=border)
         return warped.astype(np.uint8)
     canvas = texture(height, width, rng)
     cv2.warpPerspective(

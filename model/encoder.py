@@ -97,9 +97,7 @@ class Encoder(Protocol):
         """RGB pictures to vectors: float32 (n, dim), rows of length 1, in the order given."""
 
 
-def load_encoder(
-    model: str = "embedded", *, weights: str | Path | None = None, device: str | None = None
-) -> Encoder:
+def load_encoder(model: str = "embedded", *, weights: str | Path | None = None, device: str | None = None) -> Encoder:
     """Load a preset (see `presets`), or any open_clip model as "ARCHITECTURE/TAG", or an architecture with `weights`.
 
     `device` is "cpu" or "cuda"; by default a GPU where there is one. Public weights are fetched once and

@@ -63,9 +63,7 @@ class Photo:
     hint: str | None = None
 
 
-def read_image(
-    source: ImageSource, *, limits: ImageLimits | None = None, access: Access | None = None
-) -> Photo:
+def read_image(source: ImageSource, *, limits: ImageLimits | None = None, access: Access | None = None) -> Photo:
     """Read a path, an address, a file's bytes, a PIL image or an array (height, width[, 1, 3 or 4]).
 
     Arrays hold uint8, uint16, bool, or floats from 0 to 1. Raises ImageReadError for whatever can't be read.
@@ -156,13 +154,18 @@ def _from_array(array: NDArray[np.generic]) -> Image.Image:
         pixels = array.astype(np.uint8) * 255
     elif array.dtype == np.uint16:
         pixels = (array.astype(np.float32) / 257 + 0.5).astype(np.uint8)
-    elif np.issubdtype(array.dtype, np.floating) and np.all((array >= 0) & (array <= 1)):
+    elif np.issubdtype(array.dtype, np.floating) and _within_unit(array):
         pixels = (array.astype(np.float32) * 255 + 0.5).astype(np.uint8)
     elif array.dtype == np.uint8:
         pixels = array.astype(np.uint8)
     else:
         raise ImageReadError(f"came an array of {array.dtype} that is out of range, {accepted}", reason="array")
     return Image.fromarray(np.ascontiguousarray(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels))
+
+
+def _within_unit(array: NDArray[np.generic]) -> bool:
+    values = array.astype(np.float64)
+    return bool(np.all((values >= 0) & (values <= 1)))
 
 
 def _check_size(image: Image.Image, name: str, limits: ImageLimits) -> None:

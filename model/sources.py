@@ -79,10 +79,11 @@ def _read_local(path: Path, access: Access) -> bytes:
         reason = "missing" if isinstance(error, FileNotFoundError) else "unreadable"
         why = "there is no such file" if reason == "missing" else f"it can't be opened ({error})"
         raise ImageReadError(f"{path}: {why}", source=str(path), reason=reason) from error
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise ImageReadError(f"{path}: is no regular file, needed a picture", source=str(path), reason="not_a_file")
     with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise ImageReadError(f"{path}: is no regular file, needed a picture", source=str(path), reason="not_a_file")
         if status.st_size > access.max_bytes:
             raise _too_large(str(path), access)
         try:
@@ -131,6 +132,8 @@ def _remote_error(url: str, error: Exception) -> ImageReadError:
         text, reason = refused, "scheme" if "scheme" in refused else "private_address"
     elif isinstance(error, TimeoutError) or "Timeout" in type(error).__name__:
         text, reason = "took too long", "timeout"
+    elif type(error).__name__ == "TooManyRedirects":
+        text, reason = "redirects too often", "redirects"
     elif isinstance(error, FileNotFoundError) or hasattr(error, "status"):
         text, reason = f"the server answered {getattr(error, 'status', 404)}", "http_status"
     return ImageReadError(f"{url[:200]}: {text[:300]}", source=url[:200], reason=reason)
@@ -172,12 +175,15 @@ def _http(access: Access) -> Any:
         )
 
     return HTTPFileSystem(
-        get_client=client, skip_instance_cache=True, max_redirects=access.max_redirects, use_listings_cache=False
+        get_client=client,
+        skip_instance_cache=True,
+        max_redirects=access.max_redirects,
+        use_listings_cache=False,
     )
 
 
 def _redirect_check(access: Access) -> Any:
-    async def check(session: Any, context: Any, redirect: Any) -> None:
+    async def check(_session: Any, _context: Any, redirect: Any) -> None:
         location = redirect.response.headers.get("Location", "")
         match = _REMOTE.match(location)
         if match and (match.group(1) or "").lower() not in access.schemes:

@@ -13,6 +13,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -55,15 +56,15 @@ def main(argv: list[str] | None = None) -> int:
     )
     for name in COMMANDS:
         module = importlib.import_module(f"lookalike.scripts.{name}")
-        app.command(name, help=_help(module.__doc__))(getattr(module, name))
+        app.command(name, help=_help(module.__doc__))(_guarded(getattr(module, name)))
     return _run(app, argv, "lookalike")
 
 
-def run(command: Callable[..., Any], argv: list[str] | None = None) -> int:
+def run(command: Callable[..., int], argv: list[str] | None = None) -> int:
     """Run one command alone, as `python scripts/NAME.py` does."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     module = sys.modules[command.__module__]
-    app.command(help=_help(module.__doc__))(command)
+    app.command(help=_help(module.__doc__))(_guarded(command))
     return _run(app, argv, command.__name__)
 
 
@@ -77,7 +78,7 @@ def note(message: str, *, quiet: bool = False) -> None:
 def progress(what: str, *, total: int | None = None, quiet: bool = False) -> Iterator[Callable[[int], None]]:
     """A progress bar on a terminal, a plain line now and then elsewhere, nothing with `quiet`; all on stderr."""
     if quiet:
-        yield lambda count: None
+        yield lambda _: None
         return
     if not errors.is_terminal:
         yield _plain_lines(what, total)
@@ -106,18 +107,32 @@ def _run(app: typer.Typer, argv: list[str] | None, name: str) -> int:
     warnings.filterwarnings("ignore", module="PIL")
     logging.getLogger("PIL").addHandler(logging.NullHandler())
     try:
-        result = typer.main.get_command(app).main(argv, prog_name=name, standalone_mode=False)
-        return int(result or DONE)
-    except LookalikeError as error:
-        errors.print(f"{name}: {error}", markup=False)
-        return WRONG_CALL
-    except (KeyboardInterrupt, typer.Abort):
-        errors.print("interrupted; the same command goes on where it was", markup=False)
-        return INTERRUPTED
-    except BrokenPipeError:
-        # the reader of our output has gone; keep Python from complaining about it at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
+        app(argv, prog_name=name)
+    except SystemExit as done:
+        return done.code if isinstance(done.code, int) else DONE
+    return DONE
+
+
+def _guarded(command: Callable[..., int]) -> Callable[..., None]:
+    """The command with errors as one line, ending with its exit status."""
+
+    @wraps(command)
+    def guarded(*arguments: Any, **options: Any) -> None:
+        try:
+            status = command(*arguments, **options)
+        except LookalikeError as error:
+            errors.print(str(error), markup=False)
+            status = WRONG_CALL
+        except KeyboardInterrupt:
+            errors.print("interrupted; the same command goes on where it was", markup=False)
+            status = INTERRUPTED
+        except BrokenPipeError:
+            # the reader of our output has gone; keep Python from complaining about it at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            status = DONE
+        raise typer.Exit(status)
+
+    return guarded
 
 
 def _help(doc: str | None) -> str:

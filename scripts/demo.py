@@ -41,7 +41,12 @@ def demo(
             )
         report_build(built, index, quiet=False)
         with progress("scanning listings") as advance:
-            scan(read_listings(sample / "listings.csv"), detector=Detector.open(index), out=findings, progress=advance)
+            scan(
+                read_listings(sample / "listings.csv"),
+                detector=Detector.open(index),
+                out=findings,
+                progress=advance,
+            )
         rows = list(read_findings(findings))
         with open(sample / "listings.csv", encoding="utf-8", newline="") as file:
             truth = {row["listing_id"]: row["truth"] for row in csv.DictReader(file)}

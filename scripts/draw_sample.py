@@ -11,6 +11,7 @@ import argparse
 import csv
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -51,50 +52,100 @@ class Brand:
 
 CREAM, INK = (250, 244, 230), (30, 32, 44)
 BRANDS = (
-    Brand("Quorlith", "Lobster", "waves", (
-        ("Sea Salt Shampoo", "bottle", ((16, 92, 122), CREAM, (244, 162, 89))),
-        ("Kelp Hand Cream", "tube", ((33, 120, 104), CREAM, (240, 200, 90))),
-        ("Night Cream", "jar", ((52, 44, 92), CREAM, (200, 170, 230))),
-        ("Tide Eau de Parfum", "flacon", ((120, 170, 196), INK, (250, 250, 250))),
-        ("Bath Salt", "pouch", ((200, 226, 230), (16, 92, 122), (244, 162, 89))),
-    )),
-    Brand("Brendune", "YanoneKaffeesatz-Bold", "stripes", (
-        ("Dark Roast", "pouch", ((58, 34, 24), CREAM, (214, 126, 44))),
-        ("Cold Brew", "can", ((214, 126, 44), (44, 26, 18), CREAM)),
-        ("Oat Cocoa", "carton", ((236, 214, 178), (88, 48, 28), (190, 70, 50))),
-        ("Hazelnut Spread", "jar", ((120, 66, 30), CREAM, (236, 190, 96))),
-        ("House Syrup", "bottle", ((150, 40, 36), CREAM, (236, 190, 96))),
-    )),
-    Brand("Ovasket", "Quicksand-Bold", "dots", (
-        ("Berry Soda", "can", ((226, 46, 92), (255, 255, 255), (255, 205, 210))),
-        ("Lime Soda", "can", ((92, 172, 44), (255, 255, 255), (230, 245, 150))),
-        ("Muesli", "carton", ((250, 196, 40), (60, 44, 110), (255, 255, 255))),
-        ("Dish Gel", "bottle", ((40, 120, 220), (255, 255, 255), (150, 220, 250))),
-        ("Tooth Gel", "tube", ((240, 250, 252), (40, 120, 220), (60, 190, 170))),
-    )),
-    Brand("Tilmarra", "Comfortaa-Bold", "leaves", (
-        ("Green Tea", "carton", ((40, 84, 60), (238, 226, 190), (150, 186, 96))),
-        ("Olive Soap Oil", "bottle", ((150, 150, 62), (30, 44, 24), (238, 226, 190))),
-        ("Verbena Mist", "flacon", ((214, 226, 160), (40, 84, 60), (255, 255, 255))),
-        ("Herb Salt", "jar", ((238, 226, 190), (40, 84, 60), (190, 96, 60))),
-        ("Running Shoe 7", "shoebox", ((40, 84, 60), (238, 226, 190), (226, 110, 60))),
-    )),
+    Brand(
+        "Quorlith",
+        "Lobster",
+        "waves",
+        (
+            ("Sea Salt Shampoo", "bottle", ((16, 92, 122), CREAM, (244, 162, 89))),
+            ("Kelp Hand Cream", "tube", ((33, 120, 104), CREAM, (240, 200, 90))),
+            ("Night Cream", "jar", ((52, 44, 92), CREAM, (200, 170, 230))),
+            ("Tide Eau de Parfum", "flacon", ((120, 170, 196), INK, (250, 250, 250))),
+            ("Bath Salt", "pouch", ((200, 226, 230), (16, 92, 122), (244, 162, 89))),
+        ),
+    ),
+    Brand(
+        "Brendune",
+        "YanoneKaffeesatz-Bold",
+        "stripes",
+        (
+            ("Dark Roast", "pouch", ((58, 34, 24), CREAM, (214, 126, 44))),
+            ("Cold Brew", "can", ((214, 126, 44), (44, 26, 18), CREAM)),
+            ("Oat Cocoa", "carton", ((236, 214, 178), (88, 48, 28), (190, 70, 50))),
+            ("Hazelnut Spread", "jar", ((120, 66, 30), CREAM, (236, 190, 96))),
+            ("House Syrup", "bottle", ((150, 40, 36), CREAM, (236, 190, 96))),
+        ),
+    ),
+    Brand(
+        "Ovasket",
+        "Quicksand-Bold",
+        "dots",
+        (
+            ("Berry Soda", "can", ((226, 46, 92), (255, 255, 255), (255, 205, 210))),
+            ("Lime Soda", "can", ((92, 172, 44), (255, 255, 255), (230, 245, 150))),
+            ("Muesli", "carton", ((250, 196, 40), (60, 44, 110), (255, 255, 255))),
+            ("Dish Gel", "bottle", ((40, 120, 220), (255, 255, 255), (150, 220, 250))),
+            ("Tooth Gel", "tube", ((240, 250, 252), (40, 120, 220), (60, 190, 170))),
+        ),
+    ),
+    Brand(
+        "Tilmarra",
+        "Comfortaa-Bold",
+        "leaves",
+        (
+            ("Green Tea", "carton", ((40, 84, 60), (238, 226, 190), (150, 186, 96))),
+            ("Olive Soap Oil", "bottle", ((150, 150, 62), (30, 44, 24), (238, 226, 190))),
+            ("Verbena Mist", "flacon", ((214, 226, 160), (40, 84, 60), (255, 255, 255))),
+            ("Herb Salt", "jar", ((238, 226, 190), (40, 84, 60), (190, 96, 60))),
+            ("Running Shoe 7", "shoebox", ((40, 84, 60), (238, 226, 190), (226, 110, 60))),
+        ),
+    ),
 )
 OTHERS = (
-    Brand("Nubrexa", "Lato-Black", "checks", (
-        ("Cola", "can", ((40, 40, 46), (240, 60, 50), (200, 200, 200))),
-        ("Body Wash", "bottle", ((235, 235, 240), (200, 30, 120), (250, 170, 60))),
-        ("Crackers", "carton", ((210, 60, 40), (255, 240, 200), (255, 200, 60))),
-        ("Balm", "jar", ((250, 250, 250), (30, 30, 30), (200, 200, 60))),
-    )),
-    Brand("Haldovic", "LobsterTwo-BoldItalic", "stripes", (
-        ("Face Fluid", "tube", ((248, 222, 226), (130, 30, 60), (220, 170, 120))),
-        ("Rice", "pouch", ((255, 255, 255), (190, 20, 40), (20, 60, 120))),
-        ("Rose Water", "flacon", ((240, 190, 200), (110, 20, 50), (255, 255, 255))),
-        ("Boots", "shoebox", ((70, 60, 50), (240, 230, 210), (180, 120, 60))),
-    )),
+    Brand(
+        "Nubrexa",
+        "Lato-Black",
+        "checks",
+        (
+            ("Cola", "can", ((40, 40, 46), (240, 60, 50), (200, 200, 200))),
+            ("Body Wash", "bottle", ((235, 235, 240), (200, 30, 120), (250, 170, 60))),
+            ("Crackers", "carton", ((210, 60, 40), (255, 240, 200), (255, 200, 60))),
+            ("Balm", "jar", ((250, 250, 250), (30, 30, 30), (200, 200, 60))),
+        ),
+    ),
+    Brand(
+        "Haldovic",
+        "LobsterTwo-BoldItalic",
+        "stripes",
+        (
+            ("Face Fluid", "tube", ((248, 222, 226), (130, 30, 60), (220, 170, 120))),
+            ("Rice", "pouch", ((255, 255, 255), (190, 20, 40), (20, 60, 120))),
+            ("Rose Water", "flacon", ((240, 190, 200), (110, 20, 50), (255, 255, 255))),
+            ("Boots", "shoebox", ((70, 60, 50), (240, 230, 210), (180, 120, 60))),
+        ),
+    ),
 )
-SELLERS = ("kaufhaus-lindner", "sunny_deals_88", "maisonclaire", "outlet4u", "bazar-nord", "xin_store", "papeterie-r")
+EDITED = (
+    ["crop"],
+    ["mirror"],
+    ["recolour", "recompress"],
+    ["text", "sticker"],
+    ["screenshot"],
+    ["rephoto"],
+    ["background"],
+    ["crop", "mirror", "text"],
+    ["perspective"],
+    ["collage", "recompress"],
+)
+SELLERS = (
+    "kaufhaus-lindner",
+    "sunny_deals_88",
+    "maisonclaire",
+    "outlet4u",
+    "bazar-nord",
+    "xin_store",
+    "papeterie-r",
+)
 GROUNDS = ((165, 122, 84), (204, 176, 142), (150, 150, 156), (224, 221, 214), (74, 64, 58), (96, 114, 142))
 PLACES = (("DE", "EUR"), ("FR", "EUR"), ("US", "USD"), ("GB", "GBP"), ("BR", "BRL"))
 
@@ -107,7 +158,7 @@ def main(argv: list[str] | None = None) -> int:
     (arguments.out / "images").mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(arguments.seed)
     genuine = _designs(BRANDS)
-    _write_references(arguments.out, genuine, rng)
+    _write_references(arguments.out, genuine)
     _write_listings(arguments.out, genuine, _designs(OTHERS), rng)
     return 0
 
@@ -124,40 +175,48 @@ def _product_id(design: Design) -> str:
     return f"{design.brand}-{design.name}".lower().replace(" ", "-")
 
 
-def _write_references(out: Path, genuine: list[Design], rng: np.random.Generator) -> None:
+def _write_references(out: Path, genuine: list[Design]) -> None:
     with open(out / "references.csv", "w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["reference_id", "image", "product_id", "brand", "view"])
         for design in genuine:
             for view, turn in (("front", 0.0), ("turned", 0.45)):
                 name = f"images/{_product_id(design)}-{view}.jpg"
-                _save(out / name, packshot(replace(design, turn=turn), rng))
+                _save(out / name, packshot(replace(design, turn=turn)))
                 table.writerow([f"{_product_id(design)}-{view}", name, _product_id(design), design.brand, view])
 
 
 def _write_listings(out: Path, genuine: list[Design], others: list[Design], rng: np.random.Generator) -> None:
+    shots = [packshot(design) for design in genuine]
     makers: list[tuple[str, Design, Callable[[], Image]]] = []
-    edits = (
-        ["crop"], ["mirror"], ["recolour", "recompress"], ["text", "sticker"], ["screenshot"], ["rephoto"],
-        ["background"], ["crop", "mirror", "text"], ["perspective"], ["collage", "recompress"],
-    )  # fmt: skip
-    shots = [packshot(design, np.random.default_rng(i)) for i, design in enumerate(genuine)]
     for i in range(18):
-        design, names = genuine[i % len(genuine)], edits[i % len(edits)]
-        makers.append(("edited", design, lambda i=i, names=names: edit(shots[i], names, rng, others=shots)))
+        number, names = i % len(genuine), EDITED[i % len(EDITED)]
+        makers.append(("edited", genuine[number], partial(edit, shots[number], names, rng, others=shots)))
     for i in range(14):
         design = genuine[(i * 3 + 1) % len(genuine)]
-        makers.append(("photo", design, lambda d=design: photo(replace(d, turn=rng.uniform(-0.5, 0.5)), rng)))
+        turned = replace(design, turn=rng.uniform(-0.5, 0.5))
+        makers.append(("photo", design, partial(photo, turned, rng)))
     for i in range(14):
         design = genuine[(i * 7 + 2) % len(genuine)]
-        makers.append(("imitation", design, lambda d=imitation(design, 1 + i % 4, rng): photo(d, rng, plain=True)))
+        makers.append(("imitation", design, partial(photo, imitation(design, 1 + i % 4, rng), rng, plain=True)))
     for i in range(14):
         design = others[i % len(others)]
-        makers.append(("unrelated", design, lambda d=design, p=i % 2 == 0: photo(d, rng, plain=p)))
+        makers.append(("unrelated", design, partial(photo, design, rng, plain=i % 2 == 0)))
     with open(out / "listings.csv", "w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(
-            ["listing_id", "image", "seller_id", "territory", "price", "currency", "title", "url", "truth", "truth_product"]
+            [
+                "listing_id",
+                "image",
+                "seller_id",
+                "territory",
+                "price",
+                "currency",
+                "title",
+                "url",
+                "truth",
+                "truth_product",
+            ]
         )
         for number, choice in enumerate(rng.permutation(len(makers)).tolist(), start=1):
             truth, design, make = makers[choice]
@@ -193,7 +252,7 @@ def imitation(design: Design, step: int, rng: np.random.Generator) -> Design:
     return result
 
 
-def packshot(design: Design, rng: np.random.Generator) -> Image:
+def packshot(design: Design) -> Image:
     """The product on white with a soft shadow, as a brand shows it."""
     ground = np.full((SIDE, SIDE, 3), 255, np.float32)
     return _shrunk(_laid(draw(design), ground, shadow=0.25))
@@ -204,12 +263,12 @@ def photo(design: Design, rng: np.random.Generator, *, plain: bool = False) -> I
     ground = np.full((SIDE, SIDE, 3), rng.integers(205, 256), np.float32) if plain else _table(rng)
     scale, angle = rng.uniform(0.72, 1.0), rng.uniform(-9, 9)
     matrix = cv2.getRotationMatrix2D((SIDE / 2, SIDE / 2), angle, scale)
-    matrix[:, 2] += rng.uniform(-25, 25, 2)
+    matrix = matrix + np.array([[0, 0, rng.uniform(-25, 25)], [0, 0, rng.uniform(-25, 25)]])
     product = cv2.warpAffine(draw(design), matrix, (SIDE, SIDE), flags=cv2.INTER_AREA)
     image = _laid(np.asarray(product, np.uint8), ground, shadow=0.45).astype(np.float32)
     light = cv2.resize(rng.uniform(0.72, 1.12, (2, 2)).astype(np.float32), (SIDE, SIDE))[..., None]
-    image = image * light * rng.uniform(0.94, 1.06, 3) + rng.normal(0, 4, image.shape)
-    return _shrunk(image.clip(0, 255).astype(np.uint8))
+    lit = image * light * rng.uniform(0.94, 1.06, 3) + rng.normal(0, 4, image.shape)
+    return _shrunk(lit.clip(0, 255).astype(np.uint8))
 
 
 def draw(design: Design) -> Image:
@@ -251,12 +310,24 @@ def _paint(colour: Colour, alpha: float = 1.0) -> skia.Paint:
 def _typeface(name: str) -> skia.Typeface:
     found = [p for p in Path("/usr/share/fonts").rglob("*.[to]tf") if p.stem.lower() == name.lower()]
     if not found:
-        raise SystemExit(f"the font {name} is not installed; on Debian: apt-get install fonts-lobster "
-                         "fonts-lobstertwo fonts-quicksand fonts-comfortaa fonts-yanone-kaffeesatz fonts-lato")
+        raise SystemExit(
+            f"the font {name} is not installed; on Debian: apt-get install fonts-lobster "
+            "fonts-lobstertwo fonts-quicksand fonts-comfortaa fonts-yanone-kaffeesatz fonts-lato"
+        )
     return skia.FontMgr().makeFromFile(str(found[0]))
 
 
-def _text(canvas: skia.Canvas, text: str, font: str, *, x: float, y: float, width: float, most: float, paint: skia.Paint) -> None:
+def _text(
+    canvas: skia.Canvas,
+    text: str,
+    font: str,
+    *,
+    x: float,
+    y: float,
+    width: float,
+    most: float,
+    paint: skia.Paint,
+) -> None:
     """One line, centred at x with its baseline at y, as large as `width` and `most` allow."""
     face = _typeface(font)
     size = min(most, most * width / skia.Font(face, most).measureText(text))
@@ -275,12 +346,39 @@ def _label(canvas: skia.Canvas, design: Design, left: float, top: float, right: 
     _pattern(canvas, design, left, top, right, bottom)
     canvas.drawCircle(middle, top + height * 0.2, width * 0.13, _paint(accent))
     canvas.drawCircle(middle, top + height * 0.2, width * 0.08, _paint(ground))
-    _text(canvas, design.brand, design.font, x=middle, y=top + height * 0.52, width=width * 0.86, most=64, paint=_paint(ink))
+    _text(
+        canvas,
+        design.brand,
+        design.font,
+        x=middle,
+        y=top + height * 0.52,
+        width=width * 0.86,
+        most=64,
+        paint=_paint(ink),
+    )
     band = skia.Rect(left, top + height * 0.62, right, top + height * 0.76)
     canvas.drawRect(band, _paint(accent))
     contrast = INK if sum(accent) > 380 else CREAM
-    _text(canvas, design.name, design.font, x=middle, y=top + height * 0.725, width=width * 0.8, most=24, paint=_paint(contrast))
-    _text(canvas, "250", "Quicksand-Bold", x=middle, y=top + height * 0.92, width=width * 0.2, most=15, paint=_paint(ink))
+    _text(
+        canvas,
+        design.name,
+        design.font,
+        x=middle,
+        y=top + height * 0.725,
+        width=width * 0.8,
+        most=24,
+        paint=_paint(contrast),
+    )
+    _text(
+        canvas,
+        "250",
+        "Quicksand-Bold",
+        x=middle,
+        y=top + height * 0.92,
+        width=width * 0.2,
+        most=15,
+        paint=_paint(ink),
+    )
     canvas.restore()
 
 

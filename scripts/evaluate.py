@@ -13,7 +13,18 @@ from rich.console import Console
 from rich.table import Table
 
 from lookalike.errors import TableError
-from lookalike.scripts.cli import DONE, SOME_ROWS_FAILED, Device, Quiet, Scheme, Weights, note, photo_reader, progress, run
+from lookalike.scripts.cli import (
+    DONE,
+    SOME_ROWS_FAILED,
+    Device,
+    Quiet,
+    Scheme,
+    Weights,
+    note,
+    photo_reader,
+    progress,
+    run,
+)
 
 
 def evaluate(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -24,7 +24,7 @@ def info(
     catalogue = loaded.catalogue.select(["brand", "product_id"]).to_pylist()
     products = {(row["brand"], row["product_id"]) for row in catalogue}
     brands = Counter(brand for brand, _ in products)
-    values = {
+    values: dict[str, Any] = {
         "index": str(index),
         "references": len(loaded),
         "products": len(products),

@@ -22,9 +22,7 @@ def remove(
 
     if not (reference or product or brand):
         raise TableError("nothing to remove was named; give --reference, --product or --brand")
-    removed = remove_references(
-        index=index, references=reference or (), products=product or (), brands=brand or ()
-    )
+    removed = remove_references(index=index, references=reference or (), products=product or (), brands=brand or ())
     if not removed:
         raise TableError(f"no reference in {index} is one of those; see: lookalike info {index}")
     note(f"removed {removed:,} references from {index}", quiet=quiet)

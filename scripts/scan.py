@@ -41,9 +41,7 @@ def scan(
     require_ending(out)
     require_readable(listings, required=LISTING_COLUMNS)
     reader = photo_reader(allow_scheme)
-    detector = Detector.open(
-        index, policy=policy, model=model, weights=weights, device=device, access=reader.access
-    )
+    detector = Detector.open(index, policy=policy, model=model, weights=weights, device=device, access=reader.access)
     status = listings.stat()
     with progress("scanning listings", quiet=quiet) as advance:
         summary = scan_listings(
@@ -54,7 +52,10 @@ def scan(
             progress=advance,
         )
     verdicts = ", ".join(f"{count:,} {verdict}" for verdict, count in sorted(summary.verdicts.items()))
-    note(f"{summary.listings:,} listings: {verdicts}; {summary.errors:,} with an error; findings in {out}", quiet=quiet)
+    note(
+        f"{summary.listings:,} listings: {verdicts}; {summary.errors:,} with an error; findings in {out}",
+        quiet=quiet,
+    )
     if report is not None:
         write_html_report(out, report, access=reader.access, quiet=quiet)
     return SOME_ROWS_FAILED if summary.errors else DONE

@@ -57,9 +57,9 @@ def _toml(
     return f'''name = "embedded-default"
 about = """
 Set on {len(right)} edited copies of {len(right)} references and {len(unrelated)} edited pictures of nothing among
-them, none of them trained on. At flag {np.mean(right >= flag):.1%} of the copies and {np.mean(unrelated >= flag):.1%} of the
-unrelated pictures are hit, at review {np.mean(right >= review):.1%} and {np.mean(unrelated >= review):.1%}. With more
-references, unrelated pictures come nearer: set thresholds on listings of your own before you act on them."""
+them, none of them trained on. At flag {np.mean(right >= flag):.1%} of the copies and {np.mean(unrelated >= flag):.1%}
+of the unrelated pictures are hit, at review {np.mean(right >= review):.1%} and {np.mean(unrelated >= review):.1%}.
+With more references, unrelated pictures come nearer: set thresholds on listings of your own before you act on them."""
 
 [thresholds]
 flag = {flag:.3f}

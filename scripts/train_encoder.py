@@ -15,7 +15,6 @@ import argparse
 import copy
 import csv
 import math
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,7 +57,7 @@ def train(arguments: argparse.Namespace) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     pictures, groups, held_out = load_pictures(arguments.data)
     print(f"{len(pictures)} pictures to train on, {len(held_out)} to validate", flush=True)
-    model = image_tower(PRESETS["embedded"].architecture).to(device, memory_format=torch.channels_last)
+    model = image_tower(PRESETS["embedded"].architecture).to(device).to(memory_format=torch.channels_last)
     average = copy.deepcopy(model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=arguments.lr, weight_decay=0.05)
     checkpoint, log = arguments.out / "checkpoint.pt", arguments.out / "log.csv"
@@ -99,7 +98,7 @@ def train(arguments: argparse.Namespace) -> None:
                 "spent": spent,
             }
             torch.save(state, checkpoint.with_suffix(".tmp"))
-            os.replace(checkpoint.with_suffix(".tmp"), checkpoint)
+            checkpoint.with_suffix(".tmp").replace(checkpoint)
             export(average, arguments.out / "embedded.safetensors")
             mark = time.monotonic()
         if done:
@@ -110,7 +109,7 @@ def export(tower: torch.nn.Module, path: Path) -> None:
     """Write the tower's weights as open_clip names them, in half precision."""
     weights = {f"visual.{name}": _half(value) for name, value in tower.state_dict().items()}
     save_file(weights, path.with_suffix(".tmp"))
-    os.replace(path.with_suffix(".tmp"), path)
+    path.with_suffix(".tmp").replace(path)
 
 
 def load_pictures(data: Path) -> tuple[list[Image], list[list[int]], list[Image]]:
@@ -151,7 +150,7 @@ def _step(
     vectors = torch.nn.functional.normalize(vectors.float(), dim=1)
     loss = _loss(vectors)
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    torch.autograd.backward(loss)
     torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
     optimizer.step()
     with torch.no_grad():
@@ -181,9 +180,7 @@ def _loss(vectors: torch.Tensor) -> torch.Tensor:
 class _Views(IterableDataset[torch.Tensor]):
     """An endless stream of batches (2n, 3, side, side) uint8: first one view of each picture, then the other."""
 
-    def __init__(
-        self, pictures: list[Image], groups: list[list[int]], *, batch: int, seed: int, first: int
-    ) -> None:
+    def __init__(self, pictures: list[Image], groups: list[list[int]], *, batch: int, seed: int, first: int) -> None:
         self.pictures, self.groups, self.batch, self.seed, self.first = pictures, groups, batch, seed, first
 
     def __iter__(self) -> Iterator[torch.Tensor]:

@@ -1,0 +1,131 @@
+"""A build embeds each picture once, whatever interrupts it, and loses no row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from toy import ToyEncoder, save_pictures
+
+from lookalike.errors import EncoderMismatchError, IndexNotFoundError, ReferenceIndexError, TableError
+from lookalike.index import store
+from lookalike.index.build import add_references, build_index, remove_references
+from lookalike.index.reference_index import ReferenceIndex
+from lookalike.records import BadRow, Reference
+
+
+def references(folder: Path, count: int, *, seed: int = 0) -> list[Reference]:
+    paths = save_pictures(folder, count, seed=seed)
+    return [Reference(f"s{seed}r{i}", f"p{i}", "Brand", path) for i, path in enumerate(paths)]
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing catches it."""
+
+
+class DyingEncoder(ToyEncoder):
+    def embed(self, inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        if self.embedded >= 128:
+            raise Killed
+        return super().embed(inputs)
+
+
+def test_gives_the_vectors_of_the_pictures_in_the_tables_order(tmp_path: Path) -> None:
+    rows = references(tmp_path / "photos", 150)
+    summary = build_index(rows, index=tmp_path / "index", encoder=ToyEncoder())
+    assert (summary.references, summary.embedded, summary.failed) == (150, 150, ())
+    loaded = ReferenceIndex.load(tmp_path / "index")
+    from PIL import Image
+
+    expected = ToyEncoder().encode([Image.open(str(row.image)) for row in rows])
+    np.testing.assert_array_equal(loaded.vectors, expected)
+    assert [r.id for r in loaded.references] == [r.id for r in rows]
+
+
+def test_a_killed_build_goes_on_and_ends_with_the_same_bits(tmp_path: Path) -> None:
+    rows = references(tmp_path / "photos", 300)
+    build_index(rows, index=tmp_path / "whole", encoder=ToyEncoder())
+    with pytest.raises(Killed):
+        build_index(rows, index=tmp_path / "killed", encoder=DyingEncoder())
+    with pytest.raises(IndexNotFoundError, match="run the same build again"):
+        ReferenceIndex.load(tmp_path / "killed")
+    summary = build_index(rows, index=tmp_path / "killed", encoder=ToyEncoder())
+    assert (summary.embedded, summary.reused) == (300 - 128, 128)
+    whole, killed = ReferenceIndex.load(tmp_path / "whole"), ReferenceIndex.load(tmp_path / "killed")
+    np.testing.assert_array_equal(killed.vectors, whole.vectors)
+    assert killed.catalogue.equals(whole.catalogue)
+    assert not list((tmp_path / "killed").glob("building.sqlite*"))
+
+
+def test_a_second_build_embeds_nothing(tmp_path: Path) -> None:
+    rows = references(tmp_path / "photos", 20)
+    build_index(rows, index=tmp_path / "index", encoder=ToyEncoder())
+    summary = build_index(rows, index=tmp_path / "index", encoder=ToyEncoder())
+    assert (summary.embedded, summary.reused) == (0, 20)
+
+
+def test_a_build_replaces_an_index_of_another_encoder(tmp_path: Path) -> None:
+    rows = references(tmp_path / "photos", 5)
+    build_index(rows, index=tmp_path / "index", encoder=ToyEncoder())
+    other = ToyEncoder("1" * 64)
+    assert build_index(rows, index=tmp_path / "index", encoder=other).embedded == 5
+    assert ReferenceIndex.load(tmp_path / "index").spec == other.spec
+
+
+def test_equal_pictures_are_embedded_once(tmp_path: Path) -> None:
+    (path,) = save_pictures(tmp_path, 1)
+    rows = [Reference(f"r{i}", f"p{i}", "Brand", path) for i in range(200)]
+    summary = build_index(rows, index=tmp_path / "index", encoder=ToyEncoder())
+    assert (summary.references, summary.embedded, summary.reused) == (200, 1, 199)
+
+
+def test_adds_only_what_is_new_and_keeps_the_rest(tmp_path: Path) -> None:
+    old, new = references(tmp_path / "a", 10), references(tmp_path / "b", 5, seed=1)
+    build_index(old, index=tmp_path / "index", encoder=ToyEncoder())
+    summary = add_references([*old, *new], index=tmp_path / "index", encoder=ToyEncoder())
+    assert (summary.references, summary.embedded, summary.reused) == (15, 5, 10)
+
+
+def test_add_refuses_another_encoder_and_a_missing_index(tmp_path: Path) -> None:
+    rows = references(tmp_path / "photos", 2)
+    with pytest.raises(IndexNotFoundError):
+        add_references(rows, index=tmp_path / "none", encoder=ToyEncoder())
+    assert not (tmp_path / "none").exists()
+    build_index(rows, index=tmp_path / "index", encoder=ToyEncoder())
+    with pytest.raises(EncoderMismatchError):
+        add_references(rows, index=tmp_path / "index", encoder=ToyEncoder("1" * 64))
+
+
+def test_bad_rows_are_reported_and_the_rest_goes_on(tmp_path: Path) -> None:
+    good, twin = references(tmp_path / "photos", 2)
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    rows = [good, BadRow("row 2", "has no brand"), Reference("b", "p", "B", tmp_path / "bad.png")]
+    rows.append(Reference(good.id, "other", "B", twin.image))
+    summary = build_index(rows, index=tmp_path / "index", encoder=ToyEncoder())
+    assert summary.references == 1
+    assert sorted(row.row for row in summary.failed) == ["b", "row 2", good.id]
+    assert all(row.error for row in summary.failed)
+
+
+def test_an_index_of_nothing_is_not_written(tmp_path: Path) -> None:
+    rows = references(tmp_path / "photos", 3)
+    build_index(rows, index=tmp_path / "index", encoder=ToyEncoder())
+    digest = store.read_manifest(tmp_path / "index")[1]
+    with pytest.raises(TableError, match="none of the 1 references could be used; the first: .*no such file"):
+        build_index([Reference("r", "p", "B", "gone.jpg")], index=tmp_path / "index", encoder=ToyEncoder())
+    assert store.read_manifest(tmp_path / "index")[1] == digest
+
+
+def test_two_writers_do_not_meet(tmp_path: Path) -> None:
+    rows = references(tmp_path / "photos", 2)
+    with store.writing(tmp_path / "index"), pytest.raises(ReferenceIndexError, match="another process"):
+        build_index(rows, index=tmp_path / "index", encoder=ToyEncoder())
+
+
+def test_removes_from_disk(tmp_path: Path) -> None:
+    build_index(references(tmp_path / "photos", 4), index=tmp_path / "index", encoder=ToyEncoder())
+    assert remove_references(index=tmp_path / "index", products=["p1", "p2"]) == 2
+    assert len(ReferenceIndex.load(tmp_path / "index")) == 2

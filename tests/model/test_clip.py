@@ -1,0 +1,141 @@
+"""The encoder gives open_clip's own vectors, from checkpoints that these tests write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from lookalike.errors import EncoderError, UnknownModelError, WeightsError
+from lookalike.model.encoder import load_encoder
+from lookalike.model.presets import PRESETS
+
+TINY = {
+    "embed_dim": 32,
+    "vision_cfg": {"image_size": 32, "layers": 2, "width": 64, "head_width": 32, "patch_size": 8},
+    "text_cfg": {"context_length": 8, "vocab_size": 64, "width": 32, "heads": 1, "layers": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """A small ViT that open_clip knows by name, and a checkpoint of it with random weights."""
+    import json
+
+    folder = tmp_path_factory.mktemp("tiny")
+    (folder / "tiny-test-vit.json").write_text(json.dumps(TINY))
+    open_clip.add_model_config(folder / "tiny-test-vit.json")
+    torch.manual_seed(0)
+    model = open_clip.create_model("tiny-test-vit")
+    save_file(model.state_dict(), folder / "tiny.safetensors")
+    torch.save(model.state_dict(), folder / "tiny.pt")
+    return "tiny-test-vit", folder / "tiny.safetensors"
+
+
+def pictures(count: int) -> list[Image.Image]:
+    rng = np.random.default_rng(0)
+    return [Image.fromarray(rng.integers(0, 256, (40 + i, 64, 3), np.uint8)) for i in range(count)]
+
+
+def test_equals_open_clips_own_transform_and_encoding(tiny: tuple[str, Path]) -> None:
+    name, weights = tiny
+    model, _, preprocess = open_clip.create_model_and_transforms(name, pretrained=str(weights))
+    with torch.inference_mode():
+        batch = torch.stack([preprocess(picture) for picture in pictures(5)])
+        expected = torch.nn.functional.normalize(model.eval().encode_image(batch), dim=-1).numpy()
+    vectors = load_encoder(name, weights=weights, device="cpu").encode(pictures(5))
+    np.testing.assert_allclose(vectors, expected, atol=1e-5)
+    assert vectors.dtype == np.float32
+
+
+def test_reads_torch_and_safetensors_alike(tiny: tuple[str, Path]) -> None:
+    name, weights = tiny
+    encoders = [load_encoder(name, weights=w, device="cpu") for w in (weights, weights.with_suffix(".pt"))]
+    np.testing.assert_array_equal(encoders[0].encode(pictures(3)), encoders[1].encode(pictures(3)))
+    assert encoders[0].spec != encoders[1].spec
+
+
+def test_batch_size_does_not_matter() -> None:
+    encoder = load_encoder("embedded", device="cpu")
+    many = encoder.encode(pictures(70))
+    one_by_one = np.concatenate([encoder.encode([picture]) for picture in pictures(70)])
+    np.testing.assert_allclose(many, one_by_one, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(many, axis=1), 1, atol=1e-5)
+
+
+def test_takes_the_preprocessing_that_siglip_weights_were_trained_with(tmp_path: Path) -> None:
+    spec = load_encoder("embedded", device="cpu").spec
+    assert (spec.preprocessing.resize_mode, spec.preprocessing.size, spec.dim) == ("squash", (128, 128), 256)
+    from lookalike.model.clip import _preprocessing  # the models themselves are too large for a test
+
+    tower = type("Tower", (), {"image_size": 256})
+    siglip = _preprocessing("ViT-B-32-SigLIP2-256", "webli", tower)
+    assert (siglip.resize_mode, siglip.mean) == ("squash", (0.5, 0.5, 0.5))
+
+
+def test_refuses_weights_of_another_architecture(tiny: tuple[str, Path]) -> None:
+    with pytest.raises(WeightsError, match="does not hold weights of lookalike-embedded"):
+        load_encoder("embedded", weights=tiny[1])
+
+
+def test_unpickles_no_code(tiny: tuple[str, Path], tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return Path.touch, (str(tmp_path / "sprung"),)
+
+    torch.save({"a": Trap()}, tmp_path / "trap.pt")
+    with pytest.raises(WeightsError):
+        load_encoder(tiny[0], weights=tmp_path / "trap.pt")
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize(
+    ("model", "weights", "error", "message"),
+    [
+        ("nonsense", None, UnknownModelError, "choose a preset"),
+        ("ViT-B-32/nonsense", None, UnknownModelError, "open_clip knows .*laion2b_s34b_b79k"),
+        ("ViT-B-32", None, WeightsError, "give ViT-B-32/TAG"),
+        ("embedded", "missing.pt", WeightsError, "there is no weights file missing.pt"),
+        ("embedded", __file__, WeightsError, "needed one ending in"),
+    ],
+)
+def test_says_what_is_wrong_in_one_line(
+    model: str, weights: str | None, error: type[EncoderError], message: str
+) -> None:
+    with pytest.raises(error, match=message) as caught:
+        load_encoder(model, weights=weights)
+    assert "\n" not in str(caught.value)
+
+
+def test_refuses_a_device_that_is_not_there() -> None:
+    with pytest.raises(EncoderError, match="use cpu, cuda"):
+        load_encoder("embedded", device="abacus")
+
+
+def test_building_a_model_sets_up_no_logging(tiny: tuple[str, Path]) -> None:
+    import logging
+
+    before = list(logging.getLogger().handlers), logging.getLogger().level, list(logging.getLogger().filters)
+    load_encoder(tiny[0], weights=tiny[1])
+    assert (list(logging.getLogger().handlers), logging.getLogger().level, list(logging.getLogger().filters)) == before
+
+
+def test_every_preset_is_known_to_open_clip_with_its_size() -> None:
+    for preset in PRESETS.values():
+        if preset.tag is not None:
+            assert open_clip.is_pretrained_cfg(preset.architecture, preset.tag)
+            config = open_clip.get_model_config(preset.architecture)
+            assert (config["vision_cfg"]["image_size"], config["embed_dim"]) == (preset.image_size, preset.dim)
+
+
+def test_the_embedded_preset_says_its_true_size() -> None:
+    from lookalike.model.clip import image_tower
+
+    preset = PRESETS["embedded"]
+    parameters = sum(p.numel() for p in image_tower(preset.architecture).parameters())
+    assert round(parameters / 1e6, 1) == preset.parameters

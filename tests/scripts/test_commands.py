@@ -1,0 +1,169 @@
+"""The command line as a person uses it: results, one-line errors, exit status."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from toy import save_pictures
+
+from lookalike.scan import read_findings
+from lookalike.scripts.cli import COMMANDS, main
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a references table, a listings table and an index of the embedded encoder."""
+    folder = tmp_path_factory.mktemp("shop")
+    save_pictures(folder / "photos", 12)
+    rows = "".join(f"r{i},photos/0-{i}.png,p{i},Brand,00{i}\n" for i in range(8))
+    (folder / "references.csv").write_text("reference_id,image,product_id,brand,sku\n" + rows)
+    lines = "".join(f"L{i},photos/0-{i}.png,s1,DE,5.0,EUR\n" for i in range(12))
+    (folder / "listings.csv").write_text("listing_id,image,seller_id,territory,price,currency\n" + lines)
+    assert main(["build", str(folder / "references.csv"), "--index", str(folder / "index"), "--quiet"]) == 0
+    return folder
+
+
+def one_line(capsys: pytest.CaptureFixture[str]) -> str:
+    text = capsys.readouterr().err
+    assert text.count("\n") == 1, text
+    return text
+
+
+def test_builds_adds_removes_and_informs(shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    index = str(tmp_path / "index")
+    assert main(["build", str(shop / "references.csv"), "--index", index]) == 0
+    assert "8 references; embedded 8 pictures, knew 0, could not use 0 rows" in capsys.readouterr().err
+    assert main(["add", str(shop / "references.csv"), "--index", index]) == 0
+    assert "8 references; embedded 0 pictures, knew 8" in capsys.readouterr().err
+    assert main(["remove", "--index", index, "--product", "p1", "--product", "p2"]) == 0
+    capsys.readouterr()
+    assert main(["info", index, "--json"]) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert (values["references"], values["products"], values["brands"]) == (6, 6, {"Brand": 6})
+    assert values["columns"] == ["reference_id", "image", "product_id", "brand", "sku"]
+    assert main(["info", index]) == 0
+    assert "6 of 6 products" in capsys.readouterr().out
+
+
+def test_scans_to_findings_and_a_report(shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, report = tmp_path / "f.parquet", tmp_path / "r.html"
+    call = ["scan", str(shop / "listings.csv"), "--index", str(shop / "index"), "--out", str(out)]
+    assert main([*call, "--report", str(report)]) == 0
+    assert "12 listings" in capsys.readouterr().err
+    assert pq.read_table(out).column("verdict").to_pylist()[:8] == ["flagged"] * 8
+    assert report.read_text().count("data:image/webp") >= 8
+
+
+def test_a_scan_with_bad_rows_ends_with_status_1(shop: Path, tmp_path: Path) -> None:
+    (tmp_path / "l.csv").write_text("listing_id,image\n1,gone.jpg\n")
+    out = tmp_path / "f.csv"
+    call = ["scan", str(tmp_path / "l.csv"), "--index", str(shop / "index"), "--out", str(out), "--quiet"]
+    assert main(call) == 1
+    (row,) = read_findings(out)
+    assert (row["verdict"], "no such file" in row["error"]) == ("unreadable", True)
+
+
+def test_checks_pictures_as_json(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(shop / "photos/0-3.png"), "--index", str(shop / "index"), "--json"]) == 0
+    row = json.loads(capsys.readouterr().out)
+    assert (row["verdict"], row["product_id"], row["reference_id"]) == ("flagged", "p3", "r3")
+    assert main(["check", str(shop / "photos/0-3.png"), "--index", str(shop / "index")]) == 0
+    assert "flagged" in capsys.readouterr().out
+
+
+def test_evaluates_labelled_photos(shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [f"{shop}/photos/0-{i}.png,{f'p{i}' if i < 8 else ''},{'true' if i < 8 else 'false'}" for i in range(12)]
+    (tmp_path / "labels.csv").write_text("image,product_id,lookalike\n" + "\n".join(lines))
+    assert main(["evaluate", str(tmp_path / "labels.csv"), "--index", str(shop / "index"), "--json"]) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert (values["queries"], values["positives"], values["recall_at_1"]) == (12, 8, 1.0)
+
+
+def test_lists_models(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models"]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in ("embedded", "fast", "balanced", "accurate", "Apache-2.0"))
+
+
+def test_the_demo_flags_reviews_and_clears(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--out", str(tmp_path)]) == 0
+    verdicts = {row["verdict"] for row in read_findings(tmp_path / "findings.parquet")}
+    assert verdicts == {"flagged", "review", "clear"}
+    assert (tmp_path / "report.html").stat().st_size > 100_000
+    out = capsys.readouterr().out
+    assert all(verdict in out for verdict in verdicts)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (["build", "{shop}/references.csv", "--index", "{new}", "--model", "nonsense"], "choose a preset"),
+        (["build", "{shop}/listings.csv", "--index", "{new}"], "has no column reference_id, product_id, brand"),
+        (["build", "{shop}/none.csv", "--index", "{new}"], "there is no table"),
+        (["build", "{shop}/empty.csv", "--index", "{new}"], "has no rows"),
+        (["build", "{shop}/unreadable.csv", "--index", "{new}"], "none of the 1 references could be used"),
+        (["scan", "{shop}/listings.csv", "--index", "{new}", "--out", "f.csv"], "there is no index in"),
+        (["scan", "{shop}/listings.csv", "--index", "{shop}/index", "--out", "f.xls"], "needed one of .csv"),
+        (
+            ["scan", "{shop}/listings.csv", "--index", "{shop}/index", "--out", "f.csv", "--policy", "no.toml"],
+            "the policy",
+        ),
+        (["remove", "--index", "{shop}/index"], "give --reference, --product or --brand"),
+        (["remove", "--index", "{shop}/index", "--brand", "nobody"], "no reference in"),
+    ],
+)
+def test_a_wrong_call_is_one_line_and_status_2(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], call: list[str], message: str
+) -> None:
+    (shop / "empty.csv").write_text("reference_id,image,product_id,brand\n")
+    (shop / "unreadable.csv").write_text("reference_id,image,product_id,brand\nr,gone.jpg,p,B\n")
+    filled = [word.format(shop=shop, new=tmp_path / "new") for word in call]
+    assert main(filled) == 2
+    assert message in one_line(capsys)
+
+
+def test_an_unknown_option_is_status_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", "--nonsense"]) == 2
+    assert "nonsense" in capsys.readouterr().err
+
+
+def test_an_interrupted_command_says_so_with_status_130(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lookalike.index.build.build_index", interrupt)
+    assert main(["build", str(shop / "references.csv"), "--index", str(tmp_path / "i")]) == 130
+    assert "goes on where it was" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_is_a_script_of_its_own(name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, f"scripts/{name}.py", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+    assert "Usage" in done.stdout
+
+
+def test_stderr_stays_clean_over_odd_pictures(shop: Path, tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(tmp_path / "a.tif", compression="tiff_lzw")
+    data = bytearray((tmp_path / "a.tif").read_bytes())
+    data[8:40] = b"\xff" * 32
+    (tmp_path / "a.tif").write_bytes(data)
+    (tmp_path / "l.csv").write_text("listing_id,image\n1,a.tif\n")
+    call = [sys.executable, "-m", "lookalike.scripts.scan", str(tmp_path / "l.csv"), "--index", str(shop / "index")]
+    done = subprocess.run(
+        [*call, "--out", str(tmp_path / "f.csv"), "--quiet"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (1, "")

@@ -1,0 +1,78 @@
+"""What the project promises about itself: floors, names, style, packaging, documentation."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import lookalike
+from lookalike.scripts.cli import COMMANDS
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["lint-imports", "--no-cache"], ["ruff", "check", "--no-cache"], ["ruff", "format", "--check", "--no-cache"]],
+)
+def test_style_and_floors_hold(command: list[str]) -> None:
+    program = Path(sys.executable).with_name(command[0])
+    done = subprocess.run([program, *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+def test_types_hold() -> None:
+    done = subprocess.run([sys.executable, "-m", "mypy"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+def test_exports_equal_all() -> None:
+    # sub-modules become attributes once imported; what is left was exported on purpose
+    modules = {path.stem for path in (ROOT / "lookalike").glob("*.py")} | {"model", "index", "scripts"}
+    public = {name for name in vars(lookalike) if not name.startswith("_")}
+    assert sorted(lookalike.__all__) == lookalike.__all__
+    assert public - modules == set(lookalike.__all__) - modules
+
+
+def test_import_loads_neither_torch_nor_faiss() -> None:
+    code = (
+        "import sys, lookalike; print(sorted({'torch', 'faiss', 'open_clip', 'pyarrow', 'sklearn'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_packages_are_the_folders_and_the_folders_flat() -> None:
+    folders = {
+        "lookalike": "lookalike",
+        "model": "lookalike.model",
+        "index": "lookalike.index",
+        "scripts": "lookalike.scripts",
+    }
+    assert set(PROJECT["tool"]["setuptools"]["packages"]) == set(folders.values())
+    for folder in folders:
+        nested = [p for p in (ROOT / folder).glob("*/*.py") if not p.parent.is_symlink()]
+        assert nested == [], f"a folder in {folder}/ would be left out of the wheel"
+
+
+@pytest.mark.parametrize("name", ["model", "index"])
+def test_the_folders_cannot_be_imported_by_their_bare_name(name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", f"import {name}"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert f"import it by that name, not as '{name}'" in done.stderr
+
+
+def test_the_readme_names_every_command() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [name for name in COMMANDS if f"lookalike {name}" not in text] == []
+
+
+def test_the_shipped_files_stay_small() -> None:
+    assert sum(path.stat().st_size for path in (ROOT / "lookalike" / "sample").rglob("*") if path.is_file()) < 4e6
+    assert (ROOT / "model" / "embedded.safetensors").stat().st_size < 20e6

@@ -1,0 +1,99 @@
+"""A scan gives one row a listing, embeds each picture once, and goes on where it was killed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from toy import ToyEncoder, save_pictures
+
+from lookalike import Detector, Listing, Policy, scan
+from lookalike.errors import TableError
+from lookalike.index.build import build_index
+from lookalike.index.embedding import PhotoReader
+from lookalike.index.reference_index import ReferenceIndex
+from lookalike.records import Reference
+from lookalike.scan import finding_row, read_findings
+
+POLICY = Policy(name="toy", flag=0.99, review=0.9)
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> list[Path]:
+    return save_pictures(tmp_path / "photos", 12)
+
+
+@pytest.fixture
+def detector(tmp_path: Path, paths: list[Path]) -> Detector:
+    rows = [Reference(f"r{i}", f"p{i}", "Brand", path) for i, path in enumerate(paths[:6])]
+    build_index(rows, index=tmp_path / "index", encoder=ToyEncoder())
+    return Detector(ToyEncoder(), ReferenceIndex.load(tmp_path / "index"), POLICY, PhotoReader())
+
+
+def listings(paths: list[Path], count: int) -> Iterator[Listing]:
+    for i in range(count):
+        images = ("gone.jpg",) if i % 100 == 7 else (paths[i % len(paths)],)
+        yield Listing(f"L{i}", images, seller=f"s{i % 3}", territory="DE", price=i + 0.5, currency="EUR")
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet", ".jsonl"])
+def test_writes_one_row_a_listing_in_each_format(
+    tmp_path: Path, detector: Detector, paths: list[Path], ending: str
+) -> None:
+    out = tmp_path / f"findings{ending}"
+    summary = scan(listings(paths, 50), detector=detector, out=out)
+    expected = [finding_row(finding) for finding in detector.check_many(listings(paths, 50))]
+    rows = list(read_findings(out))
+    assert [row["listing_id"] for row in rows] == [f"L{i}" for i in range(50)]
+    for row, wanted in zip(rows, expected, strict=True):
+        assert row["similarity"] == pytest.approx(wanted["similarity"])
+        assert {k: v for k, v in row.items() if k != "similarity"} == {
+            k: v for k, v in wanted.items() if k != "similarity"
+        }
+    assert (summary.listings, summary.errors) == (50, 1)
+    assert summary.verdicts == {"flagged": 26, "clear": 23, "unreadable": 1}
+    assert not out.with_name(out.name + ".partial").exists()
+
+
+def test_embeds_each_picture_once(tmp_path: Path, detector: Detector, paths: list[Path]) -> None:
+    scan(listings(paths, 2000), detector=detector, out=tmp_path / "f.parquet")
+    assert detector.encoder.embedded == 12  # type: ignore[attr-defined]
+
+
+def test_goes_on_where_it_was_killed(tmp_path: Path, detector: Detector, paths: list[Path]) -> None:
+    class Killed(BaseException):
+        pass
+
+    def dying() -> Iterator[Listing]:
+        yield from listings(paths, 2600)
+        raise Killed
+
+    whole, out = tmp_path / "whole.jsonl", tmp_path / "f.jsonl"
+    scan(listings(paths, 3000), detector=detector, out=whole, fingerprint="t")
+    with pytest.raises(Killed):
+        scan(dying(), detector=detector, out=out, fingerprint="t")
+    assert not out.exists()
+    embedded = detector.encoder.embedded  # type: ignore[attr-defined]
+    done: list[int] = []
+    summary = scan(listings(paths, 3000), detector=detector, out=out, fingerprint="t", progress=done.append)
+    assert summary.resumed == 2048
+    assert sum(done) == 3000
+    assert detector.encoder.embedded == embedded  # type: ignore[attr-defined]
+    assert out.read_bytes() == whole.read_bytes()
+
+
+def test_starts_anew_when_the_listings_are_others(tmp_path: Path, detector: Detector, paths: list[Path]) -> None:
+    def dying() -> Iterator[Listing]:
+        yield from listings(paths, 1500)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        scan(dying(), detector=detector, out=tmp_path / "f.csv", fingerprint="one")
+    assert scan(listings(paths, 1500), detector=detector, out=tmp_path / "f.csv", fingerprint="two").resumed == 0
+
+
+def test_refuses_an_ending_before_any_work(tmp_path: Path, detector: Detector, paths: list[Path]) -> None:
+    with pytest.raises(TableError, match="needed one of"):
+        scan(listings(paths, 3), detector=detector, out=tmp_path / "f.xlsx")
+    assert detector.encoder.embedded == 0  # type: ignore[attr-defined]

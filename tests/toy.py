@@ -1,0 +1,56 @@
+"""A toy encoder without weights: the mean colours of a 3 by 3 grid, made a unit vector. Fast and predictable."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from lookalike.model.encoder import EncoderSpec, Preprocessing
+
+_PREPROCESSING = Preprocessing((3, 3), (0.0,) * 3, (1.0,) * 3, "box", "squash")
+
+
+class ToyEncoder:
+    """Counts the pictures it embeds, so that tests can tell what was embedded again."""
+
+    def __init__(self, weights: str = "0" * 64) -> None:
+        self._spec = EncoderSpec("toy", "toy", weights, 28, _PREPROCESSING)
+        self.embedded = 0
+
+    @property
+    def spec(self) -> EncoderSpec:
+        return self._spec
+
+    def prepare(self, image: Image.Image) -> NDArray[np.float32]:
+        small = np.asarray(image.resize((3, 3), Image.Resampling.BOX), np.float32)
+        return small.transpose(2, 0, 1) / 127.5 - 1
+
+    def embed(self, inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        self.embedded += len(inputs)
+        rows = np.stack([np.append(values.ravel(), 0.1) for values in inputs])
+        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+    def encode(self, images: Sequence[Image.Image]) -> NDArray[np.float32]:
+        return self.embed([self.prepare(image) for image in images])
+
+
+def unit_vectors(count: int, dim: int = 28, *, seed: int = 0) -> NDArray[np.float32]:
+    rows = np.random.default_rng(seed).normal(size=(count, dim))
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def save_pictures(folder: Path, count: int, *, seed: int = 0) -> list[Path]:
+    """Pictures of random 3 by 3 colours, each unlike the others."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    paths = []
+    for number in range(count):
+        cells = rng.integers(0, 256, (3, 3, 3), np.uint8)
+        path = folder / f"{seed}-{number}.png"
+        Image.fromarray(cells).resize((30, 30), Image.Resampling.NEAREST).save(path)
+        paths.append(path)
+    return paths
