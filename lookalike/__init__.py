@@ -4,7 +4,7 @@ from .decision import Policy, decide
 from .detector import Detector
 from .errors import LookalikeError
 from .records import BadRow, Finding, Listing, Match, Reference, Verdict, Verification
-from .scan import ScanSummary, scan
+from .scan import ScanSummary, scan_listings
 
 __all__ = [
     "BadRow",
@@ -19,5 +19,5 @@ __all__ = [
     "Verdict",
     "Verification",
     "decide",
-    "scan",
+    "scan_listings",
 ]

@@ -33,7 +33,7 @@ class ScanSummary:
     resumed: int
 
 
-def scan(
+def scan_listings(
     listings: Iterable[Listing],
     *,
     detector: Detector,
@@ -179,7 +179,8 @@ def _join(partial: Path, out: Path, *, resumed: int) -> ScanSummary:
     temporary = partial / "findings.tmp"
     writer = TableWriter(temporary, finding_schema(), ending=out.suffix.lower())
     for part in _parts(partial):
-        rows = pq.read_table(part).to_pylist()
+        with pq.ParquetFile(part) as file:
+            rows = file.read().to_pylist()
         verdicts.update(row["verdict"] for row in rows)
         errors += sum(row["error"] is not None for row in rows)
         writer.write(rows)

@@ -23,7 +23,9 @@ from .encoder import EncoderSpec, Preprocessing, Vectors
 from .presets import PRESETS, Preset
 
 _SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".npz")
-_BATCH = 64
+
+# oneDNN, which torch uses on CPUs, keeps tens of megabytes for every batch size it has met
+_BATCHES = (64, 16, 4, 1)
 
 
 class ClipEncoder:
@@ -48,20 +50,23 @@ class ClipEncoder:
     def embed(self, inputs: Sequence[NDArray[np.float32]]) -> Vectors:
         """What `prepare` gave, to vectors: float32 (n, dim), rows of length 1; bfloat16 arithmetic on a GPU."""
         vectors = np.empty((len(inputs), self._spec.dim), np.float32)
-        for start in range(0, len(inputs), _BATCH):
-            batch = torch.from_numpy(np.stack(inputs[start : start + _BATCH])).to(self._device)
+        start = 0
+        while start < len(inputs):
+            count = next(size for size in _BATCHES if size <= len(inputs) - start)
+            batch = torch.from_numpy(np.stack(inputs[start : start + count])).to(self._device)
             on_gpu = self._device.type == "cuda"
             with torch.inference_mode(), torch.autocast("cuda", torch.bfloat16, enabled=on_gpu):
                 features = self._tower(batch).float()
-            vectors[start : start + _BATCH] = torch.nn.functional.normalize(features, dim=-1).cpu().numpy()
+            vectors[start : start + count] = torch.nn.functional.normalize(features, dim=-1).cpu().numpy()
+            start += count
         return vectors
 
     def encode(self, images: Sequence[Image.Image]) -> Vectors:
         """RGB pictures to vectors: float32 (n, dim), rows of length 1, in the order given."""
         vectors = np.empty((len(images), self._spec.dim), np.float32)
-        for start in range(0, len(images), _BATCH):
-            inputs = [self.prepare(image) for image in images[start : start + _BATCH]]
-            vectors[start : start + _BATCH] = self.embed(inputs)
+        for start in range(0, len(images), _BATCHES[0]):
+            inputs = [self.prepare(image) for image in images[start : start + _BATCHES[0]]]
+            vectors[start : start + len(inputs)] = self.embed(inputs)
         return vectors
 
 

@@ -9,6 +9,6 @@ def is_held_out(name: str) -> bool:
     """Whether the sender, or the picture without one, of that name is held out: one in eight, by its sha256.
 
     >>> sum(is_held_out(str(i)) for i in range(800))
-    97
+    104
     """
     return hashlib.sha256(name.encode()).digest()[0] % 8 == 0

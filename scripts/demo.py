@@ -26,7 +26,7 @@ def demo(
     from lookalike.detector import Detector
     from lookalike.index.build import build_index
     from lookalike.model.encoder import load_encoder
-    from lookalike.scan import read_findings, scan
+    from lookalike.scan import read_findings, scan_listings
     from lookalike.tables import read_listings, read_references
 
     out.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ def demo(
             )
         report_build(built, index, quiet=False)
         with progress("scanning listings") as advance:
-            scan(
+            scan_listings(
                 read_listings(sample / "listings.csv"),
                 detector=Detector.open(index),
                 out=findings,

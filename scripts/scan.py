@@ -35,7 +35,7 @@ def scan(
     quiet: Quiet = False,
 ) -> int:
     from lookalike.detector import Detector
-    from lookalike.scan import scan as scan_listings
+    from lookalike.scan import scan_listings
     from lookalike.tables import LISTING_COLUMNS, read_listings, require_ending, require_readable
 
     require_ending(out)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from toy import ToyEncoder, save_pictures
 
-from lookalike import Detector, Listing, Policy, scan
+from lookalike import Detector, Listing, Policy, scan_listings
 from lookalike.errors import TableError
 from lookalike.index.build import build_index
 from lookalike.index.embedding import PhotoReader
@@ -42,7 +42,7 @@ def test_writes_one_row_a_listing_in_each_format(
     tmp_path: Path, detector: Detector, paths: list[Path], ending: str
 ) -> None:
     out = tmp_path / f"findings{ending}"
-    summary = scan(listings(paths, 50), detector=detector, out=out)
+    summary = scan_listings(listings(paths, 50), detector=detector, out=out)
     expected = [finding_row(finding) for finding in detector.check_many(listings(paths, 50))]
     rows = list(read_findings(out))
     assert [row["listing_id"] for row in rows] == [f"L{i}" for i in range(50)]
@@ -57,7 +57,7 @@ def test_writes_one_row_a_listing_in_each_format(
 
 
 def test_embeds_each_picture_once(tmp_path: Path, detector: Detector, paths: list[Path]) -> None:
-    scan(listings(paths, 2000), detector=detector, out=tmp_path / "f.parquet")
+    scan_listings(listings(paths, 2000), detector=detector, out=tmp_path / "f.parquet")
     assert detector.encoder.embedded == 12  # type: ignore[attr-defined]
 
 
@@ -70,13 +70,13 @@ def test_goes_on_where_it_was_killed(tmp_path: Path, detector: Detector, paths: 
         raise Killed
 
     whole, out = tmp_path / "whole.jsonl", tmp_path / "f.jsonl"
-    scan(listings(paths, 3000), detector=detector, out=whole, fingerprint="t")
+    scan_listings(listings(paths, 3000), detector=detector, out=whole, fingerprint="t")
     with pytest.raises(Killed):
-        scan(dying(), detector=detector, out=out, fingerprint="t")
+        scan_listings(dying(), detector=detector, out=out, fingerprint="t")
     assert not out.exists()
     embedded = detector.encoder.embedded  # type: ignore[attr-defined]
     done: list[int] = []
-    summary = scan(listings(paths, 3000), detector=detector, out=out, fingerprint="t", progress=done.append)
+    summary = scan_listings(listings(paths, 3000), detector=detector, out=out, fingerprint="t", progress=done.append)
     assert summary.resumed == 2048
     assert sum(done) == 3000
     assert detector.encoder.embedded == embedded  # type: ignore[attr-defined]
@@ -89,11 +89,13 @@ def test_starts_anew_when_the_listings_are_others(tmp_path: Path, detector: Dete
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        scan(dying(), detector=detector, out=tmp_path / "f.csv", fingerprint="one")
-    assert scan(listings(paths, 1500), detector=detector, out=tmp_path / "f.csv", fingerprint="two").resumed == 0
+        scan_listings(dying(), detector=detector, out=tmp_path / "f.csv", fingerprint="one")
+    assert (
+        scan_listings(listings(paths, 1500), detector=detector, out=tmp_path / "f.csv", fingerprint="two").resumed == 0
+    )
 
 
 def test_refuses_an_ending_before_any_work(tmp_path: Path, detector: Detector, paths: list[Path]) -> None:
     with pytest.raises(TableError, match="needed one of"):
-        scan(listings(paths, 3), detector=detector, out=tmp_path / "f.xlsx")
+        scan_listings(listings(paths, 3), detector=detector, out=tmp_path / "f.xlsx")
     assert detector.encoder.embedded == 0  # type: ignore[attr-defined]
