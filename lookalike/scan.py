@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .detector import Detector
 from .errors import TableError
 from .records import Finding, Listing, Reference, Verdict
-from .tables import TableWriter, read_rows, require_ending
+from .rows import TableWriter, read_rows, require_ending
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -33,7 +33,8 @@ def add(
     from lookalike.index.build import add_references
     from lookalike.index.reference_index import ReferenceIndex
     from lookalike.model.encoder import load_encoder
-    from lookalike.tables import REFERENCE_COLUMNS, read_references, require_readable
+    from lookalike.rows import require_readable
+    from lookalike.tables import REFERENCE_COLUMNS, read_references
 
     require_readable(references, required=REFERENCE_COLUMNS)
     spec = ReferenceIndex.load(index).spec

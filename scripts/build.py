@@ -34,7 +34,8 @@ def build(
 ) -> int:
     from lookalike.index.build import build_index
     from lookalike.model.encoder import load_encoder
-    from lookalike.tables import REFERENCE_COLUMNS, read_references, require_readable
+    from lookalike.rows import require_readable
+    from lookalike.tables import REFERENCE_COLUMNS, read_references
 
     require_readable(references, required=REFERENCE_COLUMNS)
     encoder = load_encoder(model, weights=weights, device=device)

@@ -35,8 +35,9 @@ def scan(
     quiet: Quiet = False,
 ) -> int:
     from lookalike.detector import Detector
+    from lookalike.rows import require_ending, require_readable
     from lookalike.scan import scan_listings
-    from lookalike.tables import LISTING_COLUMNS, read_listings, require_ending, require_readable
+    from lookalike.tables import LISTING_COLUMNS, read_listings
 
     require_ending(out)
     require_readable(listings, required=LISTING_COLUMNS)

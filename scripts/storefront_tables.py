@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from lookalike.model.held_out import is_held_out
-from lookalike.tables import TableWriter
+from lookalike.rows import TableWriter
 
 _DISTRACTORS = 500
 

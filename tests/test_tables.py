@@ -12,7 +12,8 @@ import pytest
 
 from lookalike.errors import TableError
 from lookalike.records import BadRow, Listing, Reference
-from lookalike.tables import MOST_PHOTOS, TableWriter, read_labels, read_listings, read_references, read_rows
+from lookalike.rows import TableWriter, read_rows
+from lookalike.tables import MOST_PHOTOS, read_labels, read_listings, read_references
 
 ROWS = [
     {"listing_id": "007", "image": "a.jpg", "seller_id": "s1", "price": "19.90", "title": 'bag, "new"\nred'},
