@@ -15,7 +15,8 @@ class Preset:
     """A model by a short name.
 
     `parameters` counts the image tower, in millions; `image_size` is the input's side in pixels;
-    `download_mb` is 0 for weights that ship in the package; `source` says where weights come from.
+    `download_mb` is that of image and text tower at 4 bytes a parameter, in 10^6 bytes, and 0 for weights
+    that ship in the package; `source` says where weights come from.
     """
 
     name: str
@@ -50,7 +51,7 @@ _PRESETS = (
         image_size=256,
         dim=768,
         parameters=94.6,
-        download_mb=1508,
+        download_mb=1507,
         licence="Apache-2.0",
         source="huggingface.co/timm/ViT-B-32-SigLIP2-256",
         purpose="other photos of a product, on a CPU",
@@ -73,8 +74,8 @@ _PRESETS = (
         tag="webli",
         image_size=384,
         dim=1152,
-        parameters=428.8,
-        download_mb=4547,
+        parameters=428.3,
+        download_mb=4544,
         licence="Apache-2.0",
         source="huggingface.co/timm/ViT-SO400M-16-SigLIP2-384",
         purpose="the hardest look-alikes; a GPU",

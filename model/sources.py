@@ -97,7 +97,10 @@ def _read_remote(url: str, access: Access) -> bytes:
     scheme = (match.group(1) or match.group(2)).lower() if match else ""
     if scheme not in access.schemes:
         allowed = ", ".join(sorted(access.schemes)) or "none"
-        message = f"{url[:200]}: scheme {scheme} is not allowed (allowed: {allowed}); allow it with --allow-scheme"
+        message = (
+            f"{url[:200]}: scheme {scheme} is not allowed (allowed: {allowed}); "
+            f"allow it with --allow-scheme {scheme}, or Access(schemes=...) in Python"
+        )
         raise ImageReadError(message, source=url[:200], reason="scheme")
     try:
         if scheme in ("http", "https"):
