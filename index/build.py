@@ -116,6 +116,7 @@ def _update(
             if progress is not None:
                 progress(1)
     if not added:
+        _remove_journal(journal)
         first = f"; the first: {usable.failed[0].error}" if usable.failed else ""
         raise TableError(
             f"none of the {len(usable.failed)} references could be used{first}; nothing was written to {folder}"
@@ -123,9 +124,13 @@ def _update(
     rows = list(added.values())
     target.add([r for r, _, _ in rows], np.stack([v for _, v, _ in rows]), hashes=[h for _, _, h in rows])
     target.save(folder)
-    for path in folder.glob(_JOURNAL + "*"):
-        path.unlink(missing_ok=True)
+    _remove_journal(journal)
     return BuildSummary(len(target), embedded, len(rows) - embedded, tuple(usable.failed))
+
+
+def _remove_journal(journal: Path) -> None:
+    for path in journal.parent.glob(journal.name + "*"):
+        path.unlink(missing_ok=True)
 
 
 class _Usable:

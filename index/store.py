@@ -125,11 +125,22 @@ def read_manifest(folder: Path) -> tuple[dict[str, Any], str]:
 def writing(folder: Path) -> Iterator[None]:
     """Hold the folder against other writers; raises ReferenceIndexError where another one is at work."""
     folder.mkdir(parents=True, exist_ok=True)
+    lock, held = folder / ".lock", False
     try:
-        with FileLock(folder / ".lock", timeout=0):
+        with FileLock(lock, timeout=0):
+            held = True
             yield
     except Timeout as error:
         raise ReferenceIndexError(f"another process is changing the index {folder}; wait until it is done") from error
+    finally:
+        if held:
+            _remove_if_unused(folder, lock)
+
+
+def _remove_if_unused(folder: Path, lock: Path) -> None:
+    if [path.name for path in folder.iterdir()] == [lock.name]:  # nothing came of it
+        lock.unlink()
+        folder.rmdir()
 
 
 def _read_data(folder: Path, manifest: dict[str, Any], digest: str) -> Stored:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from lookalike.index.reference_index import ReferenceIndex
     from lookalike.index.vector_cache import VectorCache
     from lookalike.model.encoder import Encoder
-    from lookalike.model.sources import Access
 
 _SEARCHED_TOGETHER = 64
 
@@ -56,14 +55,14 @@ class Detector:
         model: str | None = None,
         weights: str | Path | None = None,
         device: str | None = None,
-        access: Access | None = None,
+        reader: PhotoReader | None = None,
         top: int = 5,
     ) -> Detector:
         """Open an index folder with the encoder that it was built with.
 
         Without `policy` the one shipped for that encoder is used. `model` and `weights` are needed only
-        when the index was built with `weights` of yours. `access` says which remote photos may be read
-        (see `Access`); by default none. Raises what loading index, encoder and policy raise.
+        when the index was built with `weights` of yours. `reader` says which remote photos may be read, by
+        default none, and the bounds on pictures. Raises what loading index, encoder and policy raise.
         """
         from lookalike.index.embedding import PhotoReader
         from lookalike.index.reference_index import ReferenceIndex
@@ -72,8 +71,7 @@ class Detector:
         loaded = ReferenceIndex.load(index)
         encoder = load_encoder(model or loaded.spec.name, weights=weights, device=device)
         loaded.require(encoder.spec)
-        reader = PhotoReader() if access is None else PhotoReader(access=access)
-        return cls(encoder, loaded, _policy(policy, encoder), reader, top)
+        return cls(encoder, loaded, _policy(policy, encoder), reader or PhotoReader(), top)
 
     def check(self, listing: Listing) -> Finding:
         """Judge one listing. A photo that can't be read is told of in the finding, not raised."""

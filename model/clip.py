@@ -141,6 +141,9 @@ def _device(device: str | None) -> str:
 
 
 def _fetch(model: str, architecture: str, tag: str) -> Path:
+    hub = logging.getLogger("huggingface_hub")
+    level = hub.level
+    hub.setLevel(logging.ERROR)  # it warns of each retry; the error below says it once
     try:
         return Path(open_clip.download_pretrained(open_clip.get_pretrained_cfg(architecture, tag)))
     except Exception as error:  # the hub's client raises dozens of kinds, for every way a network can fail
@@ -149,6 +152,8 @@ def _fetch(model: str, architecture: str, tag: str) -> Path:
             f"({type(error).__name__}: {_first_line(error)}); check the network, or give a local copy with "
             "--weights FILE, or use --model embedded, which needs none"
         ) from error
+    finally:
+        hub.setLevel(level)
 
 
 def _load(model: str, architecture: str, tag: str | None, path: Path, device: str) -> ClipEncoder:

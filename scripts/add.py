@@ -11,8 +11,10 @@ from lookalike.scripts.cli import (
     DONE,
     SOME_ROWS_FAILED,
     Device,
+    Private,
     Quiet,
     Scheme,
+    Truncated,
     Weights,
     photo_reader,
     progress,
@@ -28,6 +30,8 @@ def add(
     weights: Weights = None,
     device: Device = None,
     allow_scheme: Scheme = None,
+    allow_private: Private = False,
+    accept_truncated: Truncated = False,
     quiet: Quiet = False,
 ) -> int:
     from lookalike.index.build import add_references
@@ -44,7 +48,7 @@ def add(
             read_references(references),
             index=index,
             encoder=encoder,
-            reader=photo_reader(allow_scheme),
+            reader=photo_reader(allow_scheme, private=allow_private, truncated=accept_truncated),
             progress=advance,
         )
     report_build(summary, index, quiet=quiet)

@@ -11,7 +11,17 @@ from rich.console import Console
 from rich.table import Table
 
 from lookalike.records import Finding, Listing
-from lookalike.scripts.cli import DONE, SOME_ROWS_FAILED, Device, Scheme, Weights, photo_reader, run
+from lookalike.scripts.cli import (
+    DONE,
+    SOME_ROWS_FAILED,
+    Device,
+    Private,
+    Scheme,
+    Truncated,
+    Weights,
+    photo_reader,
+    run,
+)
 
 
 def check(
@@ -22,13 +32,15 @@ def check(
     weights: Weights = None,
     device: Device = None,
     allow_scheme: Scheme = None,
+    allow_private: Private = False,
+    accept_truncated: Truncated = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a picture.")] = False,
 ) -> int:
     from lookalike.detector import Detector
     from lookalike.scan import finding_row
 
-    access = photo_reader(allow_scheme).access
-    detector = Detector.open(index, policy=policy, model=model, weights=weights, device=device, access=access)
+    reader = photo_reader(allow_scheme, private=allow_private, truncated=accept_truncated)
+    detector = Detector.open(index, policy=policy, model=model, weights=weights, device=device, reader=reader)
     findings = detector.check_many(Listing(id=image, images=(image,)) for image in images)
     if as_json:
         for finding in findings:

@@ -26,7 +26,6 @@ from lookalike.errors import LookalikeError
 if TYPE_CHECKING:
     from lookalike.index.build import BuildSummary
     from lookalike.index.embedding import PhotoReader
-    from lookalike.model.sources import Access
 
 COMMANDS = ("demo", "build", "add", "remove", "info", "scan", "check", "evaluate", "models")
 
@@ -40,6 +39,10 @@ Scheme = Annotated[
     list[str] | None,
     typer.Option("--allow-scheme", help="Read remote pictures of this scheme, for example https. Repeatable."),
 ]
+Private = Annotated[
+    bool, typer.Option("--allow-private", help="Read remote pictures from private and loopback addresses, too.")
+]
+Truncated = Annotated[bool, typer.Option("--accept-truncated", help="Accept JPEGs whose end is missing.")]
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda or cuda:N; by default a GPU if there is one.")]
 Weights = Annotated[str | None, typer.Option("--weights", help="A local checkpoint: safetensors, or torch weights.")]
 
@@ -139,12 +142,16 @@ def _help(doc: str | None) -> str:
     return (doc or "").strip()
 
 
-def photo_reader(allow_scheme: list[str] | None) -> PhotoReader:
+def photo_reader(
+    allow_scheme: list[str] | None = None, *, private: bool = False, truncated: bool = False
+) -> PhotoReader:
     """What a command may read: local files, and remote ones of the schemes named on the command line."""
     from lookalike.index.embedding import PhotoReader
+    from lookalike.model.images import ImageLimits
     from lookalike.model.sources import Access
 
-    return PhotoReader(access=Access(schemes=frozenset(allow_scheme or ())))
+    access = Access(schemes=frozenset(allow_scheme or ()), private=private)
+    return PhotoReader(access=access, limits=ImageLimits(truncated=truncated))
 
 
 def report_build(summary: BuildSummary, index: Path, *, quiet: bool) -> None:
@@ -160,7 +167,7 @@ def report_build(summary: BuildSummary, index: Path, *, quiet: bool) -> None:
     )
 
 
-def write_html_report(findings: Path, report: Path, *, access: Access, quiet: bool) -> None:
+def write_html_report(findings: Path, report: Path, *, reader: PhotoReader, quiet: bool) -> None:
     """Write the page of a findings table, with a thumbnail of every picture that can still be read."""
     from PIL import Image
 
@@ -171,7 +178,7 @@ def write_html_report(findings: Path, report: Path, *, access: Access, quiet: bo
 
     def thumbnail(image: str) -> Image.Image | None:
         try:
-            return read_image(image, access=access).image
+            return read_image(image, limits=reader.limits, access=reader.access).image
         except ImageReadError:  # the finding's own row says what is wrong with the picture
             return None
 

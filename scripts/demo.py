@@ -53,7 +53,7 @@ def demo(
         console = Console(highlight=False, markup=False)
         console.print(_examples(rows, truth))
         console.print(_counts(rows, truth))
-        write_html_report(findings, report, access=photo_reader(None).access, quiet=True)
+        write_html_report(findings, report, reader=photo_reader(), quiet=True)
     note(f"Open the report: {report.absolute().as_uri()}")
     return DONE
 

@@ -17,8 +17,10 @@ from lookalike.scripts.cli import (
     DONE,
     SOME_ROWS_FAILED,
     Device,
+    Private,
     Quiet,
     Scheme,
+    Truncated,
     Weights,
     note,
     photo_reader,
@@ -34,6 +36,8 @@ def evaluate(
     weights: Weights = None,
     device: Device = None,
     allow_scheme: Scheme = None,
+    allow_private: Private = False,
+    accept_truncated: Truncated = False,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     quiet: Quiet = False,
 ) -> int:
@@ -49,7 +53,9 @@ def evaluate(
     loaded.require(encoder.spec)
     vectors, kept = [], []
     with progress("embedding labelled photos", total=len(right), quiet=quiet) as advance:
-        photos = embed_photos(right, encoder=encoder, reader=photo_reader(allow_scheme))
+        photos = embed_photos(
+            right, encoder=encoder, reader=photo_reader(allow_scheme, private=allow_private, truncated=accept_truncated)
+        )
         for image, photo in zip(right, photos, strict=True):
             advance(1)
             if photo.vector is None:

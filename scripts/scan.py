@@ -11,8 +11,10 @@ from lookalike.scripts.cli import (
     DONE,
     SOME_ROWS_FAILED,
     Device,
+    Private,
     Quiet,
     Scheme,
+    Truncated,
     Weights,
     note,
     photo_reader,
@@ -32,6 +34,8 @@ def scan(
     weights: Weights = None,
     device: Device = None,
     allow_scheme: Scheme = None,
+    allow_private: Private = False,
+    accept_truncated: Truncated = False,
     quiet: Quiet = False,
 ) -> int:
     from lookalike.detector import Detector
@@ -41,8 +45,8 @@ def scan(
 
     require_ending(out)
     require_readable(listings, required=LISTING_COLUMNS)
-    reader = photo_reader(allow_scheme)
-    detector = Detector.open(index, policy=policy, model=model, weights=weights, device=device, access=reader.access)
+    reader = photo_reader(allow_scheme, private=allow_private, truncated=accept_truncated)
+    detector = Detector.open(index, policy=policy, model=model, weights=weights, device=device, reader=reader)
     status = listings.stat()
     with progress("scanning listings", quiet=quiet) as advance:
         summary = scan_listings(
@@ -58,7 +62,7 @@ def scan(
         quiet=quiet,
     )
     if report is not None:
-        write_html_report(out, report, access=reader.access, quiet=quiet)
+        write_html_report(out, report, reader=reader, quiet=quiet)
     return SOME_ROWS_FAILED if summary.errors else DONE
 
 

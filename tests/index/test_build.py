@@ -117,6 +117,9 @@ def test_an_index_of_nothing_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(TableError, match="none of the 1 references could be used; the first: .*no such file"):
         build_index([Reference("r", "p", "B", "gone.jpg")], index=tmp_path / "index", encoder=ToyEncoder())
     assert store.read_manifest(tmp_path / "index")[1] == digest
+    with pytest.raises(TableError):
+        build_index([Reference("r", "p", "B", "gone.jpg")], index=tmp_path / "new", encoder=ToyEncoder())
+    assert not (tmp_path / "new").exists()
 
 
 def test_two_writers_do_not_meet(tmp_path: Path) -> None:
