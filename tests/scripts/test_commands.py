@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +33,11 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "listings.csv").write_text("listing_id,image,seller_id,territory,price,currency\n" + lines)
     assert main(["build", str(folder / "references.csv"), "--index", str(folder / "index"), "--quiet"]) == 0
     return folder
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
 
 
 def one_line(capsys: pytest.CaptureFixture[str]) -> str:
@@ -78,6 +86,38 @@ def test_checks_pictures_as_json(shop: Path, capsys: pytest.CaptureFixture[str])
     assert (row["verdict"], row["product_id"], row["reference_id"]) == ("flagged", "p3", "r3")
     assert main(["check", str(shop / "photos/0-3.png"), "--index", str(shop / "index")]) == 0
     assert "flagged" in capsys.readouterr().out
+
+
+def test_reads_remote_pictures_only_when_told_to(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    handler = partial(QuietHandler, directory=str(shop / "photos"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        call = [
+            "check",
+            f"http://127.0.0.1:{server.server_address[1]}/0-3.png",
+            "--index",
+            str(shop / "index"),
+            "--json",
+        ]
+        answers = [main([*call, *more]) for more in ([], ["--allow-scheme", "http"])]
+        assert main([*call, "--allow-scheme", "http", "--allow-private"]) == 0
+        server.shutdown()
+    assert answers == [1, 1]
+    not_allowed, not_public, found = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert "scheme http is not allowed" in not_allowed["error"]
+    assert "127.0.0.1 is no public address" in not_public["error"]
+    assert found["product_id"] == "p3"
+
+
+def test_accepts_a_truncated_photo_only_when_told_to(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.open(shop / "photos/0-3.png").resize((300, 300)).save(tmp_path / "a.jpg", quality=95)
+    (tmp_path / "a.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:-300])
+    call = ["check", str(tmp_path / "a.jpg"), "--index", str(shop / "index"), "--json"]
+    assert main(call) == 1
+    assert json.loads(capsys.readouterr().out)["verdict"] == "unreadable"
+    assert main([*call, "--accept-truncated"]) == 0
 
 
 def test_evaluates_labelled_photos(shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
