@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import sqlite3
 import threading
 from collections.abc import Iterable, Sequence
@@ -15,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.model.encoder import EncoderSpec
+
+_log = logging.getLogger(__name__)
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS vectors (
@@ -35,7 +38,7 @@ class VectorCache:
     """A SQLite file of vectors by the sha256 of the picture's bytes, for one encoder at a time.
 
     What `put` was given is there after a kill at any moment, all of one call or none of it. May be used
-    from several threads and processes. A file that SQLite can't read is an error of sqlite3's.
+    from several threads and processes. A damaged file is begun anew: what it held can be computed again.
     """
 
     def __init__(self, path: Path, spec: EncoderSpec) -> None:
@@ -44,11 +47,15 @@ class VectorCache:
         canonical = json.dumps({**spec.to_json(), "name": ""}, sort_keys=True)
         self._encoder = hashlib.sha256(canonical.encode()).hexdigest()
         self._lock = threading.Lock()
-        self._connection = sqlite3.connect(path, timeout=60, check_same_thread=False)
-        # WAL keeps a commit at one write, and a killed process's last commit whole
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute("PRAGMA synchronous=NORMAL")
-        self._connection.execute(_SCHEMA)
+        try:
+            self._connection = _connect(path)
+        except sqlite3.OperationalError:  # no damage: no room, no permission
+            raise
+        except sqlite3.DatabaseError:
+            _log.warning("%s is damaged; its vectors are computed again", path)
+            for damaged in path.parent.glob(path.name + "*"):
+                damaged.unlink()
+            self._connection = _connect(path)
 
     def __enter__(self) -> VectorCache:
         return self
@@ -80,3 +87,16 @@ class VectorCache:
         ]
         with self._lock, self._connection:
             self._connection.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?, ?)", rows)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=60, check_same_thread=False)
+    try:
+        # WAL keeps a commit at one write, and a killed process's last commit whole
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute(_SCHEMA)
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import sqlite3
 import sys
 import time
 import warnings
@@ -123,16 +124,17 @@ def _guarded(command: Callable[..., int]) -> Callable[..., None]:
     def guarded(*arguments: Any, **options: Any) -> None:
         try:
             status = command(*arguments, **options)
-        except LookalikeError as error:
+        except BrokenPipeError:
+            # the reader of our output has gone; keep Python from complaining about it at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            status = DONE
+        except (LookalikeError, OSError, sqlite3.OperationalError) as error:
+            # of the last two: no room on the disk, no permission, a folder where a file was named
             errors.print(str(error), markup=False)
             status = WRONG_CALL
         except KeyboardInterrupt:
             errors.print("interrupted; the same command goes on where it was", markup=False)
             status = INTERRUPTED
-        except BrokenPipeError:
-            # the reader of our output has gone; keep Python from complaining about it at exit
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            status = DONE
         raise typer.Exit(status)
 
     return guarded
