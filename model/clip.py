@@ -25,7 +25,7 @@ from .presets import PRESETS, Preset
 _SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".npz")
 
 # oneDNN, which torch uses on CPUs, keeps tens of megabytes for every batch size it has met
-_BATCHES = (64, 16, 4, 1)
+_BATCHES = (32, 8, 1)
 
 
 class ClipEncoder:

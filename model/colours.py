@@ -22,6 +22,8 @@ def to_rgb(image: Image.Image, *, format: str) -> tuple[Image.Image, str | None]
     profile = image.info.get("icc_profile")
     base, alpha = _split_alpha(_eight_bits(image))
     hint = None
+    if profile and base.mode == "L" and profile[16:20] == b"RGB ":  # ICC.1, 7.2.6; common for grey photos
+        base = base.convert("RGB")
     if profile and base.mode in ("RGB", "L", "CMYK", "LAB"):
         converted = _by_profile(base, profile)
         hint = "its colour profile can't be used and was ignored" if converted is None else None
@@ -64,6 +66,11 @@ def _scaled_by_range(values: np.typing.NDArray[np.float32]) -> np.typing.NDArray
 
 def _split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     """The colours alone, and how opaque each pixel is (None: all of it)."""
+    key = image.info.get("transparency")
+    if image.mode == "RGB" and isinstance(key, tuple) and max(key) > 255:
+        # of a PNG of 16 bits, of which Pillow keeps the upper 8
+        image = image.copy()
+        image.info["transparency"] = tuple(value >> 8 for value in key)
     if image.mode == "LA":
         return image.getchannel("L"), image.getchannel("A")
     if image.mode in ("RGBA", "PA", "La", "RGBa") or "transparency" in image.info:

@@ -7,9 +7,14 @@ profiles, 16 bits. Else a seller slips past by turning a picture in its metadata
 from __future__ import annotations
 
 import hashlib
-import io
+import logging
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,14 +24,13 @@ from lookalike.errors import ImageReadError
 from lookalike.records import ImageSource
 
 from .colours import to_rgb
+from .formats import FORMATS, foreign_name, orientation, sniff_format
+from .hostile import MAX_FRAMES_COUNTED, CountedFile, TooComplexError, check_cost, check_jpeg, check_tiff, gif_frames
 from .libtiff import silence_libtiff
 from .sources import Access, read_source
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF")
-"""The only formats tried. Some of Pillow's other decoders take 600 MB for a file of 1 kB."""
-
-_SCALED_DECODE_PIXELS = 24_000_000
-_ORIENTATION = 0x0112
+_HALVED_PIXELS = 24_000_000
+_STRIP_PIXELS = 4_000_000
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -36,6 +40,10 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# Pillow logs some damage as errors, and without any handler Python would print them on stderr
+logging.getLogger("PIL").addHandler(logging.NullHandler())
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -75,73 +83,159 @@ def read_image(source: ImageSource, *, limits: ImageLimits | None = None, access
     if isinstance(source, str | Path | bytes):
         data = read_source(source, access=access)
         return decode_image(data, source="" if isinstance(source, bytes) else str(source), limits=limits)
-    image = source if isinstance(source, Image.Image) else _from_array(source)
-    return _guarded(lambda: _from_pixels(image, limits), "picture given as pixels")
+    return _guarded(lambda: _from_pixels(source, limits), "")
 
 
 def decode_image(data: bytes, *, source: str = "", limits: ImageLimits | None = None) -> Photo:
-    """Decode a file's bytes; `source` is its name for messages. Raises ImageReadError for whatever can't be read."""
-    limits, name = limits or ImageLimits(), source or "picture"
-    format = _format(data)
+    """Decode a file's bytes; `source` is its name for messages. Raises ImageReadError for whatever can't be read.
+
+    Pictures of more than 24 million pixels come at half their width and height; all others exactly.
+    """
+    limits = limits or ImageLimits()
+    format = sniff_format(data)
     if format is None:
-        raise ImageReadError(
-            f"{name}: is no picture of a format that is read; needed one of {', '.join(FORMATS)}",
-            source=source,
-            reason="format",
-        )
+        needed = f"needed one of {', '.join(FORMATS)}; convert it"
+        raise _error(f"came {foreign_name(data)}, {needed}", source, "format")
     silence_libtiff()
-    photo = _guarded(lambda: _decode(data, format, name, limits), name)
-    return photo
+    return _guarded(lambda: _decode(data, format, source, limits), source)
 
 
-def content_hash(source: bytes | Image.Image) -> str:
-    """The sha256 of a file's bytes, or of a picture's mode, size and pixels, in hexadecimal."""
+def content_hash(source: bytes | Image.Image | NDArray[np.generic]) -> str:
+    """The sha256 of a file's bytes, or of a picture's mode, size, pixels and what else its look depends on."""
     if isinstance(source, bytes):
         return hashlib.sha256(source).hexdigest()
-    head = f"{source.mode} {source.size}".encode()
-    return hashlib.sha256(head + source.tobytes()).hexdigest()
+    return _guarded(lambda: _pixel_hash(source if isinstance(source, Image.Image) else _from_array(source)), "")
 
 
-def _guarded(read: object, name: str) -> Photo:
+def _pixel_hash(image: Image.Image) -> str:
+    digest = hashlib.sha256(f"{image.mode} {image.size}".encode())
+    for strip in _strips(image):
+        digest.update(strip.tobytes())
+    digest.update(bytes(image.getpalette() or ()))
+    looks = [(key, image.info[key]) for key in ("transparency", "icc_profile", "gamma") if key in image.info]
+    if (stored := orientation(image)) in _TURNS or looks:
+        digest.update(repr((looks, stored)).encode())
+    return digest.hexdigest()
+
+
+def _error(what: str, source: str, reason: str) -> ImageReadError:
+    name = source if len(source) <= 200 else f"…{source[-199:]}"
+    return ImageReadError(f"{name or 'picture'}: {what[:300]}", source=source, reason=reason)
+
+
+def _guarded(read: Callable[[], _T], source: str) -> _T:
     try:
-        return read()  # type: ignore[operator,no-any-return]
+        with _quiet():
+            return read()
     except ImageReadError:
         raise
+    except Image.DecompressionBombError as error:  # Pillow's own bound, which it checks on opening a file
+        raise _error(f"has too many pixels ({error})", source, "too_many_pixels") from error
+    except TooComplexError as error:
+        raise _error(f"{error}; save the picture anew", source, "too_complex") from error
     except UnidentifiedImageError as error:
-        raise ImageReadError(f"{name}: is damaged at its start", source=name, reason="damaged") from error
+        raise _error("is damaged at its start", source, "damaged") from error
     except Exception as error:  # decoders of foreign bytes raise OSError, ValueError, SyntaxError, struct.error …
-        truncated = "truncated" in str(error).lower()
-        what = "its end is missing" if truncated else f"is damaged ({type(error).__name__}: {error})"
-        reason = "truncated" if truncated else "damaged"
-        raise ImageReadError(f"{name}: {what[:200]}", source=name, reason=reason) from error
+        if "truncated" in str(error).lower():
+            raise _error("its end is missing", source, "truncated") from error
+        raise _error(f"is damaged ({type(error).__name__}: {error})", source, "damaged") from error
 
 
-def _decode(data: bytes, format: str, name: str, limits: ImageLimits) -> Photo:
+_this_thread = threading.local()
+
+
+class _WhileReading:
+    """The module pattern of a warning filter that matches only in threads that are reading a picture."""
+
+    def match(self, module: str) -> bool:
+        return getattr(_this_thread, "reading", False) and module.startswith(("PIL.", "lookalike.model."))
+
+
+_FILTER = ("ignore", None, Warning, _WhileReading(), 0)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Pillow's warnings about odd files from stderr; warnings.catch_warnings is not safe in threads."""
+    filters: Any = warnings.filters  # typed as read-only; filterwarnings takes no pattern of our own
+    if _FILTER not in filters:
+        filters.insert(0, _FILTER)
+    _this_thread.reading = True
+    try:
+        yield
+    finally:
+        _this_thread.reading = False
+
+
+def _decode(data: bytes, format: str, source: str, limits: ImageLimits) -> Photo:
+    if format == "JPEG":
+        check_jpeg(data)
+    frames = check_tiff(data) if format == "TIFF" else gif_frames(data) if format == "GIF" else None
     # the end-of-image marker makes libjpeg fill up what is missing instead of asking for more
     readable = data + b"\xff\xd9" if format == "JPEG" and limits.truncated else data
-    with Image.open(io.BytesIO(readable), formats=[format]) as image:
-        _check_size(image, name, limits)
-        hints = [_frames(image, format)]
-        if format == "JPEG" and image.width * image.height > _SCALED_DECODE_PIXELS:
+    with Image.open(CountedFile(readable), formats=[format]) as image:
+        _check_size(image, source, limits)
+        check_cost(image)
+        covered = image.tile[0][1] if format == "GIF" and image.tile else None
+        if format == "JPEG" and image.width * image.height > _HALVED_PIXELS:
             # no encoder sees more than a tenth of this; half the sides take a quarter of the memory
             image.draft(None, (image.width // 2, image.height // 2))
         image.load()
-        rgb, colour_hint = to_rgb(image, format=format)
-        turn = _TURNS.get(_orientation(image))
-        hints.append(colour_hint)
-        rgb = rgb.copy() if rgb is image else rgb
-    if turn is not None:
-        rgb = rgb.transpose(turn)
-    rgb.info.clear()
+        rgb, colour_hint = _to_rgb(image, format)
+        if covered is not None and "transparency" not in image.info:
+            rgb = _on_white(rgb, covered, rgb.width / image.width)
+        rgb = _turned(rgb, image)
+        if format in ("PNG", "WEBP", "AVIF"):  # a second picture in a JPEG is a thumbnail or depth map, no frame
+            frames = getattr(image, "n_frames", 1)
+    hints = (_frames_hint(frames), colour_hint)
     return Photo(rgb, content_hash(data), format, "; ".join(hint for hint in hints if hint) or None)
 
 
-def _from_pixels(image: Image.Image, limits: ImageLimits) -> Photo:
-    _check_size(image, "picture given as pixels", limits)
-    image = image.copy()
-    rgb, hint = to_rgb(image, format=image.format or "")
-    turn = _TURNS.get(_orientation(image))
-    return Photo(rgb if turn is None else rgb.transpose(turn), content_hash(image), "pixels", hint)
+def _from_pixels(source: Image.Image | NDArray[np.generic], limits: ImageLimits) -> Photo:
+    image = source if isinstance(source, Image.Image) else _from_array(source)
+    _check_size(image, "", limits)
+    image.load()  # a file may be opened and not yet read
+    rgb, hint = _to_rgb(image, image.format or "")
+    format = "PIL" if isinstance(source, Image.Image) else "array"
+    return Photo(_turned(rgb, image), _pixel_hash(image), format, hint)
+
+
+def _strips(image: Image.Image) -> Iterator[Image.Image]:
+    """The picture in strips of full width and an even number of rows, so that copies of it stay small."""
+    rows = max(2, _STRIP_PIXELS // image.width // 2 * 2)
+    for top in range(0, image.height, rows):
+        yield image.crop((0, top, image.width, min(image.height, top + rows)))
+
+
+def _to_rgb(image: Image.Image, format: str) -> tuple[Image.Image, str | None]:
+    scale = 2 if image.width * image.height > _HALVED_PIXELS else 1
+    if image.mode in ("I", "F"):  # scaled by the range of their values, so not in strips
+        return to_rgb(image.reduce(scale) if scale > 1 else image, format=format)
+    rgb = Image.new("RGB", (-(-image.width // scale), -(-image.height // scale)))
+    # colour profiles are slow; but numbers of a palette, and a colour that means transparent, can't be averaged
+    early = image.mode in ("L", "LA", "RGB", "RGBA", "CMYK") and "transparency" not in image.info
+    top, hint = 0, None
+    for strip in _strips(image):
+        done, hint = to_rgb(strip.reduce(scale) if scale > 1 and early else strip, format=format)
+        done = done.reduce(scale) if scale > 1 and not early else done
+        rgb.paste(done, (0, top))
+        top += done.height
+    return rgb, hint
+
+
+def _on_white(rgb: Image.Image, covered: tuple[int, int, int, int], scale: float) -> Image.Image:
+    """Browsers show what a GIF's first frame leaves uncovered as transparent, Pillow in its first colour."""
+    left, top, right, bottom = (round(edge * scale) for edge in covered)
+    if (left, top, right, bottom) == (0, 0, *rgb.size):
+        return rgb
+    seen = Image.new("RGB", rgb.size, "white")
+    seen.paste(rgb.crop((left, top, right, bottom)), (left, top))
+    return seen
+
+
+def _turned(rgb: Image.Image, image: Image.Image) -> Image.Image:
+    turn = _TURNS.get(orientation(image))
+    return rgb if turn is None else rgb.transpose(turn)
 
 
 def _from_array(array: NDArray[np.generic]) -> Image.Image:
@@ -149,7 +243,7 @@ def _from_array(array: NDArray[np.generic]) -> Image.Image:
     array = np.asarray(array)
     fits = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))
     if not fits or 0 in array.shape:
-        raise ImageReadError(f"came an array of shape {array.shape}, {accepted}", reason="array")
+        raise _error(f"came an array of shape {array.shape}, {accepted}", "", "array")
     if array.dtype == np.bool_:
         pixels = array.astype(np.uint8) * 255
     elif array.dtype == np.uint16:
@@ -159,61 +253,27 @@ def _from_array(array: NDArray[np.generic]) -> Image.Image:
     elif array.dtype == np.uint8:
         pixels = array.astype(np.uint8)
     else:
-        raise ImageReadError(f"came an array of {array.dtype} that is out of range, {accepted}", reason="array")
+        raise _error(f"came an array of {array.dtype} or out of range, {accepted}", "", "array")
     return Image.fromarray(np.ascontiguousarray(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels))
 
 
-def _within_unit(array: NDArray[np.generic]) -> bool:
-    values = array.astype(np.float64)
-    return bool(np.all((values >= 0) & (values <= 1)))
+def _within_unit(array: NDArray[Any]) -> bool:
+    return bool(np.all((array >= 0) & (array <= 1)))
 
 
-def _check_size(image: Image.Image, name: str, limits: ImageLimits) -> None:
+def _check_size(image: Image.Image, source: str, limits: ImageLimits) -> None:
     width, height = image.size
+    is_so = f"is {width:,} x {height:,} pixels"
     if width < 1 or height < 1:
-        raise ImageReadError(f"{name}: has no pixels", source=name, reason="damaged")
+        raise _error("has no pixels", source, "damaged")
     if width * height > limits.max_pixels:
-        raise ImageReadError(
-            f"{name}: is {width:,} x {height:,} pixels, more than {limits.max_pixels:,} in all; shrink the picture",
-            source=name,
-            reason="too_many_pixels",
-        )
+        raise _error(f"{is_so}, more than {limits.max_pixels:,} in all; shrink it", source, "too_many_pixels")
     if max(width, height) > limits.max_side_ratio * min(width, height):
-        raise ImageReadError(
-            f"{name}: is {width:,} x {height:,} pixels, one side more than {limits.max_side_ratio:g} times the other",
-            source=name,
-            reason="side_ratio",
-        )
+        ratio = f"one side more than {limits.max_side_ratio:g} times the other"
+        raise _error(f"{is_so}, {ratio}; crop it", source, "side_ratio")
 
 
-def _frames(image: Image.Image, format: str) -> str | None:
-    """Which frame was taken. Frames of a GIF or TIFF are not counted: millions may be claimed in one file."""
-    if format == "JPEG" or not getattr(image, "is_animated", False):
+def _frames_hint(frames: int | None) -> str | None:
+    if frames is None or frames < 2:
         return None
-    count = "several" if format in ("GIF", "TIFF") else str(getattr(image, "n_frames", "several"))
-    return f"only the first of {count} frames was compared"
-
-
-def _orientation(image: Image.Image) -> int:
-    try:
-        return int(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # noqa: BLE001 - broken EXIF is common and, as in browsers, as good as none
-        return 1
-
-
-def _format(data: bytes) -> str | None:
-    """The format by the file's first bytes, so that no other decoder is tried."""
-    head = data[:64]
-    if head.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "PNG"
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "WEBP"
-    if head.startswith((b"GIF87a", b"GIF89a")):
-        return "GIF"
-    if head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
-        return "TIFF"
-    if head[4:8] == b"ftyp" and (b"avif" in head[8:] or b"avis" in head[8:]):
-        return "AVIF"
-    return "BMP" if head.startswith(b"BM") else None
+    return f"only the first of {frames if frames < MAX_FRAMES_COUNTED else 'several'} frames was compared"

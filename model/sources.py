@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import io
 import ipaddress
+import math
 import os
 import re
 import socket
 import stat
+import time
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from lookalike.errors import ImageReadError, MissingExtraError
 
-_REMOTE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://|(data):", re.IGNORECASE)
+_REMOTE = re.compile(r"([a-z][a-z0-9+.-]+)://|(data):", re.IGNORECASE)
 _CHUNK = 1 << 18
+_REDIRECTS = (301, 302, 303, 307, 308)
 _NOT_PUBLIC = "is no public address"
+_UNICAST = ipaddress.ip_network("2000::/3")  # all that is given out of IPv6 so far (RFC 4291, 2.4)
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052
 
 
 @dataclass(frozen=True)
@@ -25,7 +31,8 @@ class Access:
     """What may be read. Local paths always may; remote sources only of the `schemes` named, for example "https".
 
     `private` allows private, loopback and link-local addresses too. A picture may have `max_bytes` bytes,
-    a transfer may take `timeout` seconds and `max_redirects` redirects.
+    a transfer may take `timeout` seconds and `max_redirects` redirects. Addresses and redirects are
+    checked for http and https; other schemes reach whatever their fsspec back end does.
     """
 
     schemes: frozenset[str] = frozenset()
@@ -48,151 +55,193 @@ def read_source(source: str | Path | bytes, *, access: Access | None = None) -> 
     """The bytes of a file, of an address, or those given.
 
     Raises ImageReadError for what is missing, no regular file, too large, too slow or not allowed, and
-    MissingExtraError where reading that kind of address needs a package that is not installed.
+    MissingExtraError where http or https needs a package that is not installed.
     """
     access = access or Access()
     if isinstance(source, bytes):
-        return _bounded(source, "picture", access)
+        return _bounded(source, "", access)
     if is_remote(source):
         return _bounded(_read_remote(str(source), access), str(source), access)
-    return _bounded(_read_local(Path(source), access), str(source), access)
+    return _bounded(_read_local(Path(source), str(source), access), str(source), access)
 
 
-def _bounded(data: bytes, name: str, access: Access) -> bytes:
+def _bounded(data: bytes, source: str, access: Access) -> bytes:
     if len(data) > access.max_bytes:
-        raise _too_large(name, access)
+        raise _too_large(source, access)
     if not data:
-        raise ImageReadError(f"{name}: came no bytes, needed a picture", source=name, reason="empty")
+        raise _error("came no bytes, needed a picture", source, "empty")
     return data
 
 
-def _too_large(name: str, access: Access) -> ImageReadError:
-    message = f"{name}: came more than {access.max_bytes:,} bytes, the most that is read; shrink the picture"
-    return ImageReadError(message, source=name, reason="too_large")
+def _error(what: str, source: str, reason: str) -> ImageReadError:
+    name = source if len(source) <= 200 else f"…{source[-199:]}"
+    return ImageReadError(f"{name or 'picture'}: {what[:300]}", source=source, reason=reason)
 
 
-def _read_local(path: Path, access: Access) -> bytes:
+def _too_large(source: str, access: Access) -> ImageReadError:
+    what = f"came more than {access.max_bytes:,} bytes, the most that is read; shrink the picture"
+    return _error(what, source, "too_large")
+
+
+def _read_local(path: Path, source: str, access: Access) -> bytes:
     try:
         # without O_NONBLOCK, opening a named pipe would wait for a writer for ever
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    except (OSError, ValueError) as error:
-        reason = "missing" if isinstance(error, FileNotFoundError) else "unreadable"
-        why = "there is no such file" if reason == "missing" else f"it can't be opened ({error})"
-        raise ImageReadError(f"{path}: {why}", source=str(path), reason=reason) from error
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode):
-        os.close(descriptor)
-        raise ImageReadError(f"{path}: is no regular file, needed a picture", source=str(path), reason="not_a_file")
-    with os.fdopen(descriptor, "rb") as file:
-        if status.st_size > access.max_bytes:
-            raise _too_large(str(path), access)
-        try:
-            return file.read(access.max_bytes + 1)
-        except OSError as error:
-            raise ImageReadError(f"{path}: can't be read ({error})", source=str(path), reason="unreadable") from error
-
-
-def _read_remote(url: str, access: Access) -> bytes:
-    match = _REMOTE.match(url)
-    scheme = (match.group(1) or match.group(2)).lower() if match else ""
-    if scheme not in access.schemes:
-        allowed = ", ".join(sorted(access.schemes)) or "none"
-        message = (
-            f"{url[:200]}: scheme {scheme} is not allowed (allowed: {allowed}); "
-            f"allow it with --allow-scheme {scheme}, or Access(schemes=...) in Python"
-        )
-        raise ImageReadError(message, source=url[:200], reason="scheme")
+    except FileNotFoundError as error:
+        raise _error("there is no such file", source, "missing") from error
+    except (OSError, ValueError) as error:  # no permission, a name too long or with a null byte …
+        why = getattr(error, "strerror", None) or error
+        reason = "not_a_file" if isinstance(error, IsADirectoryError) else "unreadable"
+        raise _error(f"can't be opened ({why})", source, reason) from error
     try:
-        if scheme in ("http", "https"):
-            opened = _http(access).open(url, "rb", block_size=0, size=1)  # a size keeps it from asking for one
-        else:
-            import fsspec
+        with os.fdopen(descriptor, "rb", buffering=0, closefd=False) as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise _error("is no regular file, needed a picture", source, "not_a_file")
+            if status.st_size > access.max_bytes:
+                raise _too_large(source, access)
+            return _read_all(file, source, access)
+    except IsADirectoryError as error:
+        raise _error("is no regular file, needed a picture", source, "not_a_file") from error
+    except OSError as error:
+        raise _error(f"can't be read ({error.strerror})", source, "unreadable") from error
+    finally:
+        os.close(descriptor)
 
-            opened = fsspec.open(url, "rb").open()
-        with opened as file:
-            return _read_all(file, url, access)
-    except (ImageReadError, MissingExtraError):
-        raise
-    except ImportError as error:
-        raise ImageReadError(f"{url[:200]}: {error}", source=url[:200], reason="scheme") from error
-    except Exception as error:  # fsspec's back ends raise their clients' own kinds; none may end a run
-        raise _remote_error(url, error) from error
 
-
-def _read_all(file: Any, url: str, access: Access) -> bytes:
+def _read_all(file: Any, source: str, access: Access, *, end: float = math.inf) -> bytes:
     data = io.BytesIO()
     while chunk := file.read(_CHUNK):
         data.write(chunk)
         if data.tell() > access.max_bytes:
-            raise _too_large(url[:200], access)
+            raise _too_large(source, access)
+        if time.monotonic() > end:
+            raise TimeoutError
     return data.getvalue()
 
 
+def _read_remote(url: str, access: Access) -> bytes:
+    scheme = _scheme(url)
+    if scheme not in access.schemes:
+        allowed = ", ".join(sorted(access.schemes)) or "none"
+        what = f"scheme {scheme} is not allowed (allowed: {allowed}); allow it with --allow-scheme {scheme}"
+        raise _error(what, url, "scheme")
+    if "::" in url and scheme not in ("http", "https"):
+        raise _error("an address chained by :: is not read; name the one it leads to", url, "scheme")
+    try:
+        if scheme in ("http", "https"):
+            return _read_http(url, access)
+        if scheme in ("file", "local"):
+            from urllib.request import url2pathname
+
+            parts = urlsplit(url)
+            if parts.netloc not in ("", "localhost"):
+                raise _error(f"is on another computer, {parts.netloc}; give a path", url, "missing")
+            return _read_local(Path(url2pathname(parts.path)), url, access)
+        return _read_fsspec(url, access)
+    except (ImageReadError, MissingExtraError):
+        raise
+    except Exception as error:  # fsspec's back ends raise their clients' own kinds; none may end a run
+        raise _remote_error(url, error) from error
+
+
+def _scheme(url: str) -> str:
+    match = _REMOTE.match(url)
+    return (match.group(1) or match.group(2)).lower() if match else ""
+
+
+def _read_fsspec(url: str, access: Access) -> bytes:
+    import fsspec
+
+    try:
+        system, path = fsspec.core.url_to_fs(url)
+    except (ImportError, ValueError) as error:  # it names the package that brings the scheme, or knows none
+        raise _error(str(error), url, "scheme") from error
+    end = time.monotonic() + access.timeout  # of the transfer; connecting is the back end's own
+    with system.open(path, "rb") as file:
+        return _read_all(file, url, access, end=end)
+
+
 def _remote_error(url: str, error: Exception) -> ImageReadError:
-    text, reason = f"{type(error).__name__}: {error}", "network"
     refused = _refusal(error)
     if refused is not None:
-        text, reason = refused, "scheme" if "scheme" in refused else "private_address"
-    elif isinstance(error, TimeoutError) or "Timeout" in type(error).__name__:
-        text, reason = "took too long", "timeout"
-    elif type(error).__name__ == "TooManyRedirects":
-        text, reason = "redirects too often", "redirects"
-    elif isinstance(error, FileNotFoundError) or hasattr(error, "status"):
-        text, reason = f"the server answered {getattr(error, 'status', 404)}", "http_status"
-    return ImageReadError(f"{url[:200]}: {text[:300]}", source=url[:200], reason=reason)
+        return _error(f"{refused}; allow private addresses only for sources you trust", url, "private_address")
+    if isinstance(error, TimeoutError) or "Timeout" in type(error).__name__:
+        return _error("took too long", url, "timeout")
+    if isinstance(error, FileNotFoundError):
+        return _error("there is no such file", url, "missing")
+    return _error(f"can't be fetched ({type(error).__name__}: {error})", url, "network")
 
 
 def _refusal(error: BaseException | None) -> str | None:
-    """What we ourselves refused inside the HTTP client, which wraps it in errors of its own."""
+    """What our own socket factory refused; the HTTP client wraps it in errors of its own."""
     while error is not None:
-        if isinstance(error, _RefusedError) or _NOT_PUBLIC in str(error):
-            return str(error)
+        if _NOT_PUBLIC in str(error):
+            return str(error)[str(error).find("[") + 1 :].rstrip("]")
         error = error.__cause__ or error.__context__
     return None
 
 
-class _RefusedError(OSError):
-    """An address or a redirect that the caller did not allow."""
+def _read_http(url: str, access: Access) -> bytes:
+    system = _http(access, os.getpid())
+    from fsspec.asyn import sync
+
+    data: bytes = sync(system.loop, _fetch, system, url, access)
+    return data
+
+
+async def _fetch(system: Any, url: str, access: Access) -> bytes:
+    """One GET, with redirects followed here so that each can be checked, and no byte read beyond the bound."""
+    import asyncio
+
+    import yarl
+
+    session = await system.set_session()
+    address = yarl.URL(url)
+    async with asyncio.timeout(access.timeout):
+        for _ in range(access.max_redirects + 1):
+            async with session.get(address, allow_redirects=False) as response:
+                location = response.headers.get("Location")
+                if response.status in _REDIRECTS and location is not None:
+                    address = address.join(yarl.URL(location))
+                    if address.scheme not in {"http", "https"} & access.schemes:
+                        what = f"redirects to the scheme {address.scheme}, which is not allowed"
+                        raise _error(what, url, "scheme")
+                    continue
+                if response.status != 200:
+                    raise _error(f"the server answered {response.status}", url, "http_status")
+                if (response.content_length or 0) > access.max_bytes:
+                    raise _too_large(url, access)
+                data = bytearray()
+                async for chunk in response.content.iter_chunked(_CHUNK):
+                    data += chunk
+                    if len(data) > access.max_bytes:
+                        raise _too_large(url, access)
+                return bytes(data)
+    raise _error(f"redirects more than {access.max_redirects} times", url, "redirects")
 
 
 @lru_cache(maxsize=8)
-def _http(access: Access) -> Any:
-    """A file system for http(s) that keeps to `access`, its connections shared by all threads."""
+def _http(access: Access, _process: int) -> Any:
+    """A file system for http(s) that keeps to `access`; all threads of a process share its connections."""
     try:
         import aiohttp
         from fsspec.implementations.http import HTTPFileSystem
     except ImportError as error:
         raise MissingExtraError("aiohttp", "remote") from error
 
-    async def client(**arguments: Any) -> aiohttp.ClientSession:
-        trace = aiohttp.TraceConfig()
-        trace.on_request_redirect.append(_redirect_check(access))
-        connector = aiohttp.TCPConnector(limit=32, socket_factory=_socket_factory(access))
+    async def client(**_from_configuration: Any) -> aiohttp.ClientSession:
+        # fsspec's configuration files could turn on proxies and cookies here
         return aiohttp.ClientSession(
-            connector=connector,
-            trace_configs=[trace],
+            connector=aiohttp.TCPConnector(limit=32, socket_factory=_socket_factory(access)),
+            cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=access.timeout),
             headers={"Accept-Encoding": "identity"},
             auto_decompress=False,  # a few kB of gzip can hold gigabytes
-            **arguments,
+            trust_env=False,
         )
 
-    return HTTPFileSystem(
-        get_client=client,
-        skip_instance_cache=True,
-        max_redirects=access.max_redirects,
-        use_listings_cache=False,
-    )
-
-
-def _redirect_check(access: Access) -> Any:
-    async def check(_session: Any, _context: Any, redirect: Any) -> None:
-        location = redirect.response.headers.get("Location", "")
-        match = _REMOTE.match(location)
-        if match and (match.group(1) or "").lower() not in access.schemes:
-            raise _RefusedError(f"it redirects to the scheme of {location[:100]}, which is not allowed")
-
-    return check
+    return HTTPFileSystem(get_client=client, skip_instance_cache=True, use_listings_cache=False)
 
 
 def _socket_factory(access: Access) -> Any:
@@ -200,7 +249,7 @@ def _socket_factory(access: Access) -> Any:
         family, kind, protocol, _, target = address
         # here the name is resolved and the connection not yet made, so no trick with names gets round this
         if not access.private and not is_public(target[0]):
-            raise _RefusedError(f"{target[0]} {_NOT_PUBLIC}")
+            raise OSError(f"{target[0]} {_NOT_PUBLIC}")
         created = socket.socket(family, kind, protocol)
         created.setblocking(False)
         return created
@@ -217,8 +266,10 @@ def is_public(address: str) -> bool:
     parsed = ipaddress.ip_address(address.split("%")[0])
     if isinstance(parsed, ipaddress.IPv6Address):
         inner = parsed.ipv4_mapped or parsed.sixtofour or (parsed.teredo[1] if parsed.teredo else None)
-        if parsed in ipaddress.ip_network("64:ff9b::/96"):  # NAT64, RFC 6052
+        if parsed in _NAT64:
             inner = ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(str(inner))
+        if parsed not in _UNICAST:
+            return False
     return parsed.is_global and not parsed.is_multicast

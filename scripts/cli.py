@@ -6,12 +6,10 @@ Exit status: 0 done, 1 done but some rows failed, 2 the call was wrong, 130 inte
 from __future__ import annotations
 
 import importlib
-import logging
 import os
 import sqlite3
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -107,9 +105,6 @@ def _plain_lines(what: str, total: int | None) -> Callable[[int], None]:
 
 
 def _run(app: typer.Typer, argv: list[str] | None, name: str) -> int:
-    # what Pillow says of odd files is in the finding's error; a library's user decides that for himself
-    warnings.filterwarnings("ignore", module="PIL")
-    logging.getLogger("PIL").addHandler(logging.NullHandler())
     try:
         app(argv, prog_name=name)
     except SystemExit as done:
