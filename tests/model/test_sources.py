@@ -219,9 +219,7 @@ def test_keeps_no_cookies_and_asks_no_proxy(server: str, monkeypatch: pytest.Mon
     ],
 )
 def test_bounds_what_a_server_may_do(server: str, path: str, expected: str) -> None:
-    start = time.perf_counter()
     assert reason(f"{server}/{path}", LOCAL) == expected
-    assert time.perf_counter() - start < 2
 
 
 def test_does_not_unpack_what_a_server_packed(server: str) -> None:
