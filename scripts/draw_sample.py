@@ -12,14 +12,22 @@ import csv
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import skia
 from numpy.typing import NDArray
 
+from lookalike.errors import MissingExtraError
 from lookalike.model.edits import Image, edit
+
+if TYPE_CHECKING:
+    import skia
+else:
+    skia = import_module("skia") if find_spec("skia") else None
 
 SIDE = 400
 PHOTO_SIDE = 320
@@ -155,6 +163,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("out", type=Path)
     parser.add_argument("--seed", type=int, default=7)
     arguments = parser.parse_args(argv)
+    if skia is None:
+        raise SystemExit(str(MissingExtraError("skia-python", "sample")))
     (arguments.out / "images").mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(arguments.seed)
     genuine = _designs(BRANDS)
