@@ -27,7 +27,7 @@ from .colours import to_rgb
 from .formats import FORMATS, foreign_name, orientation, sniff_format
 from .hostile import MAX_FRAMES_COUNTED, CountedFile, TooComplexError, check_cost, check_jpeg, check_tiff, gif_frames
 from .libtiff import silence_libtiff
-from .sources import Access, read_source
+from .sources import Access, read_error, read_source
 
 _HALVED_PIXELS = 24_000_000
 _STRIP_PIXELS = 4_000_000
@@ -95,7 +95,7 @@ def decode_image(data: bytes, *, source: str = "", limits: ImageLimits | None = 
     format = sniff_format(data)
     if format is None:
         needed = f"needed one of {', '.join(FORMATS)}; convert it"
-        raise _error(f"came {foreign_name(data)}, {needed}", source, "format")
+        raise read_error(f"came {foreign_name(data)}, {needed}", source, "format")
     silence_libtiff()
     return _guarded(lambda: _decode(data, format, source, limits), source)
 
@@ -118,11 +118,6 @@ def _pixel_hash(image: Image.Image) -> str:
     return digest.hexdigest()
 
 
-def _error(what: str, source: str, reason: str) -> ImageReadError:
-    name = source if len(source) <= 200 else f"…{source[-199:]}"
-    return ImageReadError(f"{name or 'picture'}: {what[:300]}", source=source, reason=reason)
-
-
 def _guarded(read: Callable[[], _T], source: str) -> _T:
     try:
         with _quiet():
@@ -130,15 +125,15 @@ def _guarded(read: Callable[[], _T], source: str) -> _T:
     except ImageReadError:
         raise
     except Image.DecompressionBombError as error:  # Pillow's own bound, which it checks on opening a file
-        raise _error(f"has too many pixels ({error})", source, "too_many_pixels") from error
+        raise read_error(f"has too many pixels ({error})", source, "too_many_pixels") from error
     except TooComplexError as error:
-        raise _error(f"{error}; save the picture anew", source, "too_complex") from error
+        raise read_error(f"{error}; save the picture anew", source, "too_complex") from error
     except UnidentifiedImageError as error:
-        raise _error("is damaged at its start", source, "damaged") from error
+        raise read_error("is damaged at its start", source, "damaged") from error
     except Exception as error:  # decoders of foreign bytes raise OSError, ValueError, SyntaxError, struct.error …
         if "truncated" in str(error).lower():
-            raise _error("its end is missing", source, "truncated") from error
-        raise _error(f"is damaged ({type(error).__name__}: {error})", source, "damaged") from error
+            raise read_error("its end is missing", source, "truncated") from error
+        raise read_error(f"is damaged ({type(error).__name__}: {error})", source, "damaged") from error
 
 
 _this_thread = threading.local()
@@ -243,7 +238,7 @@ def _from_array(array: NDArray[np.generic]) -> Image.Image:
     array = np.asarray(array)
     fits = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))
     if not fits or 0 in array.shape:
-        raise _error(f"came an array of shape {array.shape}, {accepted}", "", "array")
+        raise read_error(f"came an array of shape {array.shape}, {accepted}", "", "array")
     if array.dtype == np.bool_:
         pixels = array.astype(np.uint8) * 255
     elif array.dtype == np.uint16:
@@ -253,7 +248,7 @@ def _from_array(array: NDArray[np.generic]) -> Image.Image:
     elif array.dtype == np.uint8:
         pixels = array.astype(np.uint8)
     else:
-        raise _error(f"came an array of {array.dtype} or out of range, {accepted}", "", "array")
+        raise read_error(f"came an array of {array.dtype} or out of range, {accepted}", "", "array")
     return Image.fromarray(np.ascontiguousarray(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels))
 
 
@@ -265,12 +260,12 @@ def _check_size(image: Image.Image, source: str, limits: ImageLimits) -> None:
     width, height = image.size
     is_so = f"is {width:,} x {height:,} pixels"
     if width < 1 or height < 1:
-        raise _error("has no pixels", source, "damaged")
+        raise read_error("has no pixels", source, "damaged")
     if width * height > limits.max_pixels:
-        raise _error(f"{is_so}, more than {limits.max_pixels:,} in all; shrink it", source, "too_many_pixels")
+        raise read_error(f"{is_so}, more than {limits.max_pixels:,} in all; shrink it", source, "too_many_pixels")
     if max(width, height) > limits.max_side_ratio * min(width, height):
         ratio = f"one side more than {limits.max_side_ratio:g} times the other"
-        raise _error(f"{is_so}, {ratio}; crop it", source, "side_ratio")
+        raise read_error(f"{is_so}, {ratio}; crop it", source, "side_ratio")
 
 
 def _frames_hint(frames: int | None) -> str | None:

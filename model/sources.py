@@ -69,18 +69,19 @@ def _bounded(data: bytes, source: str, access: Access) -> bytes:
     if len(data) > access.max_bytes:
         raise _too_large(source, access)
     if not data:
-        raise _error("came no bytes, needed a picture", source, "empty")
+        raise read_error("came no bytes, needed a picture", source, "empty")
     return data
 
 
-def _error(what: str, source: str, reason: str) -> ImageReadError:
+def read_error(what: str, source: str, reason: str) -> ImageReadError:
+    """The error that says what is wrong with a source, its name and the message shortened to what fits a line."""
     name = source if len(source) <= 200 else f"…{source[-199:]}"
     return ImageReadError(f"{name or 'picture'}: {what[:300]}", source=source, reason=reason)
 
 
 def _too_large(source: str, access: Access) -> ImageReadError:
     what = f"came more than {access.max_bytes:,} bytes, the most that is read; shrink the picture"
-    return _error(what, source, "too_large")
+    return read_error(what, source, "too_large")
 
 
 def _read_local(path: Path, source: str, access: Access) -> bytes:
@@ -88,23 +89,23 @@ def _read_local(path: Path, source: str, access: Access) -> bytes:
         # without O_NONBLOCK, opening a named pipe would wait for a writer for ever
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except FileNotFoundError as error:
-        raise _error("there is no such file", source, "missing") from error
+        raise read_error("there is no such file", source, "missing") from error
     except (OSError, ValueError) as error:  # no permission, a name too long or with a null byte …
         why = getattr(error, "strerror", None) or error
         reason = "not_a_file" if isinstance(error, IsADirectoryError) else "unreadable"
-        raise _error(f"can't be opened ({why})", source, reason) from error
+        raise read_error(f"can't be opened ({why})", source, reason) from error
     try:
         with os.fdopen(descriptor, "rb", buffering=0, closefd=False) as file:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
-                raise _error("is no regular file, needed a picture", source, "not_a_file")
+                raise read_error("is no regular file, needed a picture", source, "not_a_file")
             if status.st_size > access.max_bytes:
                 raise _too_large(source, access)
             return _read_all(file, source, access)
     except IsADirectoryError as error:
-        raise _error("is no regular file, needed a picture", source, "not_a_file") from error
+        raise read_error("is no regular file, needed a picture", source, "not_a_file") from error
     except OSError as error:
-        raise _error(f"can't be read ({error.strerror})", source, "unreadable") from error
+        raise read_error(f"can't be read ({error.strerror})", source, "unreadable") from error
     finally:
         os.close(descriptor)
 
@@ -125,9 +126,9 @@ def _read_remote(url: str, access: Access) -> bytes:
     if scheme not in access.schemes:
         allowed = ", ".join(sorted(access.schemes)) or "none"
         what = f"scheme {scheme} is not allowed (allowed: {allowed}); allow it with --allow-scheme {scheme}"
-        raise _error(what, url, "scheme")
+        raise read_error(what, url, "scheme")
     if "::" in url and scheme not in ("http", "https"):
-        raise _error("an address chained by :: is not read; name the one it leads to", url, "scheme")
+        raise read_error("an address chained by :: is not read; name the one it leads to", url, "scheme")
     try:
         if scheme in ("http", "https"):
             return _read_http(url, access)
@@ -136,7 +137,7 @@ def _read_remote(url: str, access: Access) -> bytes:
 
             parts = urlsplit(url)
             if parts.netloc not in ("", "localhost"):
-                raise _error(f"is on another computer, {parts.netloc}; give a path", url, "missing")
+                raise read_error(f"is on another computer, {parts.netloc}; give a path", url, "missing")
             return _read_local(Path(url2pathname(parts.path)), url, access)
         return _read_fsspec(url, access)
     except (ImageReadError, MissingExtraError):
@@ -156,7 +157,7 @@ def _read_fsspec(url: str, access: Access) -> bytes:
     try:
         system, path = fsspec.core.url_to_fs(url)
     except (ImportError, ValueError) as error:  # it names the package that brings the scheme, or knows none
-        raise _error(str(error), url, "scheme") from error
+        raise read_error(str(error), url, "scheme") from error
     end = time.monotonic() + access.timeout  # of the transfer; connecting is the back end's own
     with system.open(path, "rb") as file:
         return _read_all(file, url, access, end=end)
@@ -165,12 +166,12 @@ def _read_fsspec(url: str, access: Access) -> bytes:
 def _remote_error(url: str, error: Exception) -> ImageReadError:
     refused = _refusal(error)
     if refused is not None:
-        return _error(f"{refused}; allow private addresses only for sources you trust", url, "private_address")
+        return read_error(f"{refused}; allow private addresses only for sources you trust", url, "private_address")
     if isinstance(error, TimeoutError) or "Timeout" in type(error).__name__:
-        return _error("took too long", url, "timeout")
+        return read_error("took too long", url, "timeout")
     if isinstance(error, FileNotFoundError):
-        return _error("there is no such file", url, "missing")
-    return _error(f"can't be fetched ({type(error).__name__}: {error})", url, "network")
+        return read_error("there is no such file", url, "missing")
+    return read_error(f"can't be fetched ({type(error).__name__}: {error})", url, "network")
 
 
 def _refusal(error: BaseException | None) -> str | None:
@@ -206,10 +207,10 @@ async def _fetch(system: Any, url: str, access: Access) -> bytes:
                     address = address.join(yarl.URL(location))
                     if address.scheme not in {"http", "https"} & access.schemes:
                         what = f"redirects to the scheme {address.scheme}, which is not allowed"
-                        raise _error(what, url, "scheme")
+                        raise read_error(what, url, "scheme")
                     continue
                 if response.status != 200:
-                    raise _error(f"the server answered {response.status}", url, "http_status")
+                    raise read_error(f"the server answered {response.status}", url, "http_status")
                 if (response.content_length or 0) > access.max_bytes:
                     raise _too_large(url, access)
                 data = bytearray()
@@ -218,7 +219,7 @@ async def _fetch(system: Any, url: str, access: Access) -> bytes:
                     if len(data) > access.max_bytes:
                         raise _too_large(url, access)
                 return bytes(data)
-    raise _error(f"redirects more than {access.max_redirects} times", url, "redirects")
+    raise read_error(f"redirects more than {access.max_redirects} times", url, "redirects")
 
 
 @lru_cache(maxsize=8)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -59,7 +60,16 @@ def demo(
 
 
 def _examples(rows: list[dict[str, object]], truth: dict[str, str]) -> Table:
-    table = Table("listing", "verdict", "similarity", "threshold", "alike to", "in truth", title="Strongest findings")
+    table = Table(
+        "listing",
+        "verdict",
+        "similarity",
+        "threshold",
+        "alike to",
+        "in truth",
+        title="Strongest findings",
+        box=SIMPLE_HEAD,
+    )
     for verdict, most in _SHOWN:
         chosen = [row for row in rows if row["verdict"] == verdict]
         chosen.sort(key=lambda row: -float(str(row["similarity"])))
@@ -74,7 +84,7 @@ def _counts(rows: list[dict[str, object]], truth: dict[str, str]) -> Table:
     """How the verdicts fall on what the listings are in truth, which the detector is not told."""
     counts = Counter((truth[str(row["listing_id"])], row["verdict"]) for row in rows)
     verdicts = [Verdict.FLAGGED, Verdict.REVIEW, Verdict.CLEAR]
-    table = Table("in truth", *verdicts, title="All listings")
+    table = Table("in truth", *verdicts, title="All listings", box=SIMPLE_HEAD)
     for kind in ("edited", "photo", "imitation", "unrelated"):
         table.add_row(kind, *(str(counts[kind, str(verdict)]) for verdict in verdicts))
     return table
