@@ -60,16 +60,8 @@ def demo(
 
 
 def _examples(rows: list[dict[str, object]], truth: dict[str, str]) -> Table:
-    table = Table(
-        "listing",
-        "verdict",
-        "similarity",
-        "threshold",
-        "alike to",
-        "in truth",
-        title="Strongest findings",
-        box=SIMPLE_HEAD,
-    )
+    columns = ("listing", "verdict", "similarity", "threshold", "alike to", "in truth")
+    table = Table(*columns, title="Strongest findings", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for verdict, most in _SHOWN:
         chosen = [row for row in rows if row["verdict"] == verdict]
         chosen.sort(key=lambda row: -float(str(row["similarity"])))
