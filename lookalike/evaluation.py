@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +17,8 @@ class Retrieval:
     similarity, whichever query they are of (DISC21, arXiv 2106.09672); it needs one threshold to fit all.
     `recall_at_precision_90`: the share of right answers kept at the lowest threshold whose answers are
     right nine times out of ten.
+    `fnir_at_fpir_1`: of the queries that have a right product, the share not answered with it at the threshold that
+    hits one in a hundred of the other queries (ISO/IEC 19795-1); NaN where there are no others.
     """
 
     queries: int
@@ -24,26 +26,29 @@ class Retrieval:
     recall_at_1: float
     micro_average_precision: float
     recall_at_precision_90: float
+    fnir_at_fpir_1: float
 
 
-def evaluate_retrieval(similarity: ArrayLike, correct: ArrayLike, *, positives: int) -> Retrieval:
-    """Metrics of n answers: their `similarity` (n,), whether each is `correct` (n,), and how many queries could be.
+def evaluate_retrieval(similarity: ArrayLike, correct: ArrayLike, *, related: ArrayLike) -> Retrieval:
+    """Metrics of n answers: their `similarity` (n,), whether each is `correct` (n,), and which queries could be.
 
-    `positives` counts queries that have a right product; the others are there to be left alone. Answers of
-    equal similarity are accepted or refused together. Raises ValueError for shapes that differ or
-    `positives` smaller than the correct answers.
+    `related` (n,) is true for queries that have a right product; the others are there to be left alone. Answers of
+    equal similarity are accepted or refused together. Raises ValueError for shapes that differ, for no related
+    query, and for a correct answer to an unrelated one.
 
-    >>> evaluate_retrieval([0.9, 0.8, 0.7, 0.2], [True, False, True, False], positives=2).recall_at_1
+    >>> evaluate_retrieval([0.9, 0.8, 0.7, 0.2], [True, False, True, False], related=[1, 0, 1, 0]).recall_at_1
     1.0
     """
-    similarities, right = np.asarray(similarity, float), np.asarray(correct, bool)
-    if similarities.shape != right.shape or similarities.ndim != 1:
-        raise ValueError(f"came {similarities.shape} similarities and {right.shape} answers, needed two of (n,)")
-    found = int(right.sum())
-    if not 0 < positives <= len(right) or positives < found:
-        raise ValueError(f"positives is {positives}, needed from {max(found, 1)} to {len(right)}")
+    similarities, right, could = np.asarray(similarity, float), np.asarray(correct, bool), np.asarray(related, bool)
+    if similarities.ndim != 1 or not similarities.shape == right.shape == could.shape:
+        raise ValueError(f"came {similarities.shape}, {right.shape} and {could.shape}, needed three arrays of (n,)")
+    if not could.any() or (right & ~could).any():
+        raise ValueError(f"{could.sum()} queries are related, {(right & ~could).sum()} others are answered correctly; "
+                         "needed at least one related query and no correct answer to another")  # fmt: skip
+    found, positives = int(right.sum()), int(could.sum())
+    fnir = fnir_at_fpir(similarities, right, could, 0.01)
     if not found:
-        return Retrieval(len(right), positives, 0.0, 0.0, 0.0)
+        return Retrieval(len(right), positives, 0.0, 0.0, 0.0, fnir)
     from sklearn.metrics import average_precision_score
 
     share = found / positives  # scikit-learn takes the answers found for all there are
@@ -53,7 +58,47 @@ def evaluate_retrieval(similarity: ArrayLike, correct: ArrayLike, *, positives: 
         recall_at_1=share,
         micro_average_precision=float(average_precision_score(right, similarities)) * share,
         recall_at_precision_90=recall_at_precision(similarities, right, 0.9) * share,
+        fnir_at_fpir_1=fnir,
     )
+
+
+def bootstrap_retrieval(
+    similarity: ArrayLike,
+    correct: ArrayLike,
+    *,
+    related: ArrayLike,
+    groups: ArrayLike,
+    rounds: int = 200,
+    seed: int = 0,
+) -> tuple[Retrieval, Retrieval]:
+    """The 2.5 % and 97.5 % ends of each metric over `rounds` resamplings, whole groups (n,) at a time.
+
+    A product's queries resemble one another, so that resampling single queries would give intervals too
+    narrow: groups are products, and of unrelated queries each its own. Source: Davison and Hinkley,
+    "Bootstrap Methods and their Application" (1997), section 3.8.
+    """
+    similarities, right, could = np.asarray(similarity, float), np.asarray(correct, bool), np.asarray(related, bool)
+    _, number = np.unique(np.asarray(groups), return_inverse=True)
+    members = np.split(np.argsort(number, kind="stable"), np.cumsum(np.bincount(number))[:-1])
+    rng, drawn = np.random.default_rng(seed), list[tuple[float, ...]]()
+    while len(drawn) < rounds:
+        rows = np.concatenate([members[k] for k in rng.integers(len(members), size=len(members))])
+        if could[rows].any():
+            drawn.append(astuple(evaluate_retrieval(similarities[rows], right[rows], related=could[rows])))
+    low, high = np.quantile(np.array(drawn), [0.025, 0.975], axis=0).tolist()
+    return Retrieval(*low), Retrieval(*high)
+
+
+def fnir_at_fpir(
+    similarity: NDArray[np.floating], correct: NDArray[np.bool_], related: NDArray[np.bool_], share: float
+) -> float:
+    """False negative identification rate where at most that share of the unrelated queries is hit; NaN without any."""
+    others = np.sort(similarity[~related])[::-1]
+    if not len(others):
+        return float("nan")
+    allowed = int(share * len(others))
+    above = similarity > others[allowed] if allowed < len(others) else np.ones(len(similarity), bool)
+    return 1.0 - float((correct & above).sum() / related.sum())
 
 
 def recall_at_precision(similarity: NDArray[np.floating], correct: NDArray[np.bool_], precision: float) -> float:

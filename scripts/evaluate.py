@@ -1,8 +1,9 @@
-"""Measure how well an index finds the products that labelled photos show: R@1, µAP, recall at 90 % precision."""
+"""Measure how well an index finds the products that labelled photos show: R@1, µAP, recall at 90 % precision, FNIR."""
 
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -69,13 +70,19 @@ def evaluate(
     result = evaluate_retrieval(
         [match.similarity for match in best],
         [match.reference.product in right[image] for match, image in zip(best, kept, strict=True)],
-        positives=sum(bool(right[image]) for image in kept),
+        related=[bool(right[image]) for image in kept],
     )
     if as_json:
-        print(json.dumps(asdict(result), indent=2))
+        values = {name: None if math.isnan(value) else value for name, value in asdict(result).items()}
+        print(json.dumps(values, indent=2))
     else:
-        table = Table("photos", "with a match", "R@1", "µAP", "recall at 90 % precision", box=None)
-        figures = (result.recall_at_1, result.micro_average_precision, result.recall_at_precision_90)
+        table = Table("photos", "with a match", "R@1", "µAP", "recall at 90 % precision", "FNIR at FPIR 1 %", box=None)
+        figures = (
+            result.recall_at_1,
+            result.micro_average_precision,
+            result.recall_at_precision_90,
+            result.fnir_at_fpir_1,
+        )
         table.add_row(str(result.queries), str(result.positives), *(f"{figure:.3f}" for figure in figures))
         Console(highlight=False).print(table)
     return DONE if len(kept) == len(right) else SOME_ROWS_FAILED

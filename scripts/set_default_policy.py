@@ -1,65 +1,90 @@
 """Set the default policy of the embedded encoder from pictures that it was not trained on.
 
-Of the pictures under DATA that training held out, half become references. Edited copies of these should be
-found again; edited copies of the other half resemble no reference and should be left alone. The
-thresholds are where 0.5 % (flag) and 5 % (review) of the latter would be hit. Writes POLICY (TOML).
+References are half of the photos of DATA that training held out, and the packshots of MARKET, the rendered
+marketplace's validation split. Edited copies of these and MARKET's other photos should be found again; edited copies
+of the other half, and rivals' products, should be left alone. The thresholds are where 0.5 % (flag) and 5 % (review)
+of the latter would be hit. Writes POLICY (TOML).
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from lookalike.errors import LookalikeError
 from lookalike.model.edits import edit, random_edits
 from lookalike.model.encoder import Encoder, load_encoder
-from lookalike.scripts.train_encoder import load_pictures, on_ground
+from lookalike.scripts.benchmark_sets import BenchmarkSet, add_market
+from lookalike.scripts.training_pictures import Album, load_photos, on_ground, rgb
 
 FLAG_SHARE, REVIEW_SHARE = 0.005, 0.05
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("data", type=Path, help="folder that holds clothing/, produce/ and logos/")
-    parser.add_argument("policy", type=Path)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, metavar="DATA", help="folder that holds clothing/, produce/ and logos/")
+    parser.add_argument("policy", type=Path, metavar="POLICY")
+    parser.add_argument("--market", type=Path, required=True, help="folder of the rendered validation split")
     parser.add_argument("--seed", type=int, default=5)
     arguments = parser.parse_args(argv)
-    encoder = load_encoder("embedded")
-    right, unrelated = _similarities(arguments.data, encoder, np.random.default_rng(arguments.seed))
-    flag, review = (float(np.quantile(unrelated, 1 - share)) for share in (FLAG_SHARE, REVIEW_SHARE))
-    arguments.policy.write_text(_toml(encoder, flag, review, right, unrelated), encoding="utf-8")
+    try:
+        pictures = validation_set(arguments.data, arguments.market, np.random.default_rng(arguments.seed))
+    except LookalikeError as error:
+        print(f"set_default_policy: {error}", file=sys.stderr)
+        return 2
+    arguments.policy.write_text(_toml(load_encoder("embedded"), pictures), encoding="utf-8")
     print(arguments.policy.read_text(encoding="utf-8"))
     return 0
 
 
-def _similarities(
-    data: Path, encoder: Encoder, rng: np.random.Generator
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Similarity of edited copies to their own reference, and of edited unrelated pictures to the nearest one."""
-    _, _, pictures = load_pictures(data)
-    grounded = [on_ground(picture, rng) for picture in pictures]
-    others = [picture for picture in pictures if picture.shape[2] == 3]
-    edited = [edit(picture, random_edits(rng), rng, others=others) for picture in grounded]
-    order = rng.permutation(len(pictures))
-    known, unknown = order[: len(order) // 2], order[len(order) // 2 :]
-    references = encoder.encode([Image.fromarray(grounded[i]) for i in known])
-    copies = encoder.encode([Image.fromarray(edited[i]) for i in known])
-    strangers = encoder.encode([Image.fromarray(edited[i]) for i in unknown])
-    return np.sum(references * copies, axis=1), (strangers @ references.T).max(axis=1)
+def validation_set(data: Path, market: Path, rng: np.random.Generator) -> BenchmarkSet:
+    """The references and queries that thresholds are set on."""
+    pictures = load_photos(data, Album())
+    others = rgb(pictures)
+    found = BenchmarkSet("validation")
+    for number, at in enumerate(rng.permutation(len(pictures)).tolist()):
+        photo = on_ground(pictures[at], rng)
+        copy = Image.fromarray(edit(photo, random_edits(rng), rng, others=others))
+        if number % 2:
+            found.ask(copy, "", "unrelated")
+        else:
+            found.refer(Image.fromarray(photo), str(at))
+            found.ask(copy, str(at), "edited")
+    add_market(found, market, split="validation")
+    return found
 
 
-def _toml(
-    encoder: Encoder, flag: float, review: float, right: NDArray[np.float32], unrelated: NDArray[np.float32]
-) -> str:
+def _toml(encoder: Encoder, pictures: BenchmarkSet) -> str:
+    products, shown = np.array(pictures.products), np.array(pictures.shown)
+    strata = np.array([names[0] for names in pictures.strata])
+    similarity = encoder.encode(pictures.queries) @ encoder.encode(pictures.references).T
+    nearest, right = similarity.max(axis=1), products[similarity.argmax(axis=1)] == shown
+    flag, review = (float(np.quantile(nearest[shown == ""], 1 - share)) for share in (FLAG_SHARE, REVIEW_SHARE))
+
+    def hit(stratum: str, threshold: float) -> str:
+        of = strata == stratum
+        hits: NDArray[np.bool_] = (nearest >= threshold) & (right | (stratum == "unrelated"))
+        return f"{hits[of].mean():.1%}"
+
+    about = fill(
+        f"Set on {len(products)} references, {(strata == 'edited').sum()} edited copies of them, "
+        f"{(strata == 'other photo').sum()} other photos of the same products and {(shown == '').sum()} pictures of "
+        f"nothing among them, none of them trained on. At flag {hit('edited', flag)} of the copies, "
+        f"{hit('other photo', flag)} of the other photos and {hit('unrelated', flag)} of the unrelated pictures are "
+        f"hit; at review {hit('edited', review)}, {hit('other photo', review)} and {hit('unrelated', review)}. With "
+        "more references, unrelated pictures come nearer: set thresholds on listings of your own before you act on "
+        "them.",
+        width=118,
+    )
     return f'''name = "embedded-default"
 about = """
-Set on {len(right)} edited copies of {len(right)} references and {len(unrelated)} edited pictures of nothing among
-them, none of them trained on. At flag {np.mean(right >= flag):.1%} of the copies and {np.mean(unrelated >= flag):.1%}
-of the unrelated pictures are hit, at review {np.mean(right >= review):.1%} and {np.mean(unrelated >= review):.1%}.
-With more references, unrelated pictures come nearer: set thresholds on listings of your own before you act on them."""
+{about}"""
 
 [thresholds]
 flag = {flag:.3f}
