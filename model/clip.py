@@ -177,9 +177,12 @@ def _build(architecture: str) -> Any:
     _register_embedded()
     try:
         with _root_logger_quiet():
-            return open_clip.create_model(architecture, pretrained_text=False)
+            clip = open_clip.create_model(architecture, pretrained_text=False)
     except (ImportError, RuntimeError, OSError) as error:
         raise EncoderError(f"open_clip can't build {architecture}: {_first_line(error)}") from error
+    if getattr(clip.visual, "output_tokens", False):
+        clip.visual.output_tokens = False  # CoCa's towers give a vector for each patch beside that of the picture
+    return clip
 
 
 @contextmanager
@@ -207,7 +210,8 @@ def _load_weights(clip: Any, path: Path, architecture: str) -> None:
     try:
         tower = _tower_weights(path)
         if tower is None:
-            open_clip.load_checkpoint(clip, str(path), strict=True, weights_only=True)
+            with _no_stretching(clip.visual):
+                open_clip.load_checkpoint(clip, str(path), strict=True, weights_only=True)
         else:
             clip.visual.load_state_dict(tower, strict=True)
     except Exception as error:  # a foreign file makes open_clip trip in KeyError, RuntimeError, UnpicklingError …
@@ -215,6 +219,20 @@ def _load_weights(clip: Any, path: Path, architecture: str) -> None:
             f"{path} does not hold weights of {architecture} ({type(error).__name__}: {_first_line(error)}); "
             "name the architecture it was trained as with --model"
         ) from error
+
+
+@contextmanager
+def _no_stretching(tower: torch.nn.Module) -> Iterator[None]:
+    """Keep open_clip from interpolating the positions of weights made for another input size until they fit.
+
+    It does so for towers that say what their grid is; without it the sizes differ, and loading fails.
+    """
+    grid = vars(tower).pop("grid_size", None)
+    try:
+        yield
+    finally:
+        if grid is not None:
+            tower.grid_size = grid
 
 
 def _tower_weights(path: Path) -> dict[str, torch.Tensor] | None:

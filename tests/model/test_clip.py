@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import open_clip
@@ -15,7 +17,7 @@ from lookalike.errors import EncoderError, UnknownModelError, WeightsError
 from lookalike.model.encoder import load_encoder
 from lookalike.model.presets import PRESETS
 
-TINY = {
+TINY: dict[str, Any] = {
     "embed_dim": 32,
     "vision_cfg": {"image_size": 32, "layers": 2, "width": 64, "head_width": 32, "patch_size": 8},
     "text_cfg": {"context_length": 8, "vocab_size": 64, "width": 32, "heads": 1, "layers": 1},
@@ -25,8 +27,6 @@ TINY = {
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     """A small ViT that open_clip knows by name, and a checkpoint of it with random weights."""
-    import json
-
     folder = tmp_path_factory.mktemp("tiny")
     (folder / "tiny-test-vit.json").write_text(json.dumps(TINY))
     open_clip.add_model_config(folder / "tiny-test-vit.json")
@@ -81,6 +81,29 @@ def test_takes_the_preprocessing_that_siglip_weights_were_trained_with(tmp_path:
 def test_refuses_weights_of_another_architecture(tiny: tuple[str, Path]) -> None:
     with pytest.raises(WeightsError, match="does not hold weights of lookalike-embedded"):
         load_encoder("embedded", weights=tiny[1])
+
+
+def test_refuses_weights_for_another_input_size(tiny: tuple[str, Path], tmp_path: Path) -> None:
+    larger = {**TINY, "vision_cfg": {**TINY["vision_cfg"], "image_size": 64}}
+    (tmp_path / "larger-test-vit.json").write_text(json.dumps(larger))
+    open_clip.add_model_config(tmp_path / "larger-test-vit.json")
+    with pytest.raises(WeightsError, match="does not hold weights of larger-test-vit"):
+        load_encoder("larger-test-vit", weights=tiny[1])
+
+
+def test_takes_the_pictures_vector_of_towers_that_give_more(tmp_path: Path) -> None:
+    vision = {**TINY["vision_cfg"], "attentional_pool": True, "attn_pooler_heads": 2, "output_tokens": True}
+    text = {**TINY["text_cfg"], "embed_cls": True, "output_tokens": True}
+    coca = {**TINY, "custom_text": True, "vision_cfg": vision, "text_cfg": text, "multimodal_cfg": TINY["text_cfg"]}
+    (tmp_path / "tiny-test-coca.json").write_text(json.dumps(coca))
+    open_clip.add_model_config(tmp_path / "tiny-test-coca.json")
+    torch.manual_seed(0)
+    model, _, preprocess = open_clip.create_model_and_transforms("tiny-test-coca")
+    torch.save(model.state_dict(), tmp_path / "coca.pt")
+    with torch.inference_mode():
+        expected = model.eval().encode_image(torch.stack([preprocess(picture) for picture in pictures(3)]))
+    vectors = load_encoder("tiny-test-coca", weights=tmp_path / "coca.pt", device="cpu").encode(pictures(3))
+    np.testing.assert_allclose(vectors, expected.numpy(), atol=1e-5)
 
 
 def test_unpickles_no_code(tiny: tuple[str, Path], tmp_path: Path) -> None:
