@@ -93,23 +93,21 @@ class Detector:
         def images() -> Iterator[ImageSource]:
             for listing in listings:
                 waiting.append(listing)
-                yield from listing.images
+                # a listing without any photo takes its turn with no bytes, so that it needn't wait for others' photos
+                yield from listing.images or (b"",)
 
         photos = embed_photos(images(), encoder=self.encoder, reader=self.reader, cache=cache)
         ready: list[tuple[Listing, list[EmbeddedPhoto]]] = []
         collected: list[EmbeddedPhoto] = []
         for photo in photos:
-            # listings without any photo get none of the pictures, so they are passed by
-            while not waiting[0].images:
-                ready.append((waiting.popleft(), []))
-            collected.append(photo)
+            if waiting[0].images:
+                collected.append(photo)
             if len(collected) == len(waiting[0].images):
                 ready.append((waiting.popleft(), collected))
                 collected = []
             if len(ready) >= _SEARCHED_TOGETHER:
                 yield from self._judge(ready)
                 ready = []
-        ready += [(listing, []) for listing in waiting]
         yield from self._judge(ready)
 
     def _judge(self, ready: Sequence[tuple[Listing, list[EmbeddedPhoto]]]) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -57,6 +58,18 @@ def test_many_listings_come_back_in_order_with_the_answers_of_one_by_one(detecto
     assert many == [detector.check(listing) for listing in listings]
     assert (many[0].verdict, many[1].verdict) == (Verdict.UNREADABLE, Verdict.FLAGGED)
     assert "no such file" in str(many[1].error)
+
+
+def test_listings_without_photos_do_not_pile_up(detector: Detector, paths: list[Path]) -> None:
+    taken = 0
+
+    def listings() -> Iterator[Listing]:
+        nonlocal taken
+        for taken in range(5000):
+            yield Listing(f"L{taken}", ())
+
+    first = next(detector.stream(listings()))
+    assert (first.listing.id, first.error, taken < 500) == ("L0", "it has no photo", True)
 
 
 def test_threads_get_the_same_answers(detector: Detector, paths: list[Path]) -> None:
