@@ -6,7 +6,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,16 +59,21 @@ def scan_listings(
     if progress is not None and skipped:
         progress(skipped)
     with VectorCache(partial / "vectors.sqlite", detector.encoder.spec) as cache:
-        findings = detector.stream(remaining, cache=cache)
+        findings = _counted(detector.stream(remaining, cache=cache), progress)
         number = len(_parts(partial))
         while part := list(islice(findings, _PART_ROWS)):
             _write_part(partial / f"part-{number:06}.parquet", [finding_row(finding) for finding in part])
             number += 1
-            if progress is not None:
-                progress(len(part))
     summary = _join(partial, out, resumed=skipped)
     shutil.rmtree(partial)
     return summary
+
+
+def _counted(findings: Iterator[Finding], progress: Callable[[int], None] | None) -> Iterator[Finding]:
+    for finding in findings:
+        if progress is not None:
+            progress(1)
+        yield finding
 
 
 def finding_row(finding: Finding) -> dict[str, Any]:
@@ -138,7 +143,7 @@ def _state(detector: Detector, fingerprint: str) -> str:
         "policy": str(detector.policy),
         "top": detector.top,
         "limits": str(detector.reader.limits),
-        "access": str(sorted(detector.reader.access.schemes)),
+        "access": {**asdict(detector.reader.access), "schemes": sorted(detector.reader.access.schemes)},
     }
     return json.dumps(values, sort_keys=True)
 

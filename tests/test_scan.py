@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from lookalike.errors import TableError
 from lookalike.index.build import build_index
 from lookalike.index.embedding import PhotoReader
 from lookalike.index.reference_index import ReferenceIndex
+from lookalike.model.sources import Access
 from lookalike.records import Reference
 from lookalike.scan import finding_row, read_findings
 
@@ -81,6 +83,23 @@ def test_goes_on_where_it_was_killed(tmp_path: Path, detector: Detector, paths: 
     assert sum(done) == 3000
     assert detector.encoder.embedded == embedded  # type: ignore[attr-defined]
     assert out.read_bytes() == whole.read_bytes()
+
+
+def test_tells_of_each_listing_as_it_is_done(tmp_path: Path, detector: Detector, paths: list[Path]) -> None:
+    done: list[int] = []
+    scan_listings(listings(paths, 50), detector=detector, out=tmp_path / "f.csv", progress=done.append)
+    assert done == [1] * 50
+
+
+def test_starts_anew_when_more_may_be_read(tmp_path: Path, detector: Detector, paths: list[Path]) -> None:
+    def dying() -> Iterator[Listing]:
+        yield from listings(paths, 1500)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        scan_listings(dying(), detector=detector, out=tmp_path / "f.csv")
+    freer = replace(detector, reader=PhotoReader(access=Access(private=True)))
+    assert scan_listings(listings(paths, 1500), detector=freer, out=tmp_path / "f.csv").resumed == 0
 
 
 def test_starts_anew_when_the_listings_are_others(tmp_path: Path, detector: Detector, paths: list[Path]) -> None:
