@@ -132,13 +132,15 @@ def _parse(text: str, *, source: str) -> Policy:
             f"the policy {source} has unknown entries {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}"
         )
     thresholds, encoder = values.get("thresholds", {}), values.get("encoder", {})
-    if not isinstance(thresholds, dict) or set(thresholds) != {"flag", "review"} or not isinstance(encoder, dict):
+    if not isinstance(thresholds, dict) or set(thresholds) != {"flag", "review"}:
         raise PolicyError(f"the policy {source} needs [thresholds] with flag and review, like: {_EXAMPLE}")
+    if not isinstance(encoder, dict) or not set(encoder) <= {"name", "weights_sha256"}:
+        raise PolicyError(f"the policy {source} may have in [encoder] only name and weights_sha256, like: {_EXAMPLE}")
     return Policy(
         name=str(values.get("name", Path(source).stem)),
         flag=_number(thresholds["flag"], source),
         review=_number(thresholds["review"], source),
-        weights_sha256=encoder.get("weights_sha256"),
+        weights_sha256=str(encoder["weights_sha256"]) if "weights_sha256" in encoder else None,
     )
 
 

@@ -84,6 +84,7 @@ def test_reads_a_policy_file(tmp_path: Path) -> None:
         ("[thresholds]\nflag = 0.9", "needs .thresholds. with flag and review"),
         ('[thresholds]\nflag = "0.9"\nreview = 0.5', "the threshold '0.9'; needed a number"),
         ("[thresholds]\nflag = 0.5\nreview = 0.9", "needed -1 <= review <= flag <= 1"),
+        ('[thresholds]\nflag = 0.9\nreview = 0.5\n[encoder]\nweights = "ab"', "only name and weights_sha256"),
         ("[thresholds]\nflag = nan\nreview = 0.9", "needed -1 <= review <= flag <= 1"),
     ],
 )
