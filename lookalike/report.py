@@ -63,6 +63,7 @@ def write_report(
     verdicts, shown = _strongest(rows, most)
     pictures = _Pictures(thumbnail)
     summary = ReportSummary(dict(verdicts), len(shown), verdicts.total() - len(shown))
+    out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(out.name + ".tmp")
     with open(temporary, "w", encoding="utf-8") as file:
         file.writelines(_page([_card(row, pictures) for row in shown], summary, title, pictures))

@@ -51,6 +51,11 @@ def page(tmp_path: Path, rows: list[dict[str, Any]], **options: Any) -> Page:
     return Page(tmp_path / "report.html")
 
 
+def test_makes_the_folder_that_it_is_to_be_written_to(tmp_path: Path) -> None:
+    write_report([row()], tmp_path / "new" / "report.html", thumbnail=lambda _: None)
+    assert (tmp_path / "new" / "report.html").is_file()
+
+
 def test_orders_by_verdict_then_by_similarity(tmp_path: Path) -> None:
     rows = [
         row(listing_id="clear", verdict="clear", similarity=0.99),
