@@ -124,6 +124,8 @@ def read_manifest(folder: Path) -> tuple[dict[str, Any], str]:
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
     """Hold the folder against other writers; raises ReferenceIndexError where another one is at work."""
+    if folder.exists() and not folder.is_dir():
+        raise ReferenceIndexError(f"{folder} is no folder, needed one to hold the index; name another with --index")
     folder.mkdir(parents=True, exist_ok=True)
     lock, held = folder / ".lock", False
     try:

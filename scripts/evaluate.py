@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from lookalike.errors import TableError
+from lookalike.errors import ReferenceIndexError, TableError
 from lookalike.scripts.cli import (
     DONE,
     SOME_ROWS_FAILED,
@@ -49,7 +49,11 @@ def evaluate(
     from lookalike.tables import read_labels
 
     right = read_labels(labels)
+    if not any(right.values()):
+        raise TableError(f"{labels} has no row with a product_id and lookalike true; needed at least one to be found")
     loaded = ReferenceIndex.load(index)
+    if not len(loaded):
+        raise ReferenceIndexError(f"the index {index} holds no references any more; add some with: lookalike add")
     encoder = load_encoder(model or loaded.spec.name, weights=weights, device=device)
     loaded.require(encoder.spec)
     vectors, kept = [], []
@@ -64,8 +68,8 @@ def evaluate(
             else:
                 vectors.append(photo.vector)
                 kept.append(image)
-    if not vectors:
-        raise TableError(f"none of the {len(right)} photos of {labels} could be read")
+    if not any(right[image] for image in kept):
+        raise TableError(f"none of the photos of {labels} that have a product could be read")
     best = [matches[0] for matches in loaded.search(np.stack(vectors), top=1)]
     result = evaluate_retrieval(
         [match.similarity for match in best],

@@ -128,6 +128,29 @@ def test_evaluates_labelled_photos(shop: Path, tmp_path: Path, capsys: pytest.Ca
     assert (values["queries"], values["positives"], values["recall_at_1"]) == (12, 8, 1.0)
 
 
+def test_evaluates_nothing_without_a_photo_that_could_be_found(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = f"image,product_id,lookalike\n{shop}/photos/0-1.png,,false\ngone.jpg,p1,true\n"
+    (tmp_path / "labels.csv").write_text(rows)
+    assert main(["evaluate", str(tmp_path / "labels.csv"), "--index", str(shop / "index")]) == 2
+    assert "none of the photos" in capsys.readouterr().err
+
+
+def test_an_emptied_index_clears_listings_and_is_not_evaluated(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    index, out = str(tmp_path / "index"), str(tmp_path / "f.csv")
+    assert main(["build", str(shop / "references.csv"), "--index", index]) == 0
+    assert main(["remove", "--index", index, "--brand", "Brand"]) == 0
+    assert main(["scan", str(shop / "listings.csv"), "--index", index, "--out", out]) == 0
+    assert {row["verdict"] for row in read_findings(Path(out))} == {"clear"}
+    (tmp_path / "labels.csv").write_text(f"image,product_id,lookalike\n{shop}/photos/0-1.png,p1,true\n")
+    capsys.readouterr()
+    assert main(["evaluate", str(tmp_path / "labels.csv"), "--index", index]) == 2
+    assert "holds no references any more" in one_line(capsys)
+
+
 def test_lists_models(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models"]) == 0
     out = capsys.readouterr().out
@@ -151,12 +174,14 @@ def test_the_demo_flags_reviews_and_clears(tmp_path: Path, capsys: pytest.Captur
         (["build", "{shop}/none.csv", "--index", "{new}"], "there is no table"),
         (["build", "{shop}/empty.csv", "--index", "{new}"], "has no rows"),
         (["build", "{shop}/unreadable.csv", "--index", "{new}"], "none of the 1 references could be used"),
+        (["build", "{shop}/references.csv", "--index", "{shop}/listings.csv"], "listings.csv is no folder"),
         (["scan", "{shop}/listings.csv", "--index", "{new}", "--out", "f.csv"], "there is no index in"),
         (["scan", "{shop}/listings.csv", "--index", "{shop}/index", "--out", "f.xls"], "needed one of .csv"),
         (
             ["scan", "{shop}/listings.csv", "--index", "{shop}/index", "--out", "f.csv", "--policy", "no.toml"],
             "the policy",
         ),
+        (["evaluate", "{shop}/nothing.csv", "--index", "{shop}/index"], "no row with a product_id and lookalike true"),
         (["remove", "--index", "{shop}/index"], "give --reference, --product or --brand"),
         (["remove", "--index", "{shop}/index", "--brand", "nobody"], "no reference in"),
     ],
@@ -165,6 +190,7 @@ def test_a_wrong_call_is_one_line_and_status_2(
     shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], call: list[str], message: str
 ) -> None:
     (shop / "empty.csv").write_text("reference_id,image,product_id,brand\n")
+    (shop / "nothing.csv").write_text("image,product_id,lookalike\nphotos/0-1.png,p1,false\n")
     (shop / "unreadable.csv").write_text("reference_id,image,product_id,brand\nr,gone.jpg,p,B\n")
     filled = [word.format(shop=shop, new=tmp_path / "new") for word in call]
     assert main(filled) == 2
