@@ -19,6 +19,7 @@ from lookalike.scripts.cli import (
     Scheme,
     Truncated,
     Weights,
+    note,
     photo_reader,
     run,
 )
@@ -47,17 +48,22 @@ def check(
             print(json.dumps(finding_row(finding), ensure_ascii=False))
     else:
         Console(highlight=False, markup=False).print(_table(findings))
+        for finding in findings:
+            if finding.error:
+                note(finding.error)
     return SOME_ROWS_FAILED if any(finding.error for finding in findings) else DONE
 
 
 def _table(findings: list[Finding]) -> Table:
     table = Table("picture", "verdict", "similarity", "threshold", "brand", "product", "reference", box=None)
     for finding in findings:
-        reference = str(finding.matches[0].reference.id) if finding.matches else finding.error or ""
+        reference = str(finding.matches[0].reference.id) if finding.matches else ""
         similarity = "" if finding.similarity is None else f"{finding.similarity:.3f}"
         threshold = "" if finding.threshold is None else f"{finding.threshold:.3f}"
         brand, product = finding.brand or "", finding.product or ""
         table.add_row(finding.listing.id, finding.verdict, similarity, threshold, brand, product, reference)
+    for column in table.columns:
+        column.overflow = "fold"  # a name cut short is no use
     return table
 
 

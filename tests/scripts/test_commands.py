@@ -88,6 +88,16 @@ def test_checks_pictures_as_json(shop: Path, capsys: pytest.CaptureFixture[str])
     assert "flagged" in capsys.readouterr().out
 
 
+def test_checks_pictures_without_cutting_names_or_errors_short(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = str(tmp_path / ("gone" * 30))
+    assert main(["check", gone, str(shop / "photos/0-3.png"), "--index", str(shop / "index")]) == 1
+    captured = capsys.readouterr()
+    assert captured.err == f"{gone}: there is no such file\n"
+    assert "…" not in captured.out
+
+
 def test_reads_remote_pictures_only_when_told_to(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
     handler = partial(QuietHandler, directory=str(shop / "photos"))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
