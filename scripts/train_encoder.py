@@ -18,6 +18,7 @@ import csv
 import math
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ MEMORY = 4096
 MEMORY_AFTER = 300  # steps until vectors move slowly enough to be remembered
 SMALL_SHARE, SMALL_SIDE = 0.6, 96  # most of the time goes to smaller views, at half the cost
 FROZEN_BLOCKS = 2  # of a pretrained tower: its edge and texture filters fit any picture, and cost the most to train
+Inputs = list[NDArray[np.uint8]]
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
 
@@ -75,6 +77,7 @@ def train(arguments: argparse.Namespace) -> None:
         load_market(arguments.market, album)
     print(f"{len(album.subjects)} subjects to train on, {len(album.rendered)} of them rendered; "
           f"{len(held_out)} photos to validate", flush=True)  # fmt: skip
+    validation = validation_views(held_out)
     run = _Run.start(arguments)
     views = Views(album, batch=arguments.batch, seed=arguments.seed, first=run.step)
     loader = DataLoader(views, batch_size=None, num_workers=arguments.workers, prefetch_factor=8)
@@ -90,7 +93,7 @@ def train(arguments: argparse.Namespace) -> None:
         run.spent, mark = run.spent + now - mark, now
         done = run.spent >= budget
         if run.step % 100 == 0 or done:
-            recall = validate(run.average, held_out, run.device)
+            recall = validate(run.average, validation, run.device)
             log = arguments.out / "log.csv"
             _log(log, [run.step, round(run.spent), f"{np.mean(losses):.4f}", f"{recall:.4f}", f"{rate:.2e}"])
             _draw_curve(log, arguments.out / "learning_curve.png")
@@ -242,17 +245,22 @@ def export(tower: torch.nn.Module, path: Path) -> None:
     path.with_suffix(".part").replace(path)
 
 
-def validate(tower: torch.nn.Module, pictures: list[Image], device: torch.device) -> float:
-    """Share of edited pictures held out whose nearest vector is that of the picture itself."""
-    rng = np.random.default_rng(1)
-    others = rgb(pictures)
-    edited = [as_input(edit(on_ground(p, rng), random_edits(rng), rng, others=others)) for p in pictures]
-    plain = [as_input(on_ground(p, np.random.default_rng(2))) for p in pictures]
-    references, queries = _embed(tower, plain, device), _embed(tower, edited, device)
-    return float((np.argmax(queries @ references.T, axis=1) == np.arange(len(pictures))).mean())
+def validation_views(pictures: Sequence[Image], *, most: int = 500) -> tuple[Inputs, Inputs]:
+    """Up to `most` of the pictures as they are, and the same after one to four edits."""
+    chosen = pictures[:: max(1, len(pictures) // most)][:most]
+    rng, others = np.random.default_rng(1), rgb(chosen)
+    grounded = [on_ground(picture, rng) for picture in chosen]
+    edited = [edit(picture, random_edits(rng), rng, others=others) for picture in grounded]
+    return [as_input(picture) for picture in grounded], [as_input(picture) for picture in edited]
 
 
-def _embed(tower: torch.nn.Module, inputs: list[NDArray[np.uint8]], device: torch.device) -> NDArray[np.float32]:
+def validate(tower: torch.nn.Module, views: tuple[Inputs, Inputs], device: torch.device) -> float:
+    """Share of edited pictures whose nearest vector is that of the picture itself."""
+    references, queries = (_embed(tower, inputs, device) for inputs in views)
+    return float((np.argmax(queries @ references.T, axis=1) == np.arange(len(queries))).mean())
+
+
+def _embed(tower: torch.nn.Module, inputs: Inputs, device: torch.device) -> NDArray[np.float32]:
     tower.eval()
     rows = []
     with torch.inference_mode():
