@@ -38,11 +38,11 @@ _PRESETS = (
         tag=None,
         image_size=128,
         dim=256,
-        parameters=2.8,
+        parameters=3.7,
         download_mb=0,
         licence="Apache-2.0",
         source="ships in the package",
-        purpose="edited copies of a photo; no download",
+        purpose="edited copies, packaged goods; no download",
     ),
     Preset(
         name="fast",

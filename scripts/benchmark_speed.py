@@ -35,22 +35,24 @@ def main(argv: list[str] | None = None) -> int:
 
     from lookalike.model.clip import untrained_encoder
 
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-    files = [_jpeg(arguments.side, seed) for seed in range(arguments.pictures)]
+    files = [draw_jpeg(arguments.side, seed) for seed in range(arguments.pictures)]
     encoders: dict[str, Encoder] = {"embedded": load_encoder("embedded", device="cpu")}
     for model in arguments.model or ["ViT-B-32"]:
         encoders[model] = untrained_encoder(model, device="cpu")
     jobs = {name: _pipeline(encoder, files) for name, encoder in encoders.items()}
     jobs["reading alone"] = lambda: [decode_image(data) for data in files]
     seconds: dict[str, list[float]] = {name: [] for name in jobs}
-    for job in jobs.values():
-        job()
-    for _ in range(arguments.rounds):
+    threads = torch.get_num_threads(), cv2.getNumThreads()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    for turn in range(arguments.rounds + 1):
         for name, job in jobs.items():
             start = time.perf_counter()
             job()
-            seconds[name].append(time.perf_counter() - start)
+            if turn:  # the first warms up
+                seconds[name].append(time.perf_counter() - start)
+    torch.set_num_threads(threads[0])
+    cv2.setNumThreads(threads[1])
     table = Table("what", "images/s, median", "least", "most", "ms a picture", "times the slowest", box=None)
     slowest = max(median(times) for times in seconds.values())
     for name, times in seconds.items():
@@ -71,7 +73,8 @@ def _pipeline(encoder: Encoder, files: list[bytes]) -> Callable[[], object]:
     return job
 
 
-def _jpeg(side: int, seed: int) -> bytes:
+def draw_jpeg(side: int, seed: int) -> bytes:
+    """A JPEG file of a coloured, grainy picture."""
     rng = np.random.default_rng(seed)
     pixels = texture(side, side, rng)
     grain = rng.normal(0, 4, pixels.shape)

@@ -77,7 +77,7 @@ def _counts(rows: list[dict[str, object]], truth: dict[str, str]) -> Table:
     counts = Counter((truth[str(row["listing_id"])], row["verdict"]) for row in rows)
     verdicts = [Verdict.FLAGGED, Verdict.REVIEW, Verdict.CLEAR]
     table = Table("in truth", *verdicts, title="All listings", box=SIMPLE_HEAD)
-    for kind in ("edited", "photo", "imitation", "unrelated"):
+    for kind in ("edited", "photo", "imitation", "variant", "unrelated"):
         table.add_row(kind, *(str(counts[kind, str(verdict)]) for verdict in verdicts))
     return table
 

@@ -128,7 +128,7 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[dict[str, obj
     beside.replace(path)
 
 
-def contact_sheet(root: Path, images: Sequence[str], *, cell: int = 128, columns: int = 12) -> Image:
+def contact_sheet(root: Path, images: Sequence[str], *, columns: int, cell: int = 128) -> Image:
     """The pictures side by side, in that order."""
     rows = -(-len(images) // columns)
     sheet = np.full((rows * cell, columns * cell, 3), 90, np.uint8)

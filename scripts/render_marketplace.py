@@ -1,8 +1,8 @@
 """Render the fictional marketplace: genuine packshots, other photos, edited copies, imitations, rivals, from a seed.
 
 Writes OUT/images/*.jpg, OUT/pictures.csv (which product, kind, step, edit and outline each picture has) and
-OUT/contact.jpg; with --split sample also the demo's references.csv, listings.csv and README.md. A picture that is
-there already is not rendered again, so the same command resumes.
+OUT/contact-NN.jpg, a row of which is a product; with --split sample also the demo's references.csv, listings.csv and
+README.md. A picture that is there already is not rendered again, so the same command resumes.
 
 Needs the packages of the `render` extra (Blender as the module bpy: Python 3.11) and typefaces under the SIL Open
 Font License; what is missing is named with the Debian package that brings it.
@@ -16,6 +16,8 @@ import time
 from pathlib import Path
 
 from lookalike.errors import LookalikeError, MissingExtraError
+
+SHEET_ROWS = 20
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -72,7 +74,16 @@ def _render(args: argparse.Namespace) -> int:
         print(f"{number}/{len(shots)} {shot.name}: {each:.1f} s a picture, {left:.0f} min left", file=sys.stderr)
     rows = [done[f"images/{shot.name}.jpg"] for shot in shots]
     photos.write_pictures(table, rows)
-    photos.save_jpeg(args.out / "contact.jpg", photos.contact_sheet(args.out, [row.image for row in rows]), quality=88)
+    columns = (
+        13
+        if args.split == "sample"
+        else len(shots) // len({shot.product_id for shot in shots if shot.kind == "packshot"})
+    )
+    for number, start in enumerate(range(0, len(rows), SHEET_ROWS * columns), 1):
+        names = [row.image for row in rows[start : start + SHEET_ROWS * columns]]
+        photos.save_jpeg(
+            args.out / f"contact-{number:02d}.jpg", photos.contact_sheet(args.out, names, columns=columns), quality=85
+        )
     if args.split == "sample":
         write_sample(args.out, shots, seed=args.seed)
     return 0

@@ -147,6 +147,16 @@ def test_rows_of_pictures_survive_being_written_and_read(tmp_path: Path) -> None
     assert list(photos.read_pictures(tmp_path / "pictures.csv")) == ["images/0.jpg"]
 
 
+def test_a_contact_sheet_shows_pictures_of_any_shape_in_their_order(tmp_path: Path) -> None:
+    for name, colour, size in (("a.jpg", 250, (40, 80)), ("b.jpg", 10, (80, 40)), ("c.jpg", 130, (64, 64))):
+        photos.save_jpeg(tmp_path / name, np.full((*size, 3), colour, np.uint8), quality=90)
+    sheet = photos.contact_sheet(tmp_path, ["a.jpg", "b.jpg", "c.jpg"], columns=2, cell=32)
+    assert sheet.shape == (64, 64, 3)
+    assert [int(sheet[y, x, 0]) for y, x in ((8, 8), (8, 38), (40, 8), (40, 40))] == pytest.approx(
+        [250, 10, 130, 90], abs=3
+    )
+
+
 def test_says_in_one_line_which_extra_renders(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
