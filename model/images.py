@@ -203,6 +203,8 @@ def _strips(image: Image.Image) -> Iterator[Image.Image]:
 
 
 def _to_rgb(image: Image.Image, format: str) -> tuple[Image.Image, str | None]:
+    if format == "JPEG" and image.mode == "RGB" and "icc_profile" not in image.info:
+        return image.copy(), None  # most photos: nothing to convert
     scale = 2 if image.width * image.height > _HALVED_PIXELS else 1
     if image.mode in ("I", "F"):  # scaled by the range of their values, so not in strips
         return to_rgb(image.reduce(scale) if scale > 1 else image, format=format)

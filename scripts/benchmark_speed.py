@@ -18,6 +18,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
+from lookalike.index.embedding import PhotoReader, embed_photos
 from lookalike.model.edits import texture
 from lookalike.model.encoder import Encoder, load_encoder
 from lookalike.model.images import decode_image
@@ -64,13 +65,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _pipeline(encoder: Encoder, files: list[bytes]) -> Callable[[], object]:
-    """Read, prepare and embed in batches of 32."""
-
-    def job() -> None:
-        for start in range(0, len(files), 32):
-            encoder.encode([decode_image(data).image for data in files[start : start + 32]])
-
-    return job
+    """Read, prepare and embed, as build and scan do, with one worker."""
+    reader = PhotoReader(workers=1)
+    return lambda: list(embed_photos(files, encoder=encoder, reader=reader))
 
 
 def draw_jpeg(side: int, seed: int) -> bytes:
