@@ -189,5 +189,5 @@ All pictures are rendered. Brands, products, sellers, prices and addresses are f
 not intended. Licence: Apache-2.0, as the project. Made again by:
 
     pip install 'lookalike[render]'        # Python 3.11
-    python scripts/render_marketplace.py --split sample --seed {seed} --out DIR
+    python scripts/render_marketplace.py --split sample --seed {seed} --samples 12 --out DIR
 """

@@ -80,7 +80,9 @@ def train(arguments: argparse.Namespace) -> None:
     validation = validation_views(held_out)
     run = _Run.start(arguments)
     views = Views(album, batch=arguments.batch, seed=arguments.seed, first=run.step)
-    loader = DataLoader(views, batch_size=None, num_workers=arguments.workers, prefetch_factor=8)
+    loader = DataLoader(
+        views, batch_size=None, num_workers=arguments.workers, prefetch_factor=8 if arguments.workers else None
+    )
     budget, mark, losses = arguments.minutes * 60, time.monotonic(), []
     for batch, subjects in loader:
         progress = run.spent / budget
