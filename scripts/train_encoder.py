@@ -2,9 +2,8 @@
 
 Reads photos from DATA (clothing/, produce/, logos/) and products from MARKET (what render_marketplace.py --split train
 wrote), keeps one sender, or file, in eight of the photos apart for validation, and minimises InfoNCE between two
-edited views of each subject (SimCLR, arXiv 2002.05709) against the batch and a memory of recent vectors (XBM, arXiv
-1912.06798), plus SSCD's entropy regulariser, which spreads the vectors so that one threshold means the same
-everywhere (arXiv 2202.10261).
+edited views of each subject (SimCLR, arXiv 2002.05709), plus SSCD's entropy regulariser, which spreads the vectors so
+that one threshold means the same everywhere (arXiv 2202.10261).
 
 Writes to OUT: checkpoint.pt (the same command resumes from it), log.csv, learning_curve.png, embedded.safetensors.
 Needs the packages of the `train` extra and 3 GB of memory; uses a GPU where there is one.
@@ -37,8 +36,6 @@ from lookalike.scripts.training_pictures import Album, Views, as_input, load_mar
 
 TEMPERATURE = 0.06
 ENTROPY_WEIGHT = 4.0
-MEMORY = 4096
-MEMORY_AFTER = 300  # steps until vectors move slowly enough to be remembered
 SMALL_SHARE, SMALL_SIDE = 0.6, 96  # most of the time goes to smaller views, at half the cost
 FROZEN_BLOCKS = 2  # of a pretrained tower: its edge and texture filters fit any picture, and cost the most to train
 Inputs = list[NDArray[np.uint8]]
@@ -109,15 +106,16 @@ def train(arguments: argparse.Namespace) -> None:
 
 @dataclass
 class _Run:
-    """The state of a training run: the model, its moving average, the optimiser, and what it remembers."""
+    """The state of a training run: the model, its moving average and the optimiser.
+
+    A pretrained tower keeps the batch statistics it came with, which is faster, and better for small batches.
+    """
 
     model: torch.nn.Module
     average: torch.nn.Module
     optimizer: torch.optim.Optimizer
     device: torch.device
-    frozen: list[torch.nn.Module]
-    memory: torch.Tensor
-    remembered: torch.Tensor
+    pretrained: bool
     step: int = 0
     spent: float = 0.0
 
@@ -127,21 +125,18 @@ class _Run:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         model = image_tower(arguments.architecture)
         checkpoint = arguments.out / "checkpoint.pt"
-        frozen: list[torch.nn.Module] = []
-        if arguments.start == "imagenet":
+        pretrained = arguments.start == "imagenet"
+        if pretrained:
             if not checkpoint.exists():
                 load_imagenet(model)
             trunk: Any = model.trunk
-            frozen = [trunk.conv_stem, trunk.bn1, *trunk.blocks[:FROZEN_BLOCKS]]
-            for part in frozen:
+            for part in (trunk.conv_stem, trunk.bn1, *trunk.blocks[:FROZEN_BLOCKS]):
                 part.requires_grad_(False)
         model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         average = copy.deepcopy(model).requires_grad_(False)
         trained = [weight for weight in model.parameters() if weight.requires_grad]
         optimizer = torch.optim.AdamW(trained, lr=arguments.lr, weight_decay=0.05)
-        dim = PRESETS["embedded"].dim
-        run = cls(model, average, optimizer, device, frozen, torch.zeros(0, dim, device=device),
-                  torch.zeros(0, dtype=torch.int64, device=device))  # fmt: skip
+        run = cls(model, average, optimizer, device, pretrained)
         if checkpoint.exists():
             run.load(checkpoint)
         return run
@@ -162,24 +157,18 @@ class _Run:
 
     def advance(self, batch: torch.Tensor, subjects: torch.Tensor, rate: float) -> float:
         """One step on views (2n, 3, side, side) of subjects (n,); the loss."""
-        self.model.train()
-        for part in self.frozen:
-            part.eval()
+        self.model.train(not self.pretrained)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         with torch.autocast(batch.device.type, torch.bfloat16, enabled=batch.device.type == "cuda"):
             vectors = self.model(_normalise(batch))
         vectors = torch.nn.functional.normalize(vectors.float(), dim=1)
-        subjects = subjects.repeat(2)
-        loss = contrast(vectors, subjects, self.memory, self.remembered)
+        loss = contrast(vectors, subjects.repeat(2))
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
         self.optimizer.step()
         self.step += 1
-        if self.step > MEMORY_AFTER:
-            self.memory = torch.cat([vectors.detach(), self.memory])[:MEMORY]
-            self.remembered = torch.cat([subjects, self.remembered])[:MEMORY]
         self._follow()
         return float(loss.detach())
 
@@ -195,22 +184,19 @@ class _Run:
                     kept.copy_(fresh)
 
 
-def contrast(
-    vectors: torch.Tensor, subjects: torch.Tensor, memory: torch.Tensor, remembered: torch.Tensor
-) -> torch.Tensor:
-    """InfoNCE over unit rows (2n, dim), row i's positive being row i + n, plus SSCD's entropy term.
+def contrast(vectors: torch.Tensor, subjects: torch.Tensor) -> torch.Tensor:
+    """InfoNCE over unit rows (2n, dim) of subjects (2n,), row i's positive being row i + n, plus SSCD's entropy term.
 
-    Negatives are the other subjects' rows and those of `memory` (m, dim), whose subjects are `remembered` (m,).
+    Rows of one subject are never each other's negatives.
 
     >>> rows = torch.nn.functional.normalize(torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.1], [0.1, 1.0]]), dim=1)
-    >>> numbers, none = torch.tensor([0, 1, 0, 1]), torch.tensor([], dtype=torch.int64)
-    >>> right = contrast(rows, numbers, torch.zeros(0, 2), none)
-    >>> bool(right < contrast(rows[[0, 1, 3, 2]], numbers, torch.zeros(0, 2), none))
+    >>> subjects = torch.tensor([0, 1, 0, 1])
+    >>> bool(contrast(rows, subjects) < contrast(rows[[0, 1, 3, 2]], subjects))
     True
     """
     count = vectors.shape[0]
-    similarity = vectors @ torch.cat([vectors, memory]).T
-    same = subjects[:, None] == torch.cat([subjects, remembered])[None]
+    similarity = vectors @ vectors.T
+    same = subjects[:, None] == subjects[None]
     partner = (torch.arange(count, device=vectors.device) + count // 2) % count
     positive = torch.zeros_like(same).scatter_(1, partner[:, None], True)
     logits = (similarity / TEMPERATURE).masked_fill(same & ~positive, -1e4)
