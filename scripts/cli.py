@@ -45,6 +45,8 @@ Truncated = Annotated[bool, typer.Option("--accept-truncated", help="Accept JPEG
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda or cuda:N; by default a GPU if there is one.")]
 Weights = Annotated[str | None, typer.Option("--weights", help="A local checkpoint: safetensors, or torch weights.")]
 
+_UsageError: Any = typer.BadParameter.__base__  # Typer's own framework has changed, this class of it has not
+
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -52,14 +54,13 @@ def main(argv: list[str] | None = None) -> int:
     """Run `lookalike` with these arguments (by default the command line's); gives the exit status."""
     app = typer.Typer(
         help="Finds look-alike listings: genuine photos go into an index, listings are looked up in it.",
-        no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
     )
     for name in COMMANDS:
         module = importlib.import_module(f"lookalike.scripts.{name}")
         app.command(name, help=_help(module.__doc__))(_guarded(getattr(module, name)))
-    return _run(app, argv, "lookalike")
+    return _run(app, argv or sys.argv[1:] or ["--help"], "lookalike")
 
 
 def run(command: Callable[..., int], argv: list[str] | None = None) -> int:
@@ -106,10 +107,14 @@ def _plain_lines(what: str, total: int | None) -> Callable[[int], None]:
 
 def _run(app: typer.Typer, argv: list[str] | None, name: str) -> int:
     try:
-        app(argv, prog_name=name)
-    except SystemExit as done:
-        return done.code if isinstance(done.code, int) else DONE
-    return DONE
+        status = app(argv, prog_name=name, standalone_mode=False)
+    except _UsageError as error:
+        path = error.ctx.command_path if error.ctx else name
+        errors.print(f"{error.format_message().rstrip('.')}; see {path} --help", markup=False)
+        return WRONG_CALL
+    except typer.Abort:
+        return INTERRUPTED
+    return status if isinstance(status, int) else DONE
 
 
 def _guarded(command: Callable[..., int]) -> Callable[..., None]:

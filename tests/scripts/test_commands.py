@@ -243,3 +243,17 @@ def test_stderr_stays_clean_over_odd_pictures(shop: Path, tmp_path: Path) -> Non
         [*call, "--out", str(tmp_path / "f.csv"), "--quiet"], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (["build"], "Missing argument 'references'; see lookalike build --help\n"),
+        (["build", "r.csv", "--index", "i", "--modell", "fast"], "No such option: --modell"),
+        (["scann"], "No such command 'scann'"),
+        (["scan", "l.csv", "--index", "i"], "Missing option '--out'; see lookalike scan --help\n"),
+    ],
+)
+def test_a_call_that_is_off_is_one_line(call: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(call) == 2
+    assert one_line(capsys).startswith(message)
