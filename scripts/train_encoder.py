@@ -69,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def train(arguments: argparse.Namespace) -> None:
     album = Album()
-    held_out = load_photos(arguments.data, album)
+    held_out = [picture for pictures in load_photos(arguments.data, album).values() for picture in pictures]
     if arguments.market:
         load_market(arguments.market, album)
     print(f"{len(album.subjects)} subjects to train on, {len(album.rendered)} of them rendered; "

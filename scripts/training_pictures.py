@@ -47,18 +47,18 @@ class Album:
         return len(self.subjects) - 1
 
 
-def load_photos(data: Path, album: Album) -> list[Image]:
-    """Add the photos of DATA's clothing/, produce/ and logos/ to the album; return those held out for validation."""
+def load_photos(data: Path, album: Album) -> dict[str, list[Image]]:
+    """Add the photos of DATA's clothing/, produce/ and logos/ to the album; return those held out, by their sender."""
     with open(data / "clothing" / "images.csv", encoding="utf-8") as file:
         sender = {row["image"]: row["sender_id"] for row in csv.DictReader(file)}
-    held_out: list[Image] = []
+    held_out: dict[str, list[Image]] = {}
     groups: dict[str, list[int]] = {}
     for path in sorted(p for f in ("clothing", "produce", "logos") for p in (data / f).rglob("*.*")):
         if path.suffix.lower() not in {".jpg", ".jpeg", ".png"}:
             continue
         group = sender.get(path.stem, path.stem)
         if is_held_out(group):
-            held_out.append(read_square(path))
+            held_out.setdefault(group, []).append(read_square(path))
         else:
             groups.setdefault(group, []).append(album.add([read_square(path)]))
     album.siblings += [members for members in groups.values() if len(members) >= 4]
