@@ -24,8 +24,9 @@ from .presets import PRESETS, Preset
 
 _SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".npz")
 
-# oneDNN, which torch uses on CPUs, keeps tens of megabytes for every batch size it has met
-_BATCHES = (32, 8, 1)
+# oneDNN, which torch uses on CPUs, keeps tens of megabytes for every batch size it has met; and what eight pictures
+# leave between two layers stays in a CPU's caches: the embedded encoder takes a quarter less time than with 32
+_BATCHES, _GPU_BATCHES = (8, 1), (32, 8, 1)
 
 
 class ClipEncoder:
@@ -37,6 +38,7 @@ class ClipEncoder:
         self._tower = tower.to(memory_format=torch.channels_last)
         self._spec = spec
         self._device = torch.device(device)
+        self._batches = _GPU_BATCHES if self._device.type == "cuda" else _BATCHES
         self._transform = image_transform_v2(_preprocess_cfg(spec.preprocessing), is_train=False)
 
     @property
@@ -54,7 +56,7 @@ class ClipEncoder:
         vectors = np.empty((len(inputs), self._spec.dim), np.float32)
         start = 0
         while start < len(inputs):
-            count = next(size for size in _BATCHES if size <= len(inputs) - start)
+            count = next(size for size in self._batches if size <= len(inputs) - start)
             batch = torch.from_numpy(np.stack(inputs[start : start + count])).to(self._device)
             batch = batch.contiguous(memory_format=torch.channels_last)
             on_gpu = self._device.type == "cuda"
@@ -67,8 +69,8 @@ class ClipEncoder:
     def encode(self, images: Sequence[Image.Image]) -> Vectors:
         """RGB pictures to vectors: float32 (n, dim), rows of length 1, in the order given."""
         vectors = np.empty((len(images), self._spec.dim), np.float32)
-        for start in range(0, len(images), _BATCHES[0]):
-            inputs = [self.prepare(image) for image in images[start : start + _BATCHES[0]]]
+        for start in range(0, len(images), self._batches[0]):
+            inputs = [self.prepare(image) for image in images[start : start + self._batches[0]]]
             vectors[start : start + len(inputs)] = self.embed(inputs)
         return vectors
 
