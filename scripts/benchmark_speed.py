@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
                 seconds[name].append(time.perf_counter() - start)
     torch.set_num_threads(threads[0])
     cv2.setNumThreads(threads[1])
-    table = Table("what", "images/s, median", "least", "most", "ms a picture", "times the slowest", box=None)
+    table = Table("", "images/s", "least", "most", "ms each", "times the slowest", box=None)
     slowest = max(median(times) for times in seconds.values())
     for name, times in seconds.items():
         rates = [arguments.pictures / t for t in (median(times), max(times), min(times))]
