@@ -51,6 +51,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--card", type=Path, help="the model card to put the figures into")
     parser.add_argument("--rounds", type=int, default=200, help="bootstrap rounds (default 200)")
     arguments = parser.parse_args(argv)
+    # measuring takes minutes, so a card that can't take the figures is refused before
+    if arguments.card and not (arguments.card.is_file() and MARKS.search(arguments.card.read_text(encoding="utf-8"))):
+        marks = "<!-- figures --> and <!-- end of figures -->"
+        print(f"evaluate_encoder: {arguments.card} is no file that has {marks}", file=sys.stderr)
+        return 2
     try:
         sets = list(storefront_sets(arguments.data))
         if arguments.market:
@@ -65,12 +70,6 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.card:
         text = "\n".join(table.markdown() for table in tables)
         card = arguments.card.read_text(encoding="utf-8")
-        if not MARKS.search(card):
-            print(
-                f"evaluate_encoder: {arguments.card} has no <!-- figures --> and <!-- end of figures -->",
-                file=sys.stderr,
-            )
-            return 2
         arguments.card.write_text(MARKS.sub(lambda m: f"{m[1]}\n{text}\n{m[2]}", card), encoding="utf-8")
     return 0
 
@@ -130,8 +129,7 @@ class Answers:
 
     def names(self) -> list[str]:
         """The strata of related queries, coarse ones first, each followed by its finer ones."""
-        seen = {name: None for names, shown in zip(self.strata, self.shown, strict=True) if shown for name in names}
-        return sorted(seen)
+        return sorted({name for names, shown in zip(self.strata, self.shown, strict=True) if shown for name in names})
 
     def select(self, stratum: str | None) -> NDArray[np.bool_]:
         """Which queries are of that stratum (of any: None), or unrelated."""

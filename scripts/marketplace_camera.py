@@ -64,12 +64,8 @@ def _edit(camera: Camera, shot: Shot, path: Path, rng: np.random.Generator) -> s
 
     source = photos.read_image(camera.images / f"{shot.source}.jpg")
     image = edit(source, shot.edits, rng)
-    factor = camera.side / max(image.shape[:2])
-    if factor < 1:
-        import cv2
-
-        size = (round(image.shape[1] * factor), round(image.shape[0] * factor))
-        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    if max(image.shape[:2]) > camera.side:
+        image = photos.fit(image, camera.side)
     photos.save_jpeg(path, image, quality=int(rng.integers(70, 90)))
     if _MOVING.intersection(shot.edits):
         return ""

@@ -83,9 +83,9 @@ _GROUNDS = {
 }
 
 
-def draw_palette(rng: np.random.Generator, *, hue: float | None = None) -> Palette:
+def draw_palette(rng: np.random.Generator) -> Palette:
     """A palette round one hue, its accent at one of the usual angles to it."""
-    base = float(rng.uniform(0, 360)) if hue is None else hue
+    base = float(rng.uniform(0, 360))
     names = list(_GROUNDS)
     kind = names[int(rng.choice(len(names), p=[0.24, 0.2, 0.14, 0.16, 0.1, 0.08, 0.08]))]
     if kind == "deep" and 60 < base < 130:  # a deep yellow is an olive that nobody prints

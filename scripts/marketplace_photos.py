@@ -133,10 +133,14 @@ def contact_sheet(root: Path, images: Sequence[str], *, columns: int, cell: int 
     rows = -(-len(images) // columns)
     sheet = np.full((rows * cell, columns * cell, 3), 90, np.uint8)
     for k, name in enumerate(images):
-        image = read_image(root / name)
-        factor = cell / max(image.shape[:2])
-        size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
-        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        small = fit(read_image(root / name), cell)
         top, left = k // columns * cell, k % columns * cell
-        sheet[top : top + size[1], left : left + size[0]] = small
+        sheet[top : top + small.shape[0], left : left + small.shape[1]] = small
     return sheet
+
+
+def fit(image: Image, side: int) -> Image:
+    """The picture with its longer side of that many pixels."""
+    factor = side / max(image.shape[:2])
+    size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)

@@ -15,7 +15,7 @@ from lookalike.scripts.marketplace_mesh import box, surface
 
 # The part of a circle the camera looks from, in degrees: azimuth (0 is the front, positive from its right), elevation.
 VIEWS: dict[str, tuple[float, float]] = {
-    "front": (0, 7), "left": (-25, 13), "right": (25, 13), "high": (16, 34), "side": (58, 12), "low": (-14, 2),
+    "front": (0, 7), "left": (-25, 13), "right": (25, 13), "high": (16, 34),
 }  # fmt: skip
 
 

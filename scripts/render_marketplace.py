@@ -79,8 +79,8 @@ def _render(args: argparse.Namespace) -> int:
         if args.split == "sample"
         else len(shots) // len({shot.product_id for shot in shots if shot.kind == "packshot"})
     )
-    for number, start in enumerate(range(0, len(rows), SHEET_ROWS * columns), 1):
-        names = [row.image for row in rows[start : start + SHEET_ROWS * columns]]
+    for number, first in enumerate(range(0, len(rows), SHEET_ROWS * columns), 1):
+        names = [row.image for row in rows[first : first + SHEET_ROWS * columns]]
         photos.save_jpeg(
             args.out / f"contact-{number:02d}.jpg", photos.contact_sheet(args.out, names, columns=columns), quality=85
         )
