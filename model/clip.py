@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import as_file, files
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,9 @@ import torch
 from numpy.typing import NDArray
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
+from timm.layers import BatchNormAct2d
+from timm.models.efficientnet import EfficientNet
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from lookalike.errors import EncoderError, UnknownModelError, WeightsError
 
@@ -34,7 +39,7 @@ class ClipEncoder:
 
     def __init__(self, tower: torch.nn.Module, spec: EncoderSpec, *, device: str) -> None:
         # channels last: convolutions take half the time, transformers what they took
-        tower = tower.eval().requires_grad_(False).to(device)
+        tower = folded(tower.eval().requires_grad_(False)).to(device)
         self._tower = tower.to(memory_format=torch.channels_last)
         self._spec = spec
         self._device = torch.device(device)
@@ -96,6 +101,34 @@ def image_tower(architecture: str) -> torch.nn.Module:
     """The image tower of that architecture with random weights, for training."""
     tower: torch.nn.Module = _build(architecture).visual
     return tower
+
+
+def folded(tower: torch.nn.Module) -> torch.nn.Module:
+    """The tower with its batch statistics folded into the convolutions before them, which takes a third less time.
+
+    Vectors move by about 1e-6. Only towers of which `batch_norms` knows the order are folded; others come back as is.
+    """
+    pairs = batch_norms(tower)
+    if not pairs:
+        return tower
+    tower = copy.deepcopy(tower)
+    for before, after in pairs:
+        convolution, norm = tower.get_submodule(before), tower.get_submodule(after)
+        tower.set_submodule(before, fuse_conv_bn_eval(convolution, norm))
+        tower.set_submodule(after, torch.nn.Sequential(norm.drop, norm.act))
+    return tower
+
+
+def batch_norms(tower: torch.nn.Module) -> list[tuple[str, str]]:
+    """The names of each convolution and the batch norm that follows it, in the towers of timm's EfficientNet class,
+    whose blocks run in the order they declare; none for any other tower."""
+    found: list[tuple[str, str]] = []
+    if isinstance(getattr(tower, "trunk", None), EfficientNet):
+        for name, block in tower.named_modules():
+            for (before, convolution), (after, norm) in pairwise(block.named_children()):
+                if isinstance(convolution, torch.nn.Conv2d) and isinstance(norm, BatchNormAct2d):
+                    found.append((f"{name}.{before}", f"{name}.{after}"))
+    return found
 
 
 def untrained_encoder(architecture: str, *, device: str | None = None) -> ClipEncoder:

@@ -8,7 +8,7 @@ The choice follows the augmentations of the image similarity challenge (DISC21, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import cv2
 import numpy as np
@@ -234,11 +234,18 @@ EDITS: dict[str, Edit] = {
 }
 
 
-def random_edits(rng: np.random.Generator, *, most: int = 4) -> list[str]:
-    """Draw one to `most` different edits, geometry before pixels, as a seller would stack them."""
+def random_edits(
+    rng: np.random.Generator, *, most: int = 4, often: Collection[str] = (), times: float = 2.0
+) -> list[str]:
+    """Draw one to `most` different edits, geometry before pixels, as a seller would stack them.
+
+    The edits named in `often` are drawn `times` as often as the others.
+    """
     count = int(rng.integers(1, most + 1))
-    drawn = rng.choice(len(EDITS), size=min(count, len(EDITS)), replace=False)
     names = list(EDITS)
+    weights = np.array([times if name in often else 1.0 for name in names])
+    shares = weights / weights.sum() if often else None  # None and equal shares draw differently, and seeds should last
+    drawn = rng.choice(len(names), size=min(count, len(names)), replace=False, p=shares)
     return [names[i] for i in sorted(drawn)]
 
 

@@ -29,14 +29,14 @@ from safetensors.torch import save_file
 from torch.utils.data import DataLoader
 
 from lookalike.errors import LookalikeError, MissingExtraError
-from lookalike.model.clip import image_tower
+from lookalike.model.clip import batch_norms, folded, image_tower
 from lookalike.model.edits import Image, edit, random_edits
 from lookalike.model.presets import PRESETS
 from lookalike.scripts.training_pictures import Album, Views, as_input, load_market, load_photos, on_ground, rgb
 
 TEMPERATURE = 0.06
 ENTROPY_WEIGHT = 4.0
-SMALL_SHARE, SMALL_SIDE = 0.6, 96  # most of the time goes to smaller views, at half the cost
+SMALL_SHARE, SMALL_SIDE = 0.75, 96  # most of the time goes to smaller views, at half the cost
 FROZEN_BLOCKS = 2  # of a pretrained tower: its edge and texture filters fit any picture, and cost the most to train
 Inputs = list[NDArray[np.uint8]]
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--architecture", default=PRESETS["embedded"].architecture, help="an open_clip model")
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--batch", type=int, default=96, help="subjects a step; each gives two views")
-    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--workers", type=int, default=1, help="processes that edit pictures")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args(argv)
@@ -75,7 +75,7 @@ def train(arguments: argparse.Namespace) -> None:
     print(f"{len(album.subjects)} subjects to train on, {len(album.rendered)} of them rendered; "
           f"{len(held_out)} photos to validate", flush=True)  # fmt: skip
     validation = validation_views(held_out)
-    run = _Run.start(arguments)
+    run = TrainingRun.start(arguments)
     views = Views(album, batch=arguments.batch, seed=arguments.seed, first=run.step)
     loader = DataLoader(
         views, batch_size=None, num_workers=arguments.workers, prefetch_factor=8 if arguments.workers else None
@@ -92,7 +92,7 @@ def train(arguments: argparse.Namespace) -> None:
         run.spent, mark = run.spent + now - mark, now
         done = run.spent >= budget
         if run.step % 100 == 0 or done:
-            recall = validate(run.average, validation, run.device)
+            recall = validate(folded(run.average.eval()), validation, run.device)
             log = arguments.out / "log.csv"
             _log(log, [run.step, round(run.spent), f"{np.mean(losses):.4f}", f"{recall:.4f}", f"{rate:.2e}"])
             _draw_curve(log, arguments.out / "learning_curve.png")
@@ -105,7 +105,7 @@ def train(arguments: argparse.Namespace) -> None:
 
 
 @dataclass
-class _Run:
+class TrainingRun:
     """The state of a training run: the model, its moving average and the optimiser.
 
     A pretrained tower keeps the batch statistics it came with, which is faster, and better for small batches.
@@ -119,8 +119,11 @@ class _Run:
     step: int = 0
     spent: float = 0.0
 
+    def __post_init__(self) -> None:
+        self._shell = folded(self.model.eval())
+
     @classmethod
-    def start(cls, arguments: argparse.Namespace) -> _Run:
+    def start(cls, arguments: argparse.Namespace) -> TrainingRun:
         """A new run, or the one whose checkpoint lies in OUT."""
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         model = image_tower(arguments.architecture)
@@ -142,6 +145,7 @@ class _Run:
         return run
 
     def load(self, path: Path) -> None:
+        """Take over the state of a checkpoint."""
         state = torch.load(path, map_location=self.device, weights_only=True)
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
@@ -150,6 +154,7 @@ class _Run:
         print(f"resumed at step {self.step}, {self.spent / 60:.1f} minutes in", flush=True)
 
     def save(self, path: Path) -> None:
+        """Write the state to a checkpoint, in one step."""
         state = {"model": self.model.state_dict(), "average": self.average.state_dict(),
                  "optimizer": self.optimizer.state_dict(), "step": self.step, "spent": self.spent}  # fmt: skip
         torch.save(state, path.with_suffix(".part"))
@@ -161,7 +166,7 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         with torch.autocast(batch.device.type, torch.bfloat16, enabled=batch.device.type == "cuda"):
-            vectors = self.model(_normalise(batch))
+            vectors = self.forward(_normalise(batch))
         vectors = torch.nn.functional.normalize(vectors.float(), dim=1)
         loss = contrast(vectors, subjects.repeat(2))
         self.optimizer.zero_grad(set_to_none=True)
@@ -171,6 +176,23 @@ class _Run:
         self.step += 1
         self._follow()
         return float(loss.detach())
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        """The model's vectors (n, dim) of normalised views.
+
+        Batch statistics that stay are folded into the weights, as `folded` does, which saves a third of the time.
+        """
+        if not self.pretrained:
+            return self.model(batch)  # type: ignore[no-any-return]
+        weights = dict(self.model.named_parameters())
+        for before, after in batch_norms(self.model):
+            norm: Any = self.model.get_submodule(after)
+            scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+            weights[f"{before}.bias"] = norm.bias - norm.running_mean * scale
+            weights[f"{before}.weight"] = weights[f"{before}.weight"] * scale[:, None, None, None]
+            del weights[f"{after}.weight"], weights[f"{after}.bias"]
+        vectors: torch.Tensor = torch.func.functional_call(self._shell, weights, (batch,), strict=True)
+        return vectors
 
     def _follow(self) -> None:
         """Move the average towards the model: over its last 100 steps, over fewer in the beginning."""

@@ -23,13 +23,14 @@ from lookalike.model.edits import Image, edit, random_edits, texture
 from lookalike.model.held_out import is_held_out
 
 STORED_SIDE, INPUT_SIDE = 176, 128
-RENDERED_SHARE = 0.5
+RENDERED_SHARE = 0.3
+HARD_EDITS = ("crop", "rotate", "text", "sticker", "background", "recolour", "rephoto")  # the others teach little
 Batch = tuple[torch.Tensor, torch.Tensor]
 
 
 @dataclass
 class Album:
-    """Training pictures: `images` uint8 (side, side, 3 or 4), and which of them show each subject.
+    """Training pictures: `images` uint8 (height, width, 3 or 4), and which of them show each subject.
 
     `siblings` are groups of subjects that are easily taken for one another: photos of one sender, whose sheet and
     floor are alike, or a product and its variants. `rendered` are the subjects of a rendered marketplace.
@@ -58,9 +59,9 @@ def load_photos(data: Path, album: Album) -> dict[str, list[Image]]:
             continue
         group = sender.get(path.stem, path.stem)
         if is_held_out(group):
-            held_out.setdefault(group, []).append(read_square(path))
+            held_out.setdefault(group, []).append(read_small(path))
         else:
-            groups.setdefault(group, []).append(album.add([read_square(path)]))
+            groups.setdefault(group, []).append(album.add([read_small(path)]))
     album.siblings += [members for members in groups.values() if len(members) >= 4]
     return held_out
 
@@ -81,7 +82,7 @@ def load_market(market: Path, album: Album) -> None:
             if row["kind"] in ("packshot", "photo", "variant") and (market / row["image"]).is_file():
                 subject = row["image"] if row["kind"] == "variant" else ""
                 product = shown.setdefault(row["product_id"], {})
-                product.setdefault(subject, []).append(read_square(market / row["image"]))
+                product.setdefault(subject, []).append(read_small(market / row["image"]))
     for product in shown.values():
         members = [album.add(images) for images in product.values()]
         album.rendered += members
@@ -110,8 +111,9 @@ class Views(IterableDataset[Batch]):
             chosen = self._choose(rng)
             pairs = [self._pair(subject, rng) for subject in chosen]
             others = rgb([image for pair in pairs for image in pair])
-            views = [view(image, rng, others) for side in (0, 1) for image in (pair[side] for pair in pairs)]
-            yield torch.from_numpy(np.stack(views)), torch.tensor(chosen)
+            genuine = [view(pair[0], rng, others, share=0.5) for pair in pairs]
+            listed = [view(pair[1], rng, others, share=0.95) for pair in pairs]
+            yield torch.from_numpy(np.stack(genuine + listed)), torch.tensor(chosen)
 
     def _choose(self, rng: np.random.Generator) -> list[int]:
         """Subjects of a batch: rendered ones and photos, a quarter of each with their siblings beside them."""
@@ -141,11 +143,11 @@ class Views(IterableDataset[Batch]):
         return self.album.images[one], self.album.images[two]
 
 
-def view(picture: Image, rng: np.random.Generator, others: Sequence[Image]) -> Image:
-    """A view to train on: the picture, nine times in ten after one to four edits, uint8 (3, side, side)."""
+def view(picture: Image, rng: np.random.Generator, others: Sequence[Image], *, share: float) -> Image:
+    """A view to train on, uint8 (3, side, side): a `share` of the pictures after one to four edits, the rest as is."""
     image = on_ground(picture, rng)
-    if rng.random() < 0.9:
-        image = edit(image, random_edits(rng), rng, others=others)
+    if rng.random() < share:
+        image = edit(image, random_edits(rng, often=HARD_EDITS), rng, others=others)
     return as_input(image)
 
 
@@ -153,10 +155,10 @@ def on_ground(picture: Image, rng: np.random.Generator) -> Image:
     """Lay a transparent logo on a plain or textured ground; leave a photo as it is."""
     if picture.shape[2] == 3:
         return picture
-    side = picture.shape[0]
-    ground = np.full((side, side, 3), rng.integers(0, 256, 3), np.uint8)
+    height, width = picture.shape[:2]
+    ground = np.full((height, width, 3), rng.integers(0, 256, 3), np.uint8)
     if rng.random() < 0.4:
-        ground = texture(side, side, rng)
+        ground = texture(height, width, rng)
     alpha = picture[..., 3:].astype(np.float32) / 255
     return np.asarray(picture[..., :3] * alpha + ground * (1 - alpha), np.uint8)
 
@@ -172,8 +174,11 @@ def rgb(pictures: Sequence[Image]) -> list[Image]:
     return [picture for picture in pictures if picture.shape[2] == 3]
 
 
-def read_square(path: Path) -> Image:
-    """A picture of the training data, squashed to STORED_SIDE, RGB or RGBA. Raises TableError for what is none."""
+def read_small(path: Path) -> Image:
+    """A picture of the training data, shrunk to the area of STORED_SIDE squared, RGB or RGBA.
+
+    Raises TableError for what is none.
+    """
     pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise TableError(f"{path} is no picture that can be trained on; take it out of the folder")
@@ -181,4 +186,7 @@ def read_square(path: Path) -> Image:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR)
     code = cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB
     colours = cv2.cvtColor(pixels, code)
-    return cv2.resize(colours, (STORED_SIDE, STORED_SIDE), interpolation=cv2.INTER_AREA).astype(np.uint8)
+    height, width = colours.shape[:2]
+    shape = min(3.0, max(1 / 3, width / height)) ** 0.5
+    size = round(STORED_SIDE * shape), round(STORED_SIDE / shape)
+    return cv2.resize(colours, size, interpolation=cv2.INTER_AREA).astype(np.uint8)

@@ -14,6 +14,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from lookalike.errors import EncoderError, UnknownModelError, WeightsError
+from lookalike.model.clip import batch_norms, folded, image_tower
 from lookalike.model.encoder import load_encoder
 from lookalike.model.presets import PRESETS
 
@@ -66,6 +67,18 @@ def test_batch_size_does_not_matter() -> None:
     one_by_one = np.concatenate([encoder.encode([picture]) for picture in pictures(70)])
     np.testing.assert_allclose(many, one_by_one, atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(many, axis=1), 1, atol=1e-5)
+
+
+def test_folded_statistics_change_no_vector() -> None:
+    tower = image_tower("lookalike-embedded").eval()
+    for norm in (module for module in tower.modules() if isinstance(module, torch.nn.BatchNorm2d)):
+        norm.running_mean.uniform_(-0.2, 0.2)
+        norm.running_var.uniform_(0.5, 2)
+    pictures = torch.rand(2, 3, 128, 128)
+    with torch.inference_mode():
+        torch.testing.assert_close(folded(tower)(pictures), tower(pictures), atol=1e-4, rtol=1e-3)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded(tower).modules())
+    assert batch_norms(image_tower("ViT-B-32")) == []
 
 
 def test_takes_the_preprocessing_that_siglip_weights_were_trained_with(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from lookalike.model.clip import image_tower
 from lookalike.model.encoder import load_encoder
 from lookalike.model.held_out import is_held_out
 from lookalike.model.presets import PRESETS
-from lookalike.scripts.train_encoder import contrast, main
-from lookalike.scripts.training_pictures import Album, Views, load_market, load_photos, on_ground
+from lookalike.scripts.train_encoder import TrainingRun, contrast, main
+from lookalike.scripts.training_pictures import Album, Views, load_market, load_photos, on_ground, read_small
 
 
 def picture(path: Path, seed: int, channels: int = 3) -> None:
@@ -71,14 +71,22 @@ def test_views_of_a_product_are_one_subject_and_its_variant_another(market: Path
     assert album.rendered == [0, 1, 2, 3]
 
 
-def test_a_batch_holds_two_views_of_different_subjects_half_of_them_rendered(data: Path, market: Path) -> None:
+def test_a_batch_holds_two_views_of_different_subjects_three_in_ten_of_them_rendered(data: Path, market: Path) -> None:
     album = Album()
     load_photos(data, album)
     load_market(market, album)
-    views, subjects = next(iter(Views(album, batch=8, seed=0, first=0)))
-    assert views.shape == (16, 3, 128, 128) and views.dtype == torch.uint8
-    assert len(set(subjects.tolist())) == 8
-    assert sum(int(number) in set(album.rendered) for number in subjects) == 4
+    views, subjects = next(iter(Views(album, batch=10, seed=0, first=0)))
+    assert views.shape == (20, 3, 128, 128) and views.dtype == torch.uint8
+    assert len(set(subjects.tolist())) == 10
+    assert sum(int(number) in set(album.rendered) for number in subjects) == 3
+
+
+def test_pictures_keep_their_shape_at_one_size(tmp_path: Path) -> None:
+    wide = np.zeros((100, 400, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "wide.png"), wide)
+    height, width = read_small(tmp_path / "wide.png").shape[:2]
+    assert width / height == pytest.approx(3, abs=0.05), "wider ones are taken for three to one"
+    assert height * width == pytest.approx(176**2, rel=0.02)
 
 
 def test_a_folder_without_pictures_is_one_line(tmp_path: Path) -> None:
@@ -102,6 +110,25 @@ def test_rows_of_the_same_subject_are_no_negatives() -> None:
     apart = contrast(rows, torch.tensor([0, 1, 2, 3, 4] * 2))
     one = contrast(rows, torch.tensor([0, 0, 0, 0, 4] * 2))
     assert float(apart) > float(one) + 1
+
+
+def test_batch_statistics_that_stay_are_folded_and_trained_all_the_same() -> None:
+    model = image_tower(PRESETS["embedded"].architecture).to(memory_format=torch.channels_last)
+    for norm in (module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)):
+        norm.running_mean.uniform_(-0.2, 0.2)
+        norm.running_var.uniform_(0.5, 2)
+    run = TrainingRun(model, model, torch.optim.SGD(model.parameters()), torch.device("cpu"), pretrained=True)
+    views = torch.rand(2, 3, 64, 64)
+    vectors, slopes = [], []
+    for forward in (model.eval(), run.forward):
+        model.zero_grad()
+        vectors.append(forward(views))
+        (vectors[-1] * torch.linspace(-1, 1, 256)).sum().backward()
+        slopes.append([weight.grad.clone() for weight in model.parameters() if weight.grad is not None])
+    torch.testing.assert_close(vectors[0], vectors[1], atol=1e-4, rtol=1e-3)
+    assert len(slopes[0]) == len(slopes[1]) == len(list(model.parameters()))
+    for own, folded_ in zip(*slopes, strict=True):
+        assert (own - folded_).norm() <= 1e-2 * own.norm()
 
 
 def test_trains_resumes_and_writes_weights_that_load(
