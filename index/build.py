@@ -89,6 +89,36 @@ def remove_references(
         return removed
 
 
+def harmless_folder(index: str | Path) -> Path:
+    """Where an index folder keeps its harmless photos: an index of its own, built and changed as any other.
+
+    Harmless photos are known to be alike to genuine ones and yet say nothing: stock pictures, props, plain packaging.
+    """
+    return Path(index) / "harmless"
+
+
+def load_harmless(index: str | Path) -> ReferenceIndex | None:
+    """The harmless photos of the index in that folder, None where there never were any. Raises as loading an index."""
+    folder = harmless_folder(index)
+    return ReferenceIndex.load(folder) if (folder / store.MANIFEST).is_file() else None
+
+
+def add_harmless(
+    photos: Iterable[Reference | BadRow],
+    *,
+    index: str | Path,
+    encoder: Encoder,
+    reader: PhotoReader | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> BuildSummary:
+    """Add photos to the harmless ones of an index, as `add_references` adds references."""
+    ReferenceIndex.load(index).require(encoder.spec)
+    folder = harmless_folder(index)
+    if (folder / store.MANIFEST).is_file():
+        return add_references(photos, index=folder, encoder=encoder, reader=reader, progress=progress)
+    return build_index(photos, index=folder, encoder=encoder, reader=reader, progress=progress)
+
+
 def _update(
     target: ReferenceIndex,
     references: Iterable[Reference | BadRow],

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .decision import PhotoMatches, Policy, decide, default_policy
-from .errors import PolicyError
+from .decision import PhotoMatches, decide
+from .errors import ExpiredPolicyWarning, PolicyError
+from .normalisation import Level
+from .policy import Policy, default_policy
 from .records import Finding, ImageSource, Listing, Match
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from lookalike.index.embedding import EmbeddedPhoto, PhotoReader
     from lookalike.index.reference_index import ReferenceIndex
     from lookalike.index.vector_cache import VectorCache
     from lookalike.model.encoder import Encoder
+
+    from .normalisation import Cohort
 
 _SEARCHED_TOGETHER = 64
 
@@ -27,8 +36,9 @@ _SEARCHED_TOGETHER = 64
 class Detector:
     """Flags look-alike listings. Safe to be used from several threads at once.
 
-    `top` is how many products each finding's matches name. Raises EncoderMismatchError and PolicyError
-    when the three don't belong together.
+    `top` is how many products are looked at for each photo. `harmless` holds photos that are alike to genuine ones and
+    yet harmless. Raises EncoderMismatchError and PolicyError when these don't belong together; warns with
+    ExpiredPolicyWarning of a policy that has expired.
     """
 
     encoder: Encoder
@@ -36,15 +46,29 @@ class Detector:
     policy: Policy
     reader: PhotoReader
     top: int = 5
+    harmless: ReferenceIndex | None = None
 
     def __post_init__(self) -> None:
         self.index.require(self.encoder.spec)
+        if self.harmless is not None:
+            self.harmless.require(self.encoder.spec)
         bound = self.policy.weights_sha256
         if bound is not None and bound != self.encoder.spec.weights_sha256:
             raise PolicyError(
                 f"policy {self.policy.name} is for an encoder with weights {bound[:8]}, but the index's is "
                 f"{self.encoder.spec}; use the policy that was tuned on this index"
             )
+        if self.policy.index_digest is not None and self.policy.index_digest != self.index.digest:
+            raise PolicyError(
+                f"policy {self.policy.name} was tuned on the index {self.policy.index_digest[:8]}, but this one is "
+                f"{self.index.digest[:8]}; tune it again, or take it over with: lookalike policy bind"
+            )
+        if self.policy.cohort is not None and self.policy.cohort.vectors.shape[1] != self.encoder.spec.dim:
+            raise PolicyError(f"the cohort of policy {self.policy.name} is {self.policy.cohort.vectors.shape[1]} wide, "
+                              f"but the encoder's vectors {self.encoder.spec.dim}; tune it again")  # fmt: skip
+        if self.policy.expired(date.today()):
+            warnings.warn(f"policy {self.policy.name} expired on {self.policy.expires}; its promise holds no longer, "
+                          "tune it again on newer labels", ExpiredPolicyWarning, stacklevel=3)  # fmt: skip
 
     @classmethod
     def open(
@@ -64,6 +88,7 @@ class Detector:
         when the index was built with `weights` of yours. `reader` says which remote photos may be read, by
         default none, and the bounds on pictures. Raises what loading index, encoder and policy raise.
         """
+        from lookalike.index.build import load_harmless
         from lookalike.index.embedding import PhotoReader
         from lookalike.index.reference_index import ReferenceIndex
         from lookalike.model.encoder import load_encoder
@@ -71,11 +96,12 @@ class Detector:
         loaded = ReferenceIndex.load(index)
         encoder = load_encoder(model or loaded.spec.name, weights=weights, device=device)
         loaded.require(encoder.spec)
-        return cls(encoder, loaded, _policy(policy, encoder), reader or PhotoReader(), top)
+        harmless = load_harmless(index)
+        return cls(encoder, loaded, _policy(policy, encoder), reader or PhotoReader(), top, harmless)
 
     def check(self, listing: Listing) -> Finding:
         """Judge one listing. A photo that can't be read is told of in the finding, not raised."""
-        return next(iter(replace(self, reader=replace(self.reader, workers=1)).stream([listing])))
+        return next(self._stream([listing], None, replace(self.reader, workers=1)))
 
     def check_many(self, listings: Iterable[Listing]) -> list[Finding]:
         """Judge listings; findings in the same order. Faster than `check` in a loop."""
@@ -86,6 +112,9 @@ class Detector:
 
         Pictures that `cache` has a vector for are not embedded again, and new ones are put there.
         """
+        return self._stream(listings, cache, self.reader)
+
+    def _stream(self, listings: Iterable[Listing], cache: VectorCache | None, reader: PhotoReader) -> Iterator[Finding]:
         from lookalike.index.embedding import embed_photos
 
         waiting: deque[Listing] = deque()
@@ -96,7 +125,7 @@ class Detector:
                 # a listing without any photo takes its turn with no bytes, so that it needn't wait for others' photos
                 yield from listing.images or (b"",)
 
-        photos = embed_photos(images(), encoder=self.encoder, reader=self.reader, cache=cache)
+        photos = embed_photos(images(), encoder=self.encoder, reader=reader, cache=cache)
         ready: list[tuple[Listing, list[EmbeddedPhoto]]] = []
         collected: list[EmbeddedPhoto] = []
         for photo in photos:
@@ -112,20 +141,47 @@ class Detector:
 
     def _judge(self, ready: Sequence[tuple[Listing, list[EmbeddedPhoto]]]) -> Iterator[Finding]:
         vectors = [photo.vector for _, photos in ready for photo in photos if photo.vector is not None]
-        found: Iterator[tuple[Match, ...]] = iter(())
-        if vectors:
-            found = iter(self.index.search(np.stack(vectors), top=self.top))
+        found = iter(self._matches(np.stack(vectors)) if vectors else ())
         for listing, photos in ready:
-            judged = [
-                PhotoMatches(
-                    image=_name(image),
-                    matches=() if photo.vector is None else next(found),
-                    hint=photo.hint,
-                    error=photo.error,
-                )
-                for image, photo in zip(listing.images, photos, strict=True)
-            ]
+            judged = []
+            for image, photo in zip(listing.images, photos, strict=True):
+                matches, harmless = ((), None) if photo.vector is None else next(found)
+                judged.append(PhotoMatches(_name(image), matches, harmless, photo.hint, photo.error))
             yield decide(listing, judged, policy=self.policy, encoder=str(self.encoder.spec))
+
+    def _matches(self, vectors: NDArray[np.float32]) -> Iterator[tuple[tuple[Match, ...], Match | None]]:
+        """For each vector (n, dim) the nearest products, and the nearest harmless photo."""
+        found = self.index.search(vectors, top=self.top)
+        if self.policy.cohort is not None:
+            found = self._normalised(vectors, found, self.policy.cohort)
+        if self.harmless is None or not len(self.harmless):
+            return ((matches, None) for matches in found)
+        return ((m, h[0]) for m, h in zip(found, self.harmless.search(vectors, top=1), strict=True))
+
+    def _normalised(
+        self, vectors: NDArray[np.float32], found: Sequence[tuple[Match, ...]], cohort: Cohort
+    ) -> list[tuple[Match, ...]]:
+        """The same matches, each with its normalised similarity."""
+        flat = [match for matches in found for match in matches]
+        photos = cohort.level(vectors).of(np.repeat(np.arange(len(found)), [len(matches) for matches in found]))
+        references = self._reference_level(flat) if cohort.method == "s-norm" else None
+        similarity = np.array([match.similarity for match in flat], np.float32)
+        normalised = iter(cohort.normalise(similarity, photos, references).tolist())
+        return [tuple(replace(match, normalised_similarity=next(normalised)) for match in m) for m in found]
+
+    def _reference_level(self, matches: Sequence[Match]) -> Level:
+        """How near the matches' references are to the cohort. Raises PolicyError for one added since."""
+        try:
+            return self._reference_levels[1].of([self._reference_levels[0][match.reference.id] for match in matches])
+        except KeyError as error:
+            raise PolicyError(f"reference {error} was added after this detector was opened; open it again") from error
+
+    @cached_property
+    def _reference_levels(self) -> tuple[dict[str, int], Level]:
+        """Each reference's row, and how near the rows are to the cohort."""
+        assert self.policy.cohort is not None, "asked for with a cohort only"
+        names = self.index.catalogue["reference_id"].to_pylist()
+        return dict(zip(names, range(len(names)), strict=True)), self.policy.cohort.level(self.index.vectors)
 
 
 def _policy(policy: str | Path | Policy | None, encoder: Encoder) -> Policy:

@@ -12,6 +12,8 @@ LookalikeError
 ├── TableError              a table lacks a column, is empty or can't be parsed
 ├── PolicyError             a policy file is wrong, or is for another encoder
 └── MissingExtraError       an optional package is not installed
+
+ExpiredPolicyWarning        a policy is used after the day that it was good for
 """
 
 from __future__ import annotations
@@ -74,3 +76,7 @@ class MissingExtraError(LookalikeError):
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"this needs the package {package}; install it with: pip install 'lookalike[{extra}]'")
+
+
+class ExpiredPolicyWarning(UserWarning):
+    """A policy is used after the day that it was good for; its thresholds apply, its promise doesn't hold."""

@@ -16,9 +16,10 @@ class Retrieval:
     `micro_average_precision`: µAP, the area under precision over recall when all answers are ranked by
     similarity, whichever query they are of (DISC21, arXiv 2106.09672); it needs one threshold to fit all.
     `recall_at_precision_90`: the share of right answers kept at the lowest threshold whose answers are
-    right nine times out of ten.
+    right nine times out of ten; `recall_at_precision_95`: nineteen out of twenty.
     `fnir_at_fpir_1`: of the queries that have a right product, the share not answered with it at the threshold that
-    hits one in a hundred of the other queries (ISO/IEC 19795-1); NaN where there are no others.
+    hits one in a hundred of the other queries (ISO/IEC 19795-1); NaN where there are no others. `fnir_at_fpir_03`:
+    three in a thousand, which fewer than 334 others allow none of.
     """
 
     queries: int
@@ -27,6 +28,8 @@ class Retrieval:
     micro_average_precision: float
     recall_at_precision_90: float
     fnir_at_fpir_1: float
+    recall_at_precision_95: float
+    fnir_at_fpir_03: float
 
 
 def evaluate_retrieval(similarity: ArrayLike, correct: ArrayLike, *, related: ArrayLike) -> Retrieval:
@@ -46,19 +49,21 @@ def evaluate_retrieval(similarity: ArrayLike, correct: ArrayLike, *, related: Ar
         raise ValueError(f"{could.sum()} queries are related, {(right & ~could).sum()} others are answered correctly; "
                          "needed at least one related query and no correct answer to another")  # fmt: skip
     found, positives = int(right.sum()), int(could.sum())
-    fnir = fnir_at_fpir(similarities, right, could, 0.01)
-    if not found:
-        return Retrieval(len(right), positives, 0.0, 0.0, 0.0, fnir)
-    from sklearn.metrics import average_precision_score
-
     share = found / positives  # scikit-learn takes the answers found for all there are
+    average_precision = 0.0
+    if found:
+        from sklearn.metrics import average_precision_score
+
+        average_precision = float(average_precision_score(right, similarities))
     return Retrieval(
         queries=len(right),
         positives=positives,
         recall_at_1=share,
-        micro_average_precision=float(average_precision_score(right, similarities)) * share,
-        recall_at_precision_90=recall_at_precision(similarities, right, 0.9) * share,
-        fnir_at_fpir_1=fnir,
+        micro_average_precision=average_precision * share,
+        recall_at_precision_90=recall_at_precision(similarities, right, 0.9) * share if found else 0.0,
+        fnir_at_fpir_1=fnir_at_fpir(similarities, right, could, 0.01),
+        recall_at_precision_95=recall_at_precision(similarities, right, 0.95) * share if found else 0.0,
+        fnir_at_fpir_03=fnir_at_fpir(similarities, right, could, 0.003),
     )
 
 
@@ -93,12 +98,22 @@ def fnir_at_fpir(
     similarity: NDArray[np.floating], correct: NDArray[np.bool_], related: NDArray[np.bool_], share: float
 ) -> float:
     """False negative identification rate where at most that share of the unrelated queries is hit; NaN without any."""
-    others = np.sort(similarity[~related])[::-1]
-    if not len(others):
+    if related.all():
         return float("nan")
-    allowed = int(share * len(others))
-    above = similarity > others[allowed] if allowed < len(others) else np.ones(len(similarity), bool)
+    above = similarity > most_hit(similarity[~related], share)
     return 1.0 - float((correct & above).sum() / related.sum())
+
+
+def most_hit(unrelated: NDArray[np.floating], share: float) -> float:
+    """The similarity (n,) above which at most that share of the unrelated ones lie, −inf where all may.
+
+    Any threshold above it keeps the share; thresholds count from their own value on, so it is none itself.
+
+    >>> most_hit(np.array([0.1, 0.2, 0.3, 0.4]), 0.25)
+    0.3
+    """
+    allowed = int(share * len(unrelated) + 1e-9)  # 0.29 of 100 are 29, which floats make 28.999…
+    return float(np.sort(unrelated)[-1 - allowed]) if allowed < len(unrelated) else -np.inf
 
 
 def recall_at_precision(similarity: NDArray[np.floating], correct: NDArray[np.bool_], precision: float) -> float:
@@ -118,3 +133,22 @@ def threshold_at_precision(
     precisions, _, thresholds = precision_recall_curve(correct, similarity)
     enough = precisions[:-1] >= precision
     return float(thresholds[enough].min()) if enough.any() else None
+
+
+def precision_at_budget(similarity: ArrayLike, correct: ArrayLike, budget: int) -> float:
+    """Of the `budget` strongest answers, which is what reviewers have time for, the share that is right.
+
+    `similarity` (n,) and `correct` (n,) are of all answers; of fewer than the budget, all count. Where answers of
+    equal similarity compete for the last places, the wrong ones get them, so that no order of the table flatters.
+    Raises ValueError for shapes that differ, for no answers and for a budget below 1.
+
+    >>> precision_at_budget([0.9, 0.8, 0.8, 0.1], [True, True, False, True], 2)
+    0.5
+    """
+    similarities, right = np.asarray(similarity, float), np.asarray(correct, bool)
+    if similarities.ndim != 1 or similarities.shape != right.shape:
+        raise ValueError(f"came {similarities.shape} and {right.shape}, needed two arrays of (n,)")
+    if budget < 1 or not len(right):
+        raise ValueError(f"a budget of {budget} for {len(right)} answers; needed at least one of both")
+    strongest = np.lexsort((right, -similarities))[:budget]
+    return float(right[strongest].mean())

@@ -80,11 +80,23 @@ class Verification:
 
 @dataclass(frozen=True)
 class Match:
-    """A reference that a photo is alike to. `similarity` is the cosine, −1 to 1, higher is more alike."""
+    """A reference that a photo is alike to. `similarity` is the cosine, −1 to 1, higher is more alike.
+
+    `normalised_similarity` is what a policy with a cohort holds its thresholds against (see `Cohort`). `image` names
+    the listing's photo; `suppressed_by` the harmless photo that this photo is more alike to than to the reference.
+    """
 
     reference: Reference
     similarity: float
     verification: Verification | None = None
+    normalised_similarity: float | None = None
+    image: str | None = None
+    suppressed_by: str | None = None
+
+    @property
+    def strength(self) -> float:
+        """What thresholds are held against: the normalised similarity where there is one."""
+        return self.similarity if self.normalised_similarity is None else self.normalised_similarity
 
 
 class Verdict(StrEnum):
@@ -102,9 +114,10 @@ class Verdict(StrEnum):
 class Finding:
     """The decision about one listing, with all that is needed to audit it a year later.
 
-    `image` is the listing's photo that was most alike and `matches` what it is alike to, best first, one
-    per product. `threshold` is the one that the verdict rests on. `error` tells of photos that could not
-    be read, `hint` of photos of which only a part was compared.
+    `matches` is what its photos are alike to, one per product, the one that decided first; `image` is the photo that
+    decided. `threshold` is the one that the verdict rests on, held against `normalised_similarity` where there is
+    one, else against `similarity`. `suppressed_by` names the harmless photo that it is more alike to than to the
+    genuine one. `error` tells of photos that could not be read, `hint` of photos of which only a part was compared.
     """
 
     listing: Listing
@@ -115,7 +128,9 @@ class Finding:
     product: str | None = None
     brand: str | None = None
     similarity: float | None = None
+    normalised_similarity: float | None = None
     threshold: float | None = None
+    suppressed_by: str | None = None
     matches: tuple[Match, ...] = ()
     image: str | None = None
     error: str | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .detector import Detector
 from .errors import TableError
-from .records import Finding, Listing, Reference, Verdict
+from .records import Finding, Listing, Match, Reference, Verdict
 from .rows import TableWriter, read_rows, require_ending
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ def finding_row(finding: Finding) -> dict[str, Any]:
         "product_id": finding.product,
         "reference_id": best.id if best else None,
         "similarity": finding.similarity,
+        "normalised_similarity": finding.normalised_similarity,
         "threshold": finding.threshold,
         "inliers": verification.inliers if verification else None,
         "image": finding.image or (str(listing.images[0]) if listing.images else None),
@@ -103,7 +104,27 @@ def finding_row(finding: Finding) -> dict[str, Any]:
         "encoder": finding.encoder,
         "error": finding.error,
         "hint": finding.hint,
+        "suppressed_by": finding.suppressed_by,
+        "candidates": _candidates_text(finding.matches),
     }
+
+
+def _candidates_text(matches: Sequence[Match]) -> str | None:
+    """All that a finding's matches say, as JSON, so that another policy can judge them without embedding anything."""
+    kept = [
+        {
+            "reference_id": match.reference.id,
+            "product_id": match.reference.product,
+            "brand": match.reference.brand,
+            "reference_image": str(match.reference.image),
+            "image": match.image,
+            "similarity": match.similarity,
+            "normalised_similarity": match.normalised_similarity,
+            "suppressed_by": match.suppressed_by,
+        }
+        for match in matches
+    ]
+    return json.dumps(kept, ensure_ascii=False, separators=(",", ":")) if kept else None
 
 
 def finding_schema() -> pa.Schema:
@@ -112,6 +133,7 @@ def finding_schema() -> pa.Schema:
 
     numbers = {
         "similarity": pa.float32(),
+        "normalised_similarity": pa.float32(),
         "threshold": pa.float64(),
         "price": pa.float64(),
         "inliers": pa.int32(),
@@ -129,16 +151,33 @@ def read_findings(path: str | Path) -> Iterator[dict[str, Any]]:
         if line.error:
             raise TableError(f"{path}: {line.error}")
         row = {name: None if value == "" else value for name, value in line.values.items()}
-        for name in ("similarity", "threshold", "price"):
-            value = row.get(name)
-            row[name] = None if value is None else float(value)
+        try:
+            for name in ("similarity", "normalised_similarity", "threshold", "price", "inliers"):
+                value = row.get(name)
+                row[name] = None if value is None else float(value)
+            row["inliers"] = None if row["inliers"] is None else int(row["inliers"])
+        except (TypeError, ValueError) as error:
+            raise TableError(f"{path}: row {line.number} has {name} {str(value)[:40]!r}; needed a number") from error
         yield row
+
+
+def write_findings(rows: Iterable[Mapping[str, Any]], path: str | Path) -> None:
+    """Write rows of a findings table, in one step. Raises TableError for another ending."""
+    path = Path(path)
+    temporary = path.with_name(path.name + ".tmp")
+    writer = TableWriter(temporary, finding_schema(), ending=path.suffix.lower())
+    remaining = iter(rows)
+    while part := list(islice(remaining, _PART_ROWS)):
+        writer.write(part)
+    writer.close()
+    temporary.replace(path)
 
 
 def _state(detector: Detector, fingerprint: str) -> str:
     values = {
         "listings": fingerprint,
         "index": detector.index.digest,
+        "harmless": detector.harmless.digest if detector.harmless is not None else None,
         "encoder": detector.encoder.spec.to_json(),
         "policy": str(detector.policy),
         "top": detector.top,

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
-from timm.layers import BatchNormAct2d
+from timm.layers.norm_act import BatchNormAct2d
 from timm.models.efficientnet import EfficientNet
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -113,7 +113,8 @@ def folded(tower: torch.nn.Module) -> torch.nn.Module:
         return tower
     tower = copy.deepcopy(tower)
     for before, after in pairs:
-        convolution, norm = tower.get_submodule(before), tower.get_submodule(after)
+        convolution: Any = tower.get_submodule(before)
+        norm: Any = tower.get_submodule(after)
         tower.set_submodule(before, fuse_conv_bn_eval(convolution, norm))
         tower.set_submodule(after, torch.nn.Sequential(norm.drop, norm.act))
     return tower

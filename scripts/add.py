@@ -1,4 +1,8 @@
-"""Add genuine photos to an index. A reference whose id is there already takes the old one's place."""
+"""Add genuine photos to an index. A reference whose id is there already takes the old one's place.
+
+With --harmless: photos that are alike to genuine ones and yet harmless (stock pictures, props, plain packaging). A
+listing's photo that is nearer to one of them than to a genuine photo is left alone.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +30,10 @@ from lookalike.scripts.cli import (
 def add(
     references: Annotated[Path, typer.Argument(help="Table with reference_id, image, product_id, brand.")],
     index: Annotated[Path, typer.Option("--index", help="Folder of the index.")],
+    harmless: Annotated[
+        bool,
+        typer.Option("--harmless", help="Add photos (reference_id, image) that are alike and yet harmless instead."),
+    ] = False,
     model: Annotated[str | None, typer.Option("--model", help="The encoder; by default the index's own.")] = None,
     weights: Weights = None,
     device: Device = None,
@@ -34,24 +42,25 @@ def add(
     accept_truncated: Truncated = False,
     quiet: Quiet = False,
 ) -> int:
-    from lookalike.index.build import add_references
+    from lookalike.index.build import add_harmless, add_references, harmless_folder
     from lookalike.index.reference_index import ReferenceIndex
     from lookalike.model.encoder import load_encoder
     from lookalike.rows import require_readable
-    from lookalike.tables import REFERENCE_COLUMNS, read_references
+    from lookalike.tables import HARMLESS_COLUMNS, REFERENCE_COLUMNS, read_harmless, read_references
 
-    require_readable(references, required=REFERENCE_COLUMNS)
+    require_readable(references, required=HARMLESS_COLUMNS if harmless else REFERENCE_COLUMNS)
+    change, read = (add_harmless, read_harmless) if harmless else (add_references, read_references)
     spec = ReferenceIndex.load(index).spec
     encoder = load_encoder(model or spec.name, weights=weights, device=device)
     with progress("embedding references", quiet=quiet) as advance:
-        summary = add_references(
-            read_references(references),
+        summary = change(
+            read(references),
             index=index,
             encoder=encoder,
             reader=photo_reader(allow_scheme, private=allow_private, truncated=accept_truncated),
             progress=advance,
         )
-    report_build(summary, index, quiet=quiet)
+    report_build(summary, harmless_folder(index) if harmless else index, quiet=quiet)
     return SOME_ROWS_FAILED if summary.failed else DONE
 
 

@@ -11,6 +11,7 @@ import os
 import sqlite3
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -21,13 +22,27 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from lookalike.errors import LookalikeError
+from lookalike.errors import ExpiredPolicyWarning, LookalikeError
 
 if TYPE_CHECKING:
     from lookalike.index.build import BuildSummary
     from lookalike.index.embedding import PhotoReader
 
-COMMANDS = ("demo", "build", "add", "remove", "info", "scan", "check", "evaluate", "models")
+COMMANDS = (
+    "demo",
+    "build",
+    "add",
+    "remove",
+    "info",
+    "scan",
+    "check",
+    "tune",
+    "policy",
+    "evaluate",
+    "monitor",
+    "shortlist",
+    "models",
+)
 
 DONE, SOME_ROWS_FAILED, WRONG_CALL, INTERRUPTED = 0, 1, 2, 130
 
@@ -107,6 +122,12 @@ def _plain_lines(what: str, total: int | None) -> Callable[[int], None]:
     return advance
 
 
+def _one_line(message: Warning | str, category: type[Warning], *_: object) -> None:
+    """A warning of the library as one line on stderr; other warnings are for developers."""
+    if issubclass(category, ExpiredPolicyWarning):
+        errors.print(f"warning: {message}", markup=False)
+
+
 def _share_one_arena() -> None:
     """Have all threads allocate from one arena: glibc's eight a core keep some 80 MB that nobody uses any more."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
@@ -117,7 +138,10 @@ def _share_one_arena() -> None:
 def _run(app: typer.Typer, argv: list[str] | None, name: str) -> int:
     _share_one_arena()
     try:
-        status = app(argv, prog_name=name, standalone_mode=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", ExpiredPolicyWarning)
+            warnings.showwarning = _one_line  # type: ignore[assignment]
+            status = app(argv, prog_name=name, standalone_mode=False)
     except _UsageError as error:
         path = error.ctx.command_path if error.ctx else name
         errors.print(f"{error.format_message().rstrip('.')}; see {path} --help", markup=False)

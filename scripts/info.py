@@ -18,9 +18,10 @@ def info(
     index: Annotated[Path, typer.Argument(help="Folder of the index.")],
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> int:
+    from lookalike.index.build import load_harmless
     from lookalike.index.reference_index import ReferenceIndex
 
-    loaded = ReferenceIndex.load(index)
+    loaded, harmless = ReferenceIndex.load(index), load_harmless(index)
     catalogue = loaded.catalogue.select(["brand", "product_id"]).to_pylist()
     products = {(row["brand"], row["product_id"]) for row in catalogue}
     brands = Counter(brand for brand, _ in products)
@@ -29,11 +30,12 @@ def info(
         "references": len(loaded),
         "products": len(products),
         "brands": dict(brands.most_common()),
+        "harmless": harmless.catalogue["reference_id"].to_pylist() if harmless is not None else [],
         "columns": [name for name in loaded.catalogue.column_names if name != "sha256"],
         "encoder": loaded.spec.to_json(),
         "created": loaded.created,
         "digest": loaded.digest,
-        "bytes": sum(path.stat().st_size for path in index.iterdir()),
+        "bytes": sum(path.stat().st_size for path in index.rglob("*") if path.is_file()),
     }
     if as_json:
         print(json.dumps(values, indent=2, ensure_ascii=False))
@@ -41,6 +43,9 @@ def info(
     table = Table.grid(padding=(0, 2))
     table.add_row("references", f"{len(loaded):,} of {len(products):,} products")
     table.add_row("brands", ", ".join(f"{brand} ({count})" for brand, count in brands.most_common(12)))
+    if harmless is not None:
+        names = values["harmless"]
+        table.add_row("harmless", f"{len(names):,} photos: {', '.join(names[:12])}{' …' if len(names) > 12 else ''}")
     table.add_row("columns", ", ".join(values["columns"]))
     table.add_row("encoder", f"{loaded.spec}, {loaded.spec.architecture}, {loaded.spec.dim} numbers a picture")
     table.add_row("created", loaded.created)

@@ -16,16 +16,18 @@ def remove(
     reference: Annotated[list[str] | None, typer.Option("--reference", help="A reference_id. Repeatable.")] = None,
     product: Annotated[list[str] | None, typer.Option("--product", help="A product_id. Repeatable.")] = None,
     brand: Annotated[list[str] | None, typer.Option("--brand", help="A brand. Repeatable.")] = None,
+    harmless: Annotated[bool, typer.Option("--harmless", help="Remove from the harmless photos instead.")] = False,
     quiet: Quiet = False,
 ) -> int:
-    from lookalike.index.build import remove_references
+    from lookalike.index.build import harmless_folder, remove_references
 
     if not (reference or product or brand):
         raise TableError("nothing to remove was named; give --reference, --product or --brand")
-    removed = remove_references(index=index, references=reference or (), products=product or (), brands=brand or ())
+    folder = harmless_folder(index) if harmless else index
+    removed = remove_references(index=folder, references=reference or (), products=product or (), brands=brand or ())
     if not removed:
-        raise TableError(f"no reference in {index} is one of those; see: lookalike info {index}")
-    note(f"removed {removed:,} references from {index}", quiet=quiet)
+        raise TableError(f"no reference in {folder} is one of those; see: lookalike info {index}")
+    note(f"removed {removed:,} references from {folder}", quiet=quiet)
     return DONE
 
 

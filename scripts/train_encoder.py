@@ -25,10 +25,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
 
-from lookalike.errors import LookalikeError, MissingExtraError
+from lookalike.errors import LookalikeError, MissingExtraError, WeightsError
 from lookalike.model.clip import batch_norms, folded, image_tower
 from lookalike.model.edits import Image, edit, random_edits
 from lookalike.model.presets import PRESETS
@@ -47,11 +48,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("data", type=Path, metavar="DATA", help="folder that holds clothing/, produce/ and logos/")
     parser.add_argument("--market", type=Path, help="folder of the rendered marketplace's train split")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--start", choices=("imagenet", "random"), default="imagenet", help="the weights to start from")
+    parser.add_argument("--start", default="imagenet", help="weights to start from: imagenet, random, or a safetensors "
+                        "file such as model/embedded.safetensors")  # fmt: skip
     parser.add_argument("--architecture", default=PRESETS["embedded"].architecture, help="an open_clip model")
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--batch", type=int, default=96, help="subjects a step; each gives two views")
-    parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--workers", type=int, default=1, help="processes that edit pictures")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args(argv)
@@ -128,10 +130,12 @@ class TrainingRun:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         model = image_tower(arguments.architecture)
         checkpoint = arguments.out / "checkpoint.pt"
-        pretrained = arguments.start == "imagenet"
+        pretrained = arguments.start != "random"
         if pretrained:
-            if not checkpoint.exists():
+            if arguments.start == "imagenet" and not checkpoint.exists():
                 load_imagenet(model)
+            elif not checkpoint.exists():
+                load_weights(model, Path(arguments.start))
             trunk: Any = model.trunk
             for part in (trunk.conv_stem, trunk.bn1, *trunk.blocks[:FROZEN_BLOCKS]):
                 part.requires_grad_(False)
@@ -184,7 +188,7 @@ class TrainingRun:
         """
         if not self.pretrained:
             return self.model(batch)  # type: ignore[no-any-return]
-        weights = dict(self.model.named_parameters())
+        weights: dict[str, torch.Tensor] = dict(self.model.named_parameters())
         for before, after in batch_norms(self.model):
             norm: Any = self.model.get_submodule(after)
             scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
@@ -246,6 +250,16 @@ def load_imagenet(tower: torch.nn.Module) -> None:
     # Both name the layers in the order they run in, each in words of its own.
     weights = dict(zip(own, kept, strict=True))
     trunk.load_state_dict(weights | {k: v for k, v in trunk.state_dict().items() if k.startswith("classifier.")})
+
+
+def load_weights(tower: torch.nn.Module, path: Path) -> None:
+    """Load what `export` wrote into the tower. Raises WeightsError for a file that is missing or of another tower."""
+    try:
+        weights = load_file(path)
+        tower.load_state_dict({name.removeprefix("visual."): value.float() for name, value in weights.items()})
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise WeightsError(f"{path} holds no weights to start from ({str(error)[:200]}); "
+                           "give imagenet, random, or a file that this script wrote") from error  # fmt: skip
 
 
 def export(tower: torch.nn.Module, path: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from lookalike.decision import PhotoMatches, Policy, decide, default_policy
-from lookalike.errors import PolicyError
+from lookalike.decision import PhotoMatches, decide
+from lookalike.normalisation import Cohort
+from lookalike.policy import Policy, Scope
 from lookalike.records import Finding, Listing, Match, Reference, Verdict
 
 POLICY = Policy(name="test", flag=0.8, review=0.6)
@@ -39,7 +41,7 @@ def test_a_threshold_counts_from_its_own_value_on(similarity: float, verdict: Ve
 def test_the_strongest_photo_decides_and_is_named() -> None:
     finding = judge(photo("a", 0.5, 0.4), photo("b", 0.9, 0.7), photo("c", 0.8))
     assert (finding.image, finding.similarity, finding.product, finding.kind) == ("b", 0.9, "p0.9", "lookalike")
-    assert [match.similarity for match in finding.matches] == [0.9, 0.7]
+    assert [match.similarity for match in finding.matches] == [0.9, 0.8, 0.7, 0.5, 0.4], "of all its photos"
 
 
 def test_an_unreadable_photo_is_told_of_while_the_others_decide() -> None:
@@ -70,35 +72,32 @@ def test_a_finding_names_policy_and_encoder() -> None:
     assert str(POLICY) != str(Policy(name="test", flag=0.81, review=0.6))
 
 
-def test_reads_a_policy_file(tmp_path: Path) -> None:
-    path = tmp_path / "p.toml"
-    path.write_text('name = "n"\n[thresholds]\nflag = 0.9\nreview = 0.5\n[encoder]\nweights_sha256 = "ab"\n')
-    assert Policy.load(path) == Policy(name="n", flag=0.9, review=0.5, weights_sha256="ab")
+def test_each_brands_own_threshold_decides() -> None:
+    policy = Policy(
+        "p", 0.9, 0.5, scopes=(Scope(0.7, 0.6, brand="Acme"), Scope(0.8, 0.6, brand="Acme", territory="DE"))
+    )
+    acme = Match(Reference("r1", "p1", "Acme", "1.jpg"), 0.75)
+    other = Match(Reference("r2", "p2", "Other", "2.jpg"), 0.85)
+    found = decide(LISTING, [PhotoMatches("a", (other, acme))], policy=policy, encoder="e")
+    assert (found.verdict, found.brand, found.threshold) == (Verdict.FLAGGED, "Acme", 0.7)
+    assert [match.reference.id for match in found.matches] == ["r1", "r2"], "the one that decided comes first"
+    german = decide(
+        Listing("L", ("a",), territory="DE"), [PhotoMatches("a", (other, acme))], policy=policy, encoder="e"
+    )
+    assert (german.verdict, german.brand) == (Verdict.REVIEW, "Other")
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("flag = ", "is no TOML"),
-        ("flag = 0.9", "unknown entries flag"),
-        ("[thresholds]\nflag = 0.9", "needs .thresholds. with flag and review"),
-        ('[thresholds]\nflag = "0.9"\nreview = 0.5', "the threshold '0.9'; needed a number"),
-        ("[thresholds]\nflag = 0.5\nreview = 0.9", "needed -1 <= review <= flag <= 1"),
-        ('[thresholds]\nflag = 0.9\nreview = 0.5\n[encoder]\nweights = "ab"', "only name and weights_sha256"),
-        ("[thresholds]\nflag = nan\nreview = 0.9", "needed -1 <= review <= flag <= 1"),
-    ],
-)
-def test_refuses_a_wrong_policy_in_one_line(tmp_path: Path, text: str, message: str) -> None:
-    (tmp_path / "p.toml").write_text(text)
-    with pytest.raises(PolicyError, match=message) as caught:
-        Policy.load(tmp_path / "p.toml")
-    assert "\n" not in str(caught.value)
+def test_a_photo_nearer_to_a_harmless_one_says_nothing_of_the_reference() -> None:
+    stock = Match(Reference("stock", "stock", "", "s.jpg"), 0.95)
+    found = judge(replace(photo("a", 0.9), harmless=stock))
+    assert (found.verdict, found.suppressed_by, found.similarity, found.kind) == (Verdict.CLEAR, "stock", 0.9, None)
+    assert judge(replace(photo("a", 0.96), harmless=stock)).verdict is Verdict.FLAGGED
+    both = judge(replace(photo("a", 0.9), harmless=stock), photo("b", 0.85))
+    assert (both.verdict, both.image, both.suppressed_by) == (Verdict.FLAGGED, "b", None)
 
 
-def test_the_shipped_policy_is_for_the_shipped_weights() -> None:
-    from lookalike.model.encoder import load_encoder
-
-    policy = default_policy(load_encoder("embedded", device="cpu").spec.weights_sha256)
-    assert policy is not None
-    assert 0 < policy.review < policy.flag < 1
-    assert default_policy("0" * 64) is None
+def test_thresholds_are_held_against_the_normalised_similarity_where_there_is_one() -> None:
+    close = Match(Reference("r", "p", "B", "r.jpg"), 0.9, normalised_similarity=0.2)
+    policy = Policy("p", 0.3, 0.1, cohort=Cohort(np.eye(3, dtype=np.float32), nearest=2))
+    found = decide(LISTING, [PhotoMatches("a", (close,))], policy=policy, encoder="e")
+    assert (found.verdict, found.similarity, found.normalised_similarity) == (Verdict.REVIEW, 0.9, 0.2)

@@ -13,7 +13,14 @@ import pytest
 from lookalike.errors import TableError
 from lookalike.records import BadRow, Listing, Reference
 from lookalike.rows import TableWriter, read_rows
-from lookalike.tables import MOST_PHOTOS, read_labels, read_listings, read_references
+from lookalike.tables import (
+    MOST_PHOTOS,
+    LabelledPhoto,
+    read_labelled_photos,
+    read_labels,
+    read_listings,
+    read_references,
+)
 
 ROWS = [
     {"listing_id": "007", "image": "a.jpg", "seller_id": "s1", "price": "19.90", "title": 'bag, "new"\nred'},
@@ -125,3 +132,15 @@ def test_numbers_keep_their_types(tmp_path: Path) -> None:
             {"a": None, "b": None},
         ]
     assert json.loads((tmp_path / "n.jsonl").read_text().splitlines()[0]) == {"a": 1, "b": 0.5}
+
+
+def test_labelled_photos_keep_their_strata_and_territory(tmp_path: Path) -> None:
+    header = "image,product_id,lookalike,stratum,territory\n"
+    (tmp_path / "l.csv").write_text(header + "/a,p1,true,crop,DE\n/a,p2,true,dark,\n/b,,false,,FR\n")
+    assert read_labelled_photos(tmp_path / "l.csv") == [
+        LabelledPhoto("/a", frozenset({"p1", "p2"}), frozenset({"crop", "dark"}), "DE"),
+        LabelledPhoto("/b", territory="FR"),
+    ]
+    (tmp_path / "l.csv").write_text(header + "/a,p1,true,crop,DE\n/a,p2,true,crop,FR\n")
+    with pytest.raises(TableError, match="needed one territory a photo"):
+        read_labelled_photos(tmp_path / "l.csv")

@@ -257,3 +257,159 @@ def test_stderr_stays_clean_over_odd_pictures(shop: Path, tmp_path: Path) -> Non
 def test_a_call_that_is_off_is_one_line(call: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(call) == 2
     assert one_line(capsys).startswith(message)
+
+
+def labelled(shop: Path, folder: Path) -> str:
+    """Labels of the eight products' own photos, of four unrelated ones, and of one photo said to show another's."""
+    kinds = ["exact"] * 4 + ["edit"] * 4
+    rows = [f"{shop}/photos/0-{i}.png,p{i},true,{kinds[i]},DE" for i in range(7)]
+    rows += [f"{shop}/photos/0-7.png,p1,true,edit,FR"]  # p7's photo, but said to be alike to p1
+    rows += [f"{shop}/photos/0-{i}.png,,false,,FR" for i in range(8, 12)]
+    (folder / "labels.csv").write_text("image,product_id,lookalike,stratum,territory\n" + "\n".join(rows))
+    return str(folder / "labels.csv")
+
+
+def promising_policy(folder: Path, *, precision: float, more: str = "") -> str:
+    text = 'name = "autumn"\n[thresholds]\nflag = 0.97\nreview = 0.9\n[promise]\nconfidence = 0.95\n'
+    (folder / "policy.toml").write_text(f"{text}precision = {precision}\nfalse_flags = 0.5\n{more}")
+    return str(folder / "policy.toml")
+
+
+# of 8 flags 7 are right, which a precision p allows as long as 1 - p**8 ≥ 2.5 %: up to 0.9968
+@pytest.mark.parametrize(("precision", "broken"), [(0.996, False), (0.998, True)])
+def test_evaluates_by_stratum_and_by_brand_and_against_the_promise(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], precision: float, broken: bool
+) -> None:
+    labels, policy = labelled(shop, tmp_path), promising_policy(tmp_path, precision=precision)
+    call = ["evaluate", labels, "--index", str(shop / "index"), "--policy", policy, "--quiet"]
+    assert main([*call, "--budget", "3", "--json"]) == 0
+    values = json.loads(capsys.readouterr().out, parse_constant=lambda word: pytest.fail(word))
+    assert (values["queries"], values["positives"], values["recall_at_1"]) == (12, 8, 7 / 8)
+    assert values["strata"]["exact"]["recall_at_1"] == 1
+    assert values["strata"]["edit"]["recall_at_1"] == 3 / 4
+    assert values["strata"]["edit"]["queries"] == 4 + 4  # beside all unrelated photos
+    # eight photos are in the index and so all have a similarity of 1; the wrong one takes a place of the budget
+    assert (values["budget"], values["precision_at_budget"]) == (3, pytest.approx(2 / 3))
+    (brand,) = values["brands"]
+    assert (brand["brand"], brand["recall"]["count"], brand["recall"]["total"]) == ("Brand", 7, 8)
+    assert (values["threshold"], values["opis"]["score"]) == (0.97, None)
+    (realised,) = values["realised"]
+    assert (realised["of"], realised["precision"]["count"], realised["precision"]["total"]) == ("all", 7, 8)
+    assert (realised["promised_precision"], realised["broken"]) == (precision, broken)
+    assert values["policy"].startswith("autumn@")
+
+
+def test_evaluation_fits_a_terminal_and_says_what_was_promised(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scope = '[[scopes]]\nbrand = "Brand"\nterritory = "FR"\nflag = 0.98\nreview = 0.9\n'
+    policy = promising_policy(tmp_path, precision=0.9, more=f"{scope}[scopes.evidence]\nlabels = 100\n")
+    call = ["evaluate", labelled(shop, tmp_path), "--index", str(shop / "index"), "--policy", policy, "--quiet"]
+    assert main([*call, "--budget", "5"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert max(map(len, captured.out.splitlines())) <= 80
+    for said in ("exact", "recall at", "FNIR at", "strongest", "by brand at 0.970", "promised", "Brand in FR", "≥ 0.9"):
+        assert said in captured.out
+
+
+def test_evaluates_with_the_similarity_that_the_policy_normalises(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from lookalike.index.reference_index import ReferenceIndex
+    from lookalike.normalisation import Cohort
+    from lookalike.policy import Policy
+
+    vectors = ReferenceIndex.load(shop / "index").vectors
+    Policy("normal", flag=0.5, review=0.1, cohort=Cohort(vectors[:4], nearest=4)).save(tmp_path / "policy.toml")
+    call = ["evaluate", labelled(shop, tmp_path), "--index", str(shop / "index"), "--json", "--quiet"]
+    assert main([*call, "--policy", str(tmp_path / "policy.toml")]) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert values["similarity"] == "normalised by the cohort of normal"
+    # brute force: a photo of the index has 1 less its mean similarity to the four of the cohort
+    expected = 1 - (vectors @ vectors[:4].T).mean(axis=1)
+    assert values["brands"][0]["recall"]["count"] == (expected[:7] >= 0.5).sum()
+
+
+def test_evaluation_draws_figures(shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    call = ["evaluate", labelled(shop, tmp_path), "--index", str(shop / "index"), "--plots", str(tmp_path / "figures")]
+    assert main(call) == 0
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {
+        "similarities.png",
+        "precision-recall.png",
+        "det.png",
+        "brands.png",
+    }
+    for path in (tmp_path / "figures").iterdir():
+        with Image.open(path) as picture:
+            assert picture.width > 500
+    assert f"figures: {tmp_path / 'figures'}" in capsys.readouterr().err
+
+
+def test_evaluation_without_matplotlib_ends_before_any_photo_is_read(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    call = ["evaluate", labelled(shop, tmp_path), "--index", str(tmp_path / "none"), "--plots", str(tmp_path)]
+    assert main(call) == 2
+    assert "lookalike[notebook]" in one_line(capsys)
+
+
+def test_evaluation_tells_of_photos_that_cannot_be_read(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = f"image,product_id,lookalike\n{shop}/photos/0-1.png,p1,true\ngone.jpg,p1,true\n"
+    (tmp_path / "labels.csv").write_text(rows)
+    call = ["evaluate", str(tmp_path / "labels.csv"), "--index", str(shop / "index"), "--json", "--quiet"]
+    assert main(call) == 1
+    captured = capsys.readouterr()
+    assert "no such file" in captured.err
+    values = json.loads(captured.out)
+    assert (values["queries"], values["fnir_at_fpir_1"], values["fnir_at_fpir_03"]) == (1, None, None)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--policy", "none.toml"], "none.toml can't be read"),
+        (["--budget", "0"], "--budget"),
+        (["--index", "none"], "there is no index"),
+    ],
+)
+def test_an_evaluation_that_is_off_is_one_line(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str], message: str
+) -> None:
+    assert main(["evaluate", labelled(shop, tmp_path), "--index", str(shop / "index"), *more]) == 2
+    assert message in one_line(capsys)
+
+
+def test_a_photo_is_labelled_in_one_territory(shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = "image,product_id,lookalike,territory\na.jpg,p1,true,DE\na.jpg,p2,true,FR\n"
+    (tmp_path / "labels.csv").write_text(rows)
+    assert main(["evaluate", str(tmp_path / "labels.csv"), "--index", str(shop / "index")]) == 2
+    assert "row 2 has a.jpg in FR, an earlier row in DE" in one_line(capsys)
+
+
+def test_evaluation_counts_what_the_policy_flags_and_not_what_harmless_photos_suppress(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    index = str(tmp_path / "index")
+    Image.open(shop / "photos/0-3.png").convert("RGB").resize((60, 60)).point(lambda v: 0.9 * v).save(
+        tmp_path / "stock.png"
+    )
+    (tmp_path / "harmless.csv").write_text("reference_id,image\nstock,stock.png\n")
+    rows = f"stock.png,p3,true\n{shop}/photos/0-4.png,p4,true\n{shop}/photos/0-9.png,,false\n"
+    (tmp_path / "labels.csv").write_text("image,product_id,lookalike\n" + rows)
+    text = 'name = "p"\n[thresholds]\nflag = 0.8\nreview = 0.5\n[promise]\nconfidence = 0.95\nprecision = 0.5\n'
+    (tmp_path / "policy.toml").write_text(text)
+    assert main(["build", str(shop / "references.csv"), "--index", index, "--quiet"]) == 0
+    call = ["evaluate", str(tmp_path / "labels.csv"), "--index", index, "--policy", str(tmp_path / "policy.toml")]
+    flags = []
+    for _ in range(2):
+        assert main([*call, "--json", "--quiet"]) == 0
+        values = json.loads(capsys.readouterr().out)
+        assert values["recall_at_1"] == 1
+        flags.append(values["realised"][0]["precision"]["count"])
+        assert main(["add", str(tmp_path / "harmless.csv"), "--harmless", "--index", index, "--quiet"]) == 0
+    assert flags == [2, 1]

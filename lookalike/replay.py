@@ -1,0 +1,156 @@
+"""What another policy would say of findings already made: nothing is embedded, searched or read again."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .decision import judge
+from .errors import PolicyError, TableError
+from .policy import Policy
+from .records import Finding, Listing, Match, Reference, Verdict
+
+Row = Mapping[str, Any]
+_JUDGED = (Verdict.FLAGGED, Verdict.REVIEW, Verdict.CLEAR)
+
+
+@dataclass(frozen=True)
+class PolicyDiff:
+    """What going from one policy to another does to findings.
+
+    `moved` counts them by (verdict before, verdict after), those that stay as they are among them. `gained` and `lost`
+    count flags by brand. `authorised` is how many of the newly flagged are of sellers that may sell that brand there.
+    """
+
+    before: str
+    after: str
+    moved: Mapping[tuple[str, str], int]
+    gained: Mapping[str, int]
+    lost: Mapping[str, int]
+    authorised: int
+
+    def total(self, verdict: Verdict, *, after: bool) -> int:
+        """How many findings have that verdict, before or after."""
+        return sum(count for pair, count in self.moved.items() if pair[after] == verdict)
+
+
+def replay(row: Row, policy: Policy) -> Finding:
+    """The finding that a scan with that policy would make of the listing of this row of a findings table.
+
+    Exactly that, provided the row's policy has the same cohort, if any. Raises TableError for a row without
+    candidates that can be read.
+    """
+    listing = Listing(
+        id=str(row["listing_id"]),
+        images=(),
+        seller=row.get("seller_id"),
+        territory=row.get("territory"),
+        price=row.get("price"),
+        currency=row.get("currency"),
+        title=row.get("title"),
+        url=row.get("url"),
+    )
+    made = Finding(
+        listing,
+        Verdict(row["verdict"]),
+        str(policy),
+        str(row["encoder"]),
+        image=row.get("image"),
+        error=row.get("error"),
+        hint=row.get("hint"),
+    )
+    if made.verdict is Verdict.UNREADABLE:
+        return made
+    matches = _matches(row)
+    if policy.cohort is None:
+        matches = [replace(match, normalised_similarity=None) for match in matches]
+    return judge(made, matches, policy=policy)
+
+
+def compare_policies(
+    rows: Iterable[Row],
+    before: Policy,
+    after: Policy,
+    *,
+    authorised: Callable[[Finding], bool] | None = None,
+) -> PolicyDiff:
+    """Replay rows of a findings table under both policies.
+
+    `authorised` tells of a finding whether its seller may sell that brand. Raises PolicyError where the findings
+    can't tell: policies of different cohorts, or for another encoder than the findings'.
+    """
+    if (before.cohort.sha256 if before.cohort else None) != (after.cohort.sha256 if after.cohort else None):
+        raise PolicyError(
+            f"{before} and {after} normalise by different cohorts, which the findings can't tell; scan again with each"
+        )
+    moved: Counter[tuple[str, str]] = Counter()
+    gained: Counter[str] = Counter()
+    lost: Counter[str] = Counter()
+    allowed = 0
+    for row in rows:
+        _require_fit(row, before, after)
+        if row["verdict"] not in _JUDGED:
+            moved[row["verdict"], row["verdict"]] += 1
+            continue
+        old, new = replay(row, before), replay(row, after)
+        moved[str(old.verdict), str(new.verdict)] += 1
+        if new.verdict is Verdict.FLAGGED and old.verdict is not Verdict.FLAGGED:
+            gained[new.brand or ""] += 1
+            allowed += authorised is not None and authorised(new)
+        elif old.verdict is Verdict.FLAGGED and new.verdict is not Verdict.FLAGGED:
+            lost[old.brand or ""] += 1
+    return PolicyDiff(str(before), str(after), dict(moved), dict(gained), dict(lost), allowed)
+
+
+def _require_fit(row: Row, *policies: Policy) -> None:
+    for policy in policies:
+        weights = policy.weights_sha256
+        if weights is not None and not str(row["encoder"]).endswith(f"@{weights[:8]}"):
+            raise PolicyError(
+                f"policy {policy.name} is for an encoder with weights {weights[:8]}, but the findings are of "
+                f"{row['encoder']}; scan again with the policy's encoder"
+            )
+        if policy.cohort is not None and row.get("candidates") and row.get("normalised_similarity") is None:
+            raise PolicyError(
+                f"policy {policy.name} normalises, but the findings of {row['policy']} are not normalised; scan again"
+            )
+
+
+def _matches(row: Row) -> list[Match]:
+    text = row.get("candidates")
+    if text is None:
+        if row.get("similarity") is not None:
+            raise TableError(
+                f"the finding of listing {row['listing_id']} has no candidates; scan again with this version"
+            )
+        return []
+    try:
+        entries = json.loads(text)
+        if not isinstance(entries, list):
+            raise TypeError(f"{type(entries).__name__} is no list")
+        return [
+            Match(
+                reference=Reference(
+                    id=str(entry["reference_id"]),
+                    product=str(entry["product_id"]),
+                    brand=str(entry["brand"]),
+                    image=str(entry["reference_image"]),
+                ),
+                similarity=float(entry["similarity"]),
+                normalised_similarity=_number(entry["normalised_similarity"]),
+                image=entry["image"],
+                suppressed_by=entry["suppressed_by"],
+            )
+            for entry in entries
+        ]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise TableError(
+            f"the candidates of listing {row['listing_id']} can't be read ({type(error).__name__}); scan again"
+        ) from error
+
+
+def _number(value: object) -> float | None:
+    return None if value is None else float(str(value))

@@ -1,0 +1,80 @@
+"""What `lookalike evaluate` measured as tables for a terminal of 80 columns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from rich.table import Table
+
+from lookalike.evaluation import Retrieval
+from lookalike.operating_points import BrandFigures, Opis, Share, Spread
+from lookalike.promises import Realised
+
+_BRANDS_SHOWN = 20
+
+
+def retrieval_table(measured: Mapping[str, Retrieval]) -> Table:
+    """A row of metrics for each name."""
+    table = _table(
+        "", "photos", "unre-\nlated", "R@1", "µAP", "recall at\nP 90 %", "\nP 95 %", "FNIR at\nFPIR 1 %", "\n0.3 %"
+    )
+    for name, each in measured.items():
+        metrics = (each.recall_at_1, each.micro_average_precision, each.recall_at_precision_90,
+                   each.recall_at_precision_95, each.fnir_at_fpir_1, each.fnir_at_fpir_03)  # fmt: skip
+        table.add_row(name, f"{each.positives:,}", f"{each.queries - each.positives:,}", *(map(_figure, metrics)))
+    return table
+
+
+def brand_table(
+    title: str, brands: Sequence[BrandFigures], recall: Spread, false_flags: Spread, inconsistency: Opis
+) -> Table:
+    """The brands of the least recall, and how far all lie apart."""
+    table = _table("brand", "photos", "recall", "unrelated", "false flags", title=title)
+    ordered = sorted(brands, key=lambda each: (not each.recall.total, each.recall.value, each.brand))
+    for each in ordered[:_BRANDS_SHOWN]:
+        photos, unrelated = f"{each.recall.total:,}", f"{each.false_flags.total:,}"
+        table.add_row(each.brand, photos, _share(each.recall), unrelated, _share(each.false_flags, 3))
+    said = [f"{len(ordered) - _BRANDS_SHOWN:,} more brands, all with --json"] if len(ordered) > _BRANDS_SHOWN else []
+    for name, apart in (("recall", recall), ("false flags", false_flags)):
+        if apart.count:
+            said.append(f"{name} {apart.lowest:.3f} to {apart.highest:.3f}, middle {apart.median:.3f}")
+    if not math.isnan(inconsistency.score):
+        said.append(f"OPIS {inconsistency.score:.2g} (0 is best)")
+    table.caption = "; ".join(said)
+    return table
+
+
+def realised_table(title: str, realised: Sequence[Realised]) -> Table:
+    """What the flags came to, beside what was promised."""
+    table = _table("of", "flags", "wrong", "precision", "promised", "false flags", "promised", title=title)
+    for each in realised:
+        promised = [
+            "" if share is None else f"{sign} {share:g}{' broken' if broken else ''}"
+            for sign, share, broken in (
+                ("≥", each.promised_precision, each.precision_broken),
+                ("≤", each.promised_false_flags, each.false_flags_broken),
+            )
+        ]
+        flags, wrong = f"{each.precision.total:,}", f"{each.errors:,}"
+        table.add_row(
+            each.of, flags, wrong, _share(each.precision), promised[0], _share(each.false_flags, 3), promised[1]
+        )
+    return table
+
+
+def _table(*columns: str, title: str | None = None) -> Table:
+    table = Table(*columns, box=None, title_justify="left", caption_justify="left", pad_edge=False)
+    table.title = title and f"\n{title}"
+    for column in table.columns[1:]:
+        column.justify = "right"
+    table.columns[0].overflow = "fold"  # a name cut short is no use
+    return table
+
+
+def _figure(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.3f}"
+
+
+def _share(share: Share, digits: int = 2) -> str:
+    return f"{share.value:.3f} ({share.low:.{digits}f}–{share.high:.{digits}f})" if share.total else ""

@@ -1,0 +1,122 @@
+"""Watch a policy: is its promise of precision still kept, have similarities drifted, is one reference flooded?
+
+Exit status: 0 nothing raised, 1 something raised, 2 the call was wrong.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from lookalike.scripts.cli import DONE, Quiet, note, run
+
+if TYPE_CHECKING:
+    from lookalike.monitor import MonitorReport, PromiseCheck
+
+RAISED = 1
+
+
+def monitor(
+    findings: Annotated[Path, typer.Argument(help="Findings that the verdicts are on.")],
+    labels: Annotated[
+        Path, typer.Argument(help="Verdicts: listing_id, lookalike (true or false), and where known product_id, date.")
+    ],
+    policy: Annotated[Path, typer.Option("--policy", help="The policy.toml to watch.")],
+    before: Annotated[
+        Path | None, typer.Option("--before", help="Earlier findings, to see drift and floods against.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Where a promise is broken: write the policy that flags no more there.")
+    ] = None,
+    alpha: Annotated[float, typer.Option("--alpha", help="Chance of a false alarm, 0 to 1.", min=1e-9, max=0.5)] = 0.05,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    quiet: Quiet = False,
+) -> int:
+    from lookalike.monitor import monitor_policy, withdraw_broken
+    from lookalike.policy import Policy
+    from lookalike.scan import read_findings
+    from lookalike.tables import read_verdicts
+
+    loaded = Policy.load(policy)
+    report = monitor_policy(
+        read_findings(findings),
+        list(read_verdicts(labels)),
+        loaded,
+        before=None if before is None else read_findings(before),
+        alpha=alpha,
+    )
+    if as_json:
+        print(json.dumps(said(report), indent=2, default=str))
+    else:
+        _show(report)
+    note(_unused(report), quiet=quiet or not _unused(report))
+    if not report.promises:
+        note(
+            f"the policy {policy} promises no precision, so verdicts were not tested; see: lookalike tune", quiet=quiet
+        )
+    if out is not None and report.broken:
+        withdraw_broken(loaded, report).save(out)
+        note(f"policy with that flag band given to review: {out}", quiet=quiet)
+    return RAISED if report.raised else DONE
+
+
+def said(report: MonitorReport) -> dict[str, Any]:
+    """The report as JSON says it: counts in place of the single reviewed flags."""
+    values = {**asdict(report), "raised": report.raised}
+    values["reviews"]["flags"] = len(report.reviews.flags)
+    return values
+
+
+def _show(report: MonitorReport) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    if report.promises:
+        table = Table("promise for", "promised", "reviewed", "wrong", "p", "", box=None)
+        for check in report.promises:
+            counts = (f"{100 * check.promised:.3g} %", f"{check.reviewed:,}", f"{check.wrong:,}", f"{check.p:.2g}")
+            table.add_row(_where(check), *counts, "broken" if check.broken else "not shown to be broken")
+        console.print(table)
+    for check in report.broken:
+        console.print(f"{_where(check)}: {check.reason(report.day)}", markup=False)
+    if report.drift is not None:
+        drift = report.drift
+        console.print(
+            f"{drift.column}: {'drifted' if drift.raised else 'no large drift'}; median {drift.median_before:.3f} -> "
+            f"{drift.median_now:.3f}, stability index {drift.index:.2f}, KS {drift.ks:.3f} (p {drift.p:.2g})",
+            markup=False,
+        )
+    for flood in report.floods:
+        console.print(
+            f"reference {flood.reference_id}: {flood.per_thousand:,.1f} hits per 1,000 listings ({flood.hits:,}), "
+            f"before {flood.per_thousand_before:,.1f} ({flood.hits_before:,})",
+            markup=False,
+        )
+
+
+def _where(check: PromiseCheck) -> str:
+    return " ".join(part for part in (check.brand, check.territory) if part) or "all"
+
+
+def _unused(report: MonitorReport) -> str:
+    reviews = report.reviews
+    counts = {
+        f"on findings of another policy than {report.policy}": reviews.other_policy,
+        "on findings that were not flagged": reviews.not_flagged,
+        "on another product than was found": reviews.other_product,
+        "on listings without a finding": reviews.unknown,
+    }
+    unused = ", ".join(f"{count:,} {why}" for why, count in counts.items() if count)
+    return f"verdicts left out: {unused}" if unused else ""
+
+
+def main(argv: list[str] | None = None) -> int:
+    return run(monitor, argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

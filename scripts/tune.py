@@ -1,0 +1,203 @@
+"""Set the thresholds of a policy from labels, with a promise: of what is flagged at least so much is right.
+
+LABELS name photos (image, product_id, lookalike), which are embedded and looked up in the index; or, with --findings,
+listings of a scan (listing_id, lookalike; optional product_id, date), and then nothing is embedded. Brands with labels
+enough get thresholds of their own; the others borrow, and are listed with what is missing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from lookalike.errors import PolicyError, TableError
+from lookalike.scripts.cli import (
+    DONE,
+    SOME_ROWS_FAILED,
+    Device,
+    Private,
+    Quiet,
+    Scheme,
+    Truncated,
+    Weights,
+    note,
+    photo_reader,
+    progress,
+    run,
+)
+
+if TYPE_CHECKING:
+    from lookalike.labelled import Lookup
+    from lookalike.normalisation import Cohort
+    from lookalike.policy import Policy, Scope
+
+_SHOWN = 15
+
+
+def tune(
+    labels: Annotated[Path, typer.Argument(help="Table of labels: image or listing_id, product_id, lookalike.")],
+    index: Annotated[Path, typer.Option("--index", help="Folder of the index.")],
+    out: Annotated[Path, typer.Option("--out", help="The policy to write, for example policy.toml")],
+    precision: Annotated[
+        float | None, typer.Option("--precision", help="Promise that this share of what is flagged is right (0.95).")
+    ] = None,
+    false_flags: Annotated[
+        float | None,
+        typer.Option("--false-flags", help="Promise that at most this share of unrelated ones is flagged."),
+    ] = None,
+    confidence: Annotated[float, typer.Option("--confidence", help="How sure each promise is to be.")] = 0.95,
+    findings: Annotated[Path | None, typer.Option("--findings", help="The findings that LABELS are about.")] = None,
+    unrelated: Annotated[
+        Path | None, typer.Option("--unrelated", help="Listings believed unrelated; with --findings, findings of them.")
+    ] = None,
+    cohort: Annotated[
+        Path | None, typer.Option("--cohort", help="Listings table of background photos to normalise against.")
+    ] = None,
+    method: Annotated[str, typer.Option("--method", help="How to normalise: subtract or s-norm.")] = "subtract",
+    policy: Annotated[
+        Path | None, typer.Option("--policy", help="With --findings that are normalised: the policy they were made by.")
+    ] = None,
+    review_budget: Annotated[
+        float | None, typer.Option("--review-budget", help="Share of listings that people have time to look at.")
+    ] = None,
+    review_precision: Annotated[
+        float, typer.Option("--review-precision", help="Without a budget: review as far down as this share is right.")
+    ] = 0.25,
+    days: Annotated[int, typer.Option("--days", help="For how many days the policy is good.")] = 90,
+    model: Annotated[str | None, typer.Option("--model", help="The encoder; by default the index's own.")] = None,
+    weights: Weights = None,
+    device: Device = None,
+    allow_scheme: Scheme = None,
+    allow_private: Private = False,
+    accept_truncated: Truncated = False,
+    quiet: Quiet = False,
+) -> int:
+    from lookalike.index.reference_index import ReferenceIndex
+    from lookalike.labelled import Lookup, brand_categories, labels_of_findings, unrelated_findings
+    from lookalike.model.encoder import load_encoder
+    from lookalike.policy import Policy, Promise
+    from lookalike.tuning import tune as tune_policy
+
+    if precision is None and false_flags is None:
+        precision = 0.95
+    _require_shares(precision=precision, false_flags=false_flags, confidence=confidence, review_budget=review_budget,
+                    review_precision=review_precision)  # fmt: skip
+    if out.suffix.lower() != ".toml":
+        raise PolicyError(f"the policy {out} ends in {out.suffix or 'nothing'}, needed .toml")
+    if findings is not None and cohort is not None:
+        raise TableError("--cohort needs photos to embed, and --findings embeds none; give one of them")
+    loaded = ReferenceIndex.load(index)
+    used: Cohort | None = None
+    if findings is not None:
+        used = Policy.load(policy).cohort if policy is not None else None
+        known = labels_of_findings(labels, findings)
+        others = unrelated_findings(unrelated) if unrelated is not None else None
+        failed: tuple[str, ...] = ()
+    else:
+        encoder = load_encoder(model or loaded.spec.name, weights=weights, device=device)
+        loaded.require(encoder.spec)
+        reader = photo_reader(allow_scheme, private=allow_private, truncated=accept_truncated)
+        with progress("embedding photos", quiet=quiet) as advance:
+            lookup = Lookup(loaded, encoder, reader, advance)
+            used = _cohort(lookup, cohort, method) if cohort is not None else None
+            known = lookup.labels(labels, cohort=used)
+            strangers = lookup.unrelated(unrelated, cohort=used) if unrelated is not None else None
+        others = strangers.pairs if strangers else None
+        failed = known.failed + (strangers.failed if strangers else ())
+    categories = brand_categories(loaded)
+    tuned = tune_policy(
+        known.pairs,
+        promise=Promise(confidence, precision, false_flags),
+        name=out.stem,
+        unrelated=others,
+        categories=categories,
+        brands=sorted(set(loaded.catalogue["brand"].to_pylist())),
+        review_share=review_budget,
+        review_precision=review_precision,
+        cohort=used,
+    )
+    tuned = replace(
+        tuned,
+        weights_sha256=loaded.spec.weights_sha256,
+        index_digest=loaded.digest,
+        expires=date.today() + timedelta(days=days),
+    )
+    tuned.save(out)
+    for line in failed[:_SHOWN]:
+        note(line)
+    if known.unknown or known.other:
+        note(f"{known.unknown:,} labels are of no finding, {known.other:,} deny another product than the finding's")
+    if not quiet:
+        _show(tuned, out)
+    return SOME_ROWS_FAILED if failed else DONE
+
+
+def _require_shares(**shares: float | None) -> None:
+    for name, value in shares.items():
+        if value is not None and not 0 < value < 1:
+            raise PolicyError(f"--{name.replace('_', '-')} is {value}; needed a share between 0 and 1, like 0.95")
+
+
+def _cohort(lookup: Lookup, listings: Path, method: str) -> Cohort:
+    from lookalike.normalisation import Cohort
+    from lookalike.tables import read_listings
+
+    _, vectors, failed = lookup.embed(str(image) for listing in read_listings(listings) for image in listing.images)
+    for line in failed[:_SHOWN]:
+        note(line)
+    return Cohort(vectors, method)
+
+
+def _show(policy: Policy, out: Path) -> None:
+    console = Console(highlight=False, markup=False, stderr=True)
+    promise = policy.promise
+    assert promise is not None, "a tuned policy has one"
+    parts = []
+    if promise.precision is not None:
+        parts.append(f"at least {promise.precision:.0%} of flags right")
+    if promise.false_flags is not None:
+        parts.append(f"at most {promise.false_flags:.2%} of unrelated listings flagged")
+    console.print(
+        f"{policy}: {' and '.join(parts)}, each with {promise.confidence:.0%} confidence; until {policy.expires}"
+    )
+    table = Table("", "flag", "review", "rests on", "labels", "flags", "wrong", "more needed", box=None, pad_edge=False)
+    own = policy.scope()
+    scopes = [own, *sorted(policy.scopes, key=lambda scope: -(scope.evidence.labels if scope.evidence else 0))]
+    for scope in scopes[: _SHOWN + 1]:
+        table.add_row(*_cells(scope))
+    console.print(table)
+    if len(scopes) > _SHOWN + 1:
+        console.print(f"… and {len(scopes) - _SHOWN - 1:,} more in {out}")
+    without = sum(scope.flag is None for scope in policy.scopes)
+    if own.flag is None:
+        needed = own.evidence.more_needed if own.evidence else 0
+        console.print(
+            f"no promise is possible yet: about {needed:,} more labelled flags are needed, all of them right; "
+            "until then nothing is flagged"
+        )
+    elif without:
+        console.print(f"{without:,} brands flag nothing")
+
+
+def _cells(scope: Scope) -> list[str]:
+    evidence = scope.evidence
+    assert evidence is not None, "tuned scopes say what they rest on"
+    place = " ".join(filter(None, [scope.brand or ("all others" if not scope.territory else None), scope.territory]))
+    flag = "none" if scope.flag is None else f"{scope.flag:.3f}"
+    needed = f"{evidence.more_needed:,}" if evidence.more_needed else ""
+    counts = [f"{count:,}" for count in (evidence.labels, evidence.flags, evidence.errors)]
+    return [place, flag, f"{scope.review:.3f}", evidence.of, *counts, needed]
+
+
+def main(argv: list[str] | None = None) -> int:
+    return run(tune, argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

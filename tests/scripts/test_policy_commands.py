@@ -1,0 +1,209 @@
+"""Tuning, comparing and binding policies, shortlists and harmless photos, as a person uses them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from toy import save_pictures
+
+from lookalike.index.reference_index import ReferenceIndex
+from lookalike.policy import Policy
+from lookalike.scan import read_findings
+from lookalike.scripts.cli import main
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An index of 40 photos of two brands; listings that show them a little brighter, and others; findings of these."""
+    folder = tmp_path_factory.mktemp("shop")
+    genuine, others = save_pictures(folder / "photos", 40), save_pictures(folder / "photos", 40, seed=1)
+    rows = "".join(f"r{i},{path},p{i},{'Acme' if i < 32 else 'Small'}\n" for i, path in enumerate(genuine))
+    (folder / "references.csv").write_text("reference_id,image,product_id,brand\n" + rows)
+    listings, labels, photos = (
+        "listing_id,image,territory,seller_id\n",
+        "listing_id,lookalike,date\n",
+        "image,product_id,lookalike\n",
+    )
+    for i, path in enumerate([*genuine, *others]):
+        copy = folder / "photos" / f"copy-{i}.png"
+        Image.fromarray(np.asarray(Image.open(path)) | 7).save(copy)
+        listings += f"L{i},{copy},DE,s{i % 3}\n"
+        labels += f"L{i},{'true' if i < 40 else 'false'},2026-10-{1 + i % 28:02}\n"
+        photos += f"{copy},p{i},true\n" if i < 40 else f"{copy},,false\n"
+    (folder / "listings.csv").write_text(listings)
+    (folder / "labels.csv").write_text(labels)
+    (folder / "photos.csv").write_text(photos)
+    index = str(folder / "index")
+    assert main(["build", str(folder / "references.csv"), "--index", index, "--quiet"]) == 0
+    call = [
+        "scan",
+        str(folder / "listings.csv"),
+        "--index",
+        index,
+        "--out",
+        str(folder / "findings.parquet"),
+        "--quiet",
+    ]
+    assert main(call) == 0
+    return folder
+
+
+def tuned(shop: Path, out: Path, *more: str) -> Policy:
+    call = ["tune", str(shop / "labels.csv"), "--index", str(shop / "index"), "--out", str(out), "--precision", "0.9",
+            "--findings", str(shop / "findings.parquet"), *more]  # fmt: skip
+    assert main(call) == 0
+    return Policy.load(out)
+
+
+def test_tunes_on_findings_without_embedding_and_shows_what_each_brand_rests_on(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy = tuned(shop, tmp_path / "policy.toml")
+    rows = list(read_findings(shop / "findings.parquet"))
+    wrong = {row["listing_id"] for row in rows if row["listing_id"] not in {f"L{i}" for i in range(40)}}
+    flagged = [row for row in rows if row["similarity"] >= policy.flag]
+    assert len(flagged) >= 29 and sum(row["listing_id"] in wrong for row in flagged) <= len(flagged) // 10
+    evidence = policy.scope("Small").evidence
+    assert evidence is not None and evidence.of == "all" and evidence.more_needed > 0
+    assert evidence.since == date(2026, 10, 1)
+    index = ReferenceIndex.load(shop / "index")
+    assert (policy.weights_sha256, policy.index_digest) == (index.spec.weights_sha256, index.digest)
+    text = capsys.readouterr().err
+    assert "at least 90% of flags right" in text and "Small" in text and "more needed" in text
+
+
+def test_tunes_on_photos_as_on_their_findings_and_scans_by_what_it_wrote(shop: Path, tmp_path: Path) -> None:
+    by_findings = tuned(shop, tmp_path / "f.toml", "--quiet")
+    out, index = tmp_path / "p.toml", str(shop / "index")
+    call = ["tune", str(shop / "photos.csv"), "--index", index, "--out", str(out), "--precision", "0.9", "--quiet"]
+    assert main(call) == 0
+    by_photos = Policy.load(out)
+    assert by_photos.flag == pytest.approx(by_findings.flag, abs=0.0051)
+    scan = ["scan", str(shop / "listings.csv"), "--index", index, "--out", str(tmp_path / "f.csv"), "--quiet"]
+    assert main([*scan, "--policy", str(out)]) == 0
+    rows = list(read_findings(tmp_path / "f.csv"))
+    assert {row["policy"] for row in rows} == {str(by_photos)}
+    assert all((row["verdict"] == "flagged") == (row["similarity"] >= by_photos.flag) for row in rows)
+
+
+def test_normalises_by_a_cohort_that_travels_with_the_policy(shop: Path, tmp_path: Path) -> None:
+    out, index = tmp_path / "p.toml", str(shop / "index")
+    save_pictures(tmp_path / "background", 30, seed=2)
+    lines = "".join(f"B{i},background/2-{i}.png\n" for i in range(30))
+    (tmp_path / "background.csv").write_text("listing_id,image\n" + lines)
+    call = ["tune", str(shop / "photos.csv"), "--index", index, "--out", str(out), "--precision", "0.6", "--quiet"]
+    assert main([*call, "--cohort", str(tmp_path / "background.csv")]) == 0
+    policy = Policy.load(out)
+    assert policy.cohort is not None and policy.cohort.vectors.shape == (30, 256)
+    scan = ["scan", str(shop / "listings.csv"), "--index", index, "--out", str(tmp_path / "f.parquet"), "--quiet"]
+    assert main([*scan, "--policy", str(out)]) == 0
+    rows = list(read_findings(tmp_path / "f.parquet"))
+    assert all(row["normalised_similarity"] < row["similarity"] for row in rows)
+    flags = [policy.scope(row["brand"]).flag for row in rows]
+    assert None not in flags
+    for row, flag in zip(rows, flags, strict=True):
+        assert (row["verdict"] == "flagged") == (row["normalised_similarity"] >= flag)
+
+
+def test_a_policy_of_another_index_is_refused_until_it_is_taken_over(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy, index = tmp_path / "policy.toml", str(tmp_path / "index")
+    tuned(shop, policy, "--quiet")
+    assert main(["build", str(shop / "references.csv"), "--index", index, "--quiet"]) == 0
+    assert main(["remove", "--index", index, "--product", "p1", "--quiet"]) == 0
+    capsys.readouterr()
+    check = ["check", str(next((shop / "photos").iterdir())), "--index", index, "--policy"]
+    assert main([*check, str(policy)]) == 2
+    text = capsys.readouterr().err
+    assert text.count("\n") == 1 and "was tuned on the index" in text and "lookalike policy bind" in text
+    assert main(["policy", "bind", str(policy), "--index", index, "--out", str(tmp_path / "new.toml")]) == 0
+    assert main([*check, str(tmp_path / "new.toml")]) == 0
+    assert "the promise was made there" in (tmp_path / "new.toml").read_text()
+
+
+def test_an_expired_policy_warns_and_goes_on(shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    policy = replace(tuned(shop, tmp_path / "p.toml", "--quiet"), expires=date(2020, 1, 1))
+    policy.save(tmp_path / "p.toml")
+    photo = str(next((shop / "photos").iterdir()))
+    for _ in range(2):
+        assert main(["check", photo, "--index", str(shop / "index"), "--policy", str(tmp_path / "p.toml")]) == 0
+        text = capsys.readouterr().err
+        assert text.startswith("warning: policy p expired on 2020-01-01") and text.count("\n") == 1
+
+
+def test_says_what_a_change_of_policy_does_to_findings(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    strict, loose = tmp_path / "strict.toml", tmp_path / "loose.toml"
+    Policy("strict", 0.999, 0.9).save(strict)
+    Policy("loose", 0.3, 0.2).save(loose)
+    (tmp_path / "sellers.csv").write_text("brand,seller_id,territory,valid_from,valid_until\nAcme,s0,,,\n")
+    call = ["policy", "diff", str(strict), str(loose), "--findings", str(shop / "findings.parquet")]
+    assert main([*call, "--sellers", str(tmp_path / "sellers.csv"), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    rows = list(read_findings(shop / "findings.parquet"))
+    fresh = [row for row in rows if 0.3 <= row["similarity"] < 0.999]
+    assert sum(said["gained"].values()) == len(fresh) > 50 and said["lost"] == {}
+    assert said["authorised"] == sum((row["brand"], row["seller_id"]) == ("Acme", "s0") for row in fresh) > 0
+    assert main(call) == 0
+    assert f"+{len(fresh)} flagged" in capsys.readouterr().out
+    assert main(["policy", "show", str(loose)]) == 0
+    assert "0.300" in capsys.readouterr().out
+
+
+def test_shortlists_the_strongest_or_with_few_false_ones(shop: Path, tmp_path: Path) -> None:
+    call = ["shortlist", str(shop / "findings.parquet"), "--out", str(tmp_path / "s.csv"), "--quiet"]
+    assert main([*call, "--most", "7"]) == 0
+    everything = sorted((row["similarity"] for row in read_findings(shop / "findings.parquet")), reverse=True)
+    listed = [row["similarity"] for row in read_findings(tmp_path / "s.csv")]
+    assert listed == pytest.approx(everything[:7], abs=1e-6)
+    assert main([*call, "--false-share", "0.2", "--labels", str(shop / "labels.csv")]) == 0
+    ids = [row["listing_id"] for row in read_findings(tmp_path / "s.csv")]
+    assert ids and sum(int(name[1:]) >= 40 for name in ids) <= 0.3 * len(ids)
+
+
+def test_harmless_photos_are_added_listed_removed_and_suppress(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    index, copy = str(tmp_path / "index"), shop / "photos" / "copy-3.png"
+    assert main(["build", str(shop / "references.csv"), "--index", index, "--quiet"]) == 0
+    (tmp_path / "stock.csv").write_text(f"reference_id,image\nstock,{copy}\n")
+    (tmp_path / "one.csv").write_text(f"listing_id,image\nL,{copy}\n")
+    assert main(["add", str(tmp_path / "stock.csv"), "--index", index, "--harmless"]) == 0
+    assert "1 references; embedded 1" in capsys.readouterr().err
+    assert main(["info", index, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["harmless"] == ["stock"]
+    scan = ["scan", str(tmp_path / "one.csv"), "--index", index, "--out", str(tmp_path / "f.csv"), "--quiet"]
+    assert main(scan) == 0
+    (row,) = read_findings(tmp_path / "f.csv")
+    assert (row["verdict"], row["suppressed_by"], row["product_id"]) == ("clear", "stock", "p3")
+    assert main(["remove", "--index", index, "--harmless", "--reference", "stock", "--quiet"]) == 0
+    assert main(scan) == 0
+    (row,) = read_findings(tmp_path / "f.csv")
+    assert (row["suppressed_by"], row["product_id"]) == (None, "p3")
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--precision", "95"], "--precision is 95.0; needed a share between 0 and 1"),
+        (["--out", "p.json"], "needed .toml"),
+        (["--findings", "gone.csv"], "there is no table gone.csv"),
+        (["--cohort", "c.csv", "--findings", "f.csv"], "give one of them"),
+    ],
+)
+def test_a_wrong_call_is_one_line(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str], message: str
+) -> None:
+    call = ["tune", str(shop / "labels.csv"), "--index", str(shop / "index"), "--out", str(tmp_path / "p.toml")]
+    assert main([*call, *more]) == 2
+    text = capsys.readouterr().err
+    assert text.count("\n") == 1 and message in text
+    assert not (tmp_path / "p.toml").exists()
