@@ -331,7 +331,10 @@ def withdraw(policy: Policy, reason: str, *, brand: str | None = None, territory
     """The policy with that scope's flag band given to review, and why; without brand and territory all of it."""
     everything = brand is None and territory is None
     scopes = tuple(
-        replace(scope, withdrawn=reason) if everything or (scope.brand, scope.territory) == (brand, territory) else scope
+        replace(
+            scope,
+            withdrawn=reason if everything or (scope.brand, scope.territory) == (brand, territory) else scope.withdrawn,
+        )
         for scope in policy.scopes
     )
     return replace(policy, scopes=scopes, withdrawn=reason if everything else policy.withdrawn)

@@ -110,6 +110,14 @@ def add_market(found: BenchmarkSet, market: Path, *, split: str) -> None:
             found.ask(image, product, {"photo": "other photo"}.get(row["kind"], row["kind"]))
 
 
+def background_photos(data: Path) -> list[Image.Image]:
+    """Held-out photos that are in none of the sets above: the other clothing photos, and fruit and vegetables."""
+    rows = [row for row in _rows(data / "clothing" / "images.csv") if is_held_out(row["sender_id"])]
+    clothing = [data / "clothing" / "images" / f"{row['image']}.jpg" for row in rows[DISTRACTORS + BACKDROPS :]]
+    produce = sorted(path for path in (data / "produce").rglob("*.jpg") if is_held_out(path.stem))
+    return [read_image(path).image for path in (*clothing, *produce)]
+
+
 def _stack(rng: np.random.Generator) -> list[str]:
     while len(names := random_edits(rng, most=3)) < 2:
         pass

@@ -50,16 +50,18 @@ def realised_table(title: str, realised: Sequence[Realised]) -> Table:
     table = _table("of", "flags", "wrong", "precision", "promised", "false flags", "promised", title=title)
     for each in realised:
         promised = [
-            "" if share is None else f"{sign} {share:g}{' broken' if broken else ''}"
+            "" if share is None else f"{sign} {share:g}\n{'broken' if broken else ''}"
             for sign, share, broken in (
                 ("≥", each.promised_precision, each.precision_broken),
                 ("≤", each.promised_false_flags, each.false_flags_broken),
             )
         ]
         flags, wrong = f"{each.precision.total:,}", f"{each.errors:,}"
-        table.add_row(
-            each.of, flags, wrong, _share(each.precision), promised[0], _share(each.false_flags, 3), promised[1]
+        # the interval below its share: side by side they are wider than a terminal
+        precision, false_flags = (
+            _share(share, digits).replace(" ", "\n") for share, digits in ((each.precision, 2), (each.false_flags, 3))
         )
+        table.add_row(each.of, flags, wrong, precision, promised[0], false_flags, promised[1])
     return table
 
 
@@ -68,7 +70,8 @@ def _table(*columns: str, title: str | None = None) -> Table:
     table.title = title and f"\n{title}"
     for column in table.columns[1:]:
         column.justify = "right"
-    table.columns[0].overflow = "fold"  # a name cut short is no use
+        column.overflow = "fold"
+    table.columns[0].overflow = "fold"  # a name cut short is no use, nor is a number
     return table
 
 

@@ -309,6 +309,7 @@ def test_evaluation_fits_a_terminal_and_says_what_was_promised(
     captured = capsys.readouterr()
     assert captured.err == ""
     assert max(map(len, captured.out.splitlines())) <= 80
+    assert "…" not in captured.out
     for said in ("exact", "recall at", "FNIR at", "strongest", "by brand at 0.970", "promised", "Brand in FR", "≥ 0.9"):
         assert said in captured.out
 
