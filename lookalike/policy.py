@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import date
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,10 @@ class Policy:
         object.__setattr__(self, "_by_place", places)
 
     def __str__(self) -> str:
+        return self._label
+
+    @cached_property
+    def _label(self) -> str:
         return f"{self.name}@{hashlib.sha256(json.dumps(self._said(), default=str).encode()).hexdigest()[:8]}"
 
     def scope(self, brand: str | None = None, territory: str | None = None) -> Scope:

@@ -43,6 +43,11 @@ def replay(row: Row, policy: Policy) -> Finding:
     Exactly that, provided the row's policy has the same cohort, if any. Raises TableError for a row without
     candidates that can be read.
     """
+    return _judged(*_stored(row), policy)
+
+
+def _stored(row: Row) -> tuple[Finding, list[Match]]:
+    """The finding of a row, and what its photos are alike to."""
     listing = Listing(
         id=str(row["listing_id"]),
         images=(),
@@ -53,21 +58,22 @@ def replay(row: Row, policy: Policy) -> Finding:
         title=row.get("title"),
         url=row.get("url"),
     )
-    made = Finding(
+    finding = Finding(
         listing,
         Verdict(row["verdict"]),
-        str(policy),
+        str(row["policy"]),
         str(row["encoder"]),
         image=row.get("image"),
         error=row.get("error"),
         hint=row.get("hint"),
     )
-    if made.verdict is Verdict.UNREADABLE:
-        return made
-    matches = _matches(row)
-    if policy.cohort is None:
+    return finding, [] if finding.verdict is Verdict.UNREADABLE else _matches(row)
+
+
+def _judged(finding: Finding, matches: list[Match], policy: Policy) -> Finding:
+    if policy.cohort is None and any(match.normalised_similarity is not None for match in matches):
         matches = [replace(match, normalised_similarity=None) for match in matches]
-    return judge(made, matches, policy=policy)
+    return judge(finding, matches, policy=policy)
 
 
 def compare_policies(
@@ -95,7 +101,8 @@ def compare_policies(
         if row["verdict"] not in _JUDGED:
             moved[row["verdict"], row["verdict"]] += 1
             continue
-        old, new = replay(row, before), replay(row, after)
+        stored = _stored(row)
+        old, new = _judged(*stored, before), _judged(*stored, after)
         moved[str(old.verdict), str(new.verdict)] += 1
         if new.verdict is Verdict.FLAGGED and old.verdict is not Verdict.FLAGGED:
             gained[new.brand or ""] += 1
