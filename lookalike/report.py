@@ -79,12 +79,8 @@ def _strongest(rows: Iterable[Row], most: int) -> tuple[Counter[str], list[Row]]
     heap: list[tuple[tuple[int, float, int], Row]] = []
     for number, row in zip(count(), rows):
         verdicts[row["verdict"]] += 1
-        similarity = row.get("similarity")
-        strength = (
-            -_RANK.get(row["verdict"], len(_RANK)),
-            -2.0 if similarity is None else similarity,
-            -number,
-        )
+        held = _held(row)
+        strength = (-_RANK.get(row["verdict"], len(_RANK)), -2.0 if held is None else held, -number)
         entry = (strength, row)
         if len(heap) < most:
             heapq.heappush(heap, entry)
@@ -94,18 +90,26 @@ def _strongest(rows: Iterable[Row], most: int) -> tuple[Counter[str], list[Row]]
 
 
 def _card(row: Row, pictures: _Pictures) -> dict[str, Any]:
-    similarity, threshold = row.get("similarity"), row.get("threshold")
     return {
         **row,
+        "normalised_similarity": row.get("normalised_similarity"),
+        "suppressed_by": row.get("suppressed_by"),
         "listing_picture": pictures.name(row.get("image")),
         "reference_picture": pictures.name(row.get("reference_image")),
         "link": safe_link(row.get("url")),
-        "filled": _percent(similarity),
-        "ticked": _percent(threshold),
+        "filled": _percent(row.get("similarity")),
+        # the bar is of the similarity, where a threshold on the normalised one has no place
+        "ticked": _percent(row.get("threshold")) if row.get("normalised_similarity") is None else None,
         "search": " ".join(
             str(row[k]) for k in ("listing_id", "title", "seller_id", "product_id") if row.get(k)
         ).lower(),
     }
+
+
+def _held(row: Row) -> float | None:
+    """What the threshold is held against: the normalised similarity where there is one."""
+    normalised: float | None = row.get("normalised_similarity")
+    return row.get("similarity") if normalised is None else normalised
 
 
 def safe_link(url: str | None) -> str | None:

@@ -55,13 +55,15 @@ def check(
 
 
 def _table(findings: list[Finding]) -> Table:
-    table = Table("picture", "verdict", "similarity", "threshold", "brand", "product", "reference", box=None)
+    normalised = any(finding.normalised_similarity is not None for finding in findings)
+    numbers = ("similarity", *(["normalised"] if normalised else []), "threshold")
+    table = Table("picture", "verdict", *numbers, "brand", "product", "reference", box=None)
     for finding in findings:
         reference = str(finding.matches[0].reference.id) if finding.matches else ""
-        similarity = "" if finding.similarity is None else f"{finding.similarity:.3f}"
-        threshold = "" if finding.threshold is None else f"{finding.threshold:.3f}"
+        values = [finding.similarity, *([finding.normalised_similarity] if normalised else []), finding.threshold]
+        shown = ["" if value is None else f"{value:.3f}" for value in values]
         brand, product = finding.brand or "", finding.product or ""
-        table.add_row(finding.listing.id, finding.verdict, similarity, threshold, brand, product, reference)
+        table.add_row(finding.listing.id, finding.verdict, *shown, brand, product, reference)
     for column in table.columns:
         column.overflow = "fold"  # a name cut short is no use
     return table

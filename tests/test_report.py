@@ -56,6 +56,17 @@ def test_makes_the_folder_that_it_is_to_be_written_to(tmp_path: Path) -> None:
     assert (tmp_path / "new" / "report.html").is_file()
 
 
+def test_says_what_was_normalised_and_what_a_harmless_photo_suppressed(tmp_path: Path) -> None:
+    rows = [
+        row(listing_id="a", normalised_similarity=0.31, threshold=0.25),
+        row(listing_id="b", verdict="clear", suppressed_by="<stock>"),
+    ]
+    write_report(rows, tmp_path / "r.html", thumbnail=lambda _: None)
+    page = (tmp_path / "r.html").read_text()
+    assert "normalised <b>0.310</b>" in page and page.count('class="tick"') == 1
+    assert "More alike to the harmless photo <bdi>&lt;stock&gt;</bdi>" in page
+
+
 def test_orders_by_verdict_then_by_similarity(tmp_path: Path) -> None:
     rows = [
         row(listing_id="clear", verdict="clear", similarity=0.99),
