@@ -1,4 +1,4 @@
-"""Figures of how well look-alikes are told from unrelated goods; each function takes arrays and gives a Figure.
+"""Figures of how well look-alikes are told from unrelated goods; each function gives a Figure.
 
 Needs matplotlib, which the extra `notebook` brings; without it every function raises MissingExtraError. Figures are
 made without pyplot, so nothing is shown or kept open: a notebook shows the last one, `figure.savefig("a.png")` keeps
@@ -7,14 +7,21 @@ it. Colours are of Okabe and Ito's palette, which colour-blind people can tell a
 
 from __future__ import annotations
 
+import io
+import textwrap
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .errors import MissingExtraError
-from .operating_points import BrandFigures, DetCurve
+from .errors import ImageReadError, MissingExtraError
+from .guarantees import Kept, flags_needed, precision_threshold
+from .operating_points import BrandFigures, DetCurve, Share
+from .policy import Policy, Scope
+from .records import ImageSource
+from .tuning import ALL, LabelledPairs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,6 +33,7 @@ _CURVES = (_BLUE, _VERMILION, _GREEN, _PURPLE, _SKY, _ORANGE)
 _DASHES = ("-", "--", "-.", ":")
 _TICKS = (0.0001, 0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.97, 0.99, 0.999)
 _TEXT = 11
+_SIDE = 320
 
 
 def plot_similarities(
@@ -144,11 +152,213 @@ def plot_brands(figures: Sequence[BrandFigures], *, threshold: float, most: int 
     right.set_xlim(-3 * widest, 102 * min(1.0, 1.7 * widest))
     left.set_yticks(range(len(shown)), [f"{each.brand} ({each.recall.total:,})" for each in shown])
     left.set_ylim(len(shown) - 0.5, -0.5)
+    left.set_ylabel("brand (photos to be found)", fontsize=_TEXT)
     left_out = f"; {len(ordered) - len(shown):,} more left out" if len(ordered) > len(shown) else ""
     figure.suptitle(
         f"one threshold, {threshold:.3f}, for all brands (photos in brackets); bars: 95 % intervals{left_out}",
         fontsize=_TEXT,
     )
+    return figure
+
+
+def plot_promises(
+    similarity: ArrayLike, correct: ArrayLike, *, positives: int, precisions: Sequence[float], confidence: float
+) -> Figure:
+    """Precision over recall with its lower confidence bound, and from where on each of the `precisions` is promised.
+
+    Takes what `plot_precision_recall` takes. The bound is Clopper and Pearson's, one-sided, for each threshold by
+    itself; a promise is that of `precision_threshold`, and where none can be kept it says how many flags are missing.
+    """
+    values, right = np.asarray(similarity, float), np.asarray(correct, bool)
+    thresholds = np.unique(values)[::-1]
+    flags = np.array([(values >= threshold).sum() for threshold in thresholds], int)
+    hits = np.array([(right & (values >= threshold)).sum() for threshold in thresholds], int)
+    figure, axes = _figure(8, 4.8)
+    recall = 100 * hits / positives
+    axes.plot(recall, 100 * hits / np.maximum(flags, 1), color=_BLUE, linewidth=2, label="measured on these labels")
+    bound = 100 * _lower_bound(hits, flags, confidence)
+    name = f"lower bound with {confidence:.0%} confidence"
+    axes.plot(recall, bound, color=_VERMILION, linewidth=2, linestyle="--", label=name)
+    for precision in precisions:
+        axes.axhline(100 * precision, color="grey", linewidth=0.8, linestyle=":")
+        found = precision_threshold(values, right, precision=precision, confidence=confidence)
+        if isinstance(found, Kept):
+            place = 100 * (found.count - found.errors) / positives
+            axes.plot(place, 100 * precision, "o", color="black", markersize=7)
+            said = f"{precision:.0%}: from {found.threshold:.3f} on"
+        else:
+            said = f"{precision:.0%}: {found.needed:,} more needed"
+        axes.annotate(
+            said, (1, 100 * precision), (6, 0), ("axes fraction", "data"), "offset points", va="center", fontsize=_TEXT
+        )
+    axes.set_xlabel(f"recall (% of the {positives:,} listings that have a match)", fontsize=_TEXT)
+    axes.set_ylabel("precision (% of flags that are right)", fontsize=_TEXT)
+    axes.set_xlim(0, 101)
+    axes.set_ylim(0, 102)
+    axes.legend(loc="lower right", frameon=False, fontsize=_TEXT - 1)
+    return figure
+
+
+def plot_flags_needed(
+    precisions: Sequence[float],
+    *,
+    confidence: float,
+    similarity: ArrayLike = (),
+    correct: ArrayLike = (),
+    most_errors: int = 5,
+) -> Figure:
+    """How many flags with so many errors show each of the `precisions`, and how many the labelled pairs (n,) have.
+
+    A square stands at the flags that the pairs have before one error more; where it is below a curve at every count of
+    errors that promise is not possible, and an arrow shows the least that is missing.
+    """
+    values, right = np.asarray(similarity, float), np.asarray(correct, bool)
+    errors = np.arange(most_errors + 1)
+    wrong = np.cumsum(~right[np.argsort(-values, kind="stable")])
+    known = errors[: int(wrong[-1]) + 1 if len(wrong) else 0]
+    reached = np.searchsorted(wrong, known, "right")
+    figure, axes = _figure(8, 4.8)
+    for number, precision in enumerate(precisions):
+        needed = np.array([flags_needed(precision, confidence, int(count)) for count in errors])
+        colour, dashes = _CURVES[number % len(_CURVES)], _DASHES[number % len(_DASHES)]
+        axes.plot(
+            errors, needed, "o", color=colour, linestyle=dashes, linewidth=2, label=f"needed for {precision:.0%}"
+        )
+        missing = needed[: len(known)] - reached
+        if len(known) and missing.min() > 0:
+            at = int(missing.argmin())
+            # two promises may be short by the same count of errors, so their arrows stand side by side
+            place = at + 0.06 * (number + 1)
+            axes.annotate(
+                "", (place, needed[at]), (place, reached[at]), arrowprops={"arrowstyle": "->", "color": colour}
+            )
+            middle = (needed[at] + reached[at]) / 2
+            axes.annotate(f"{missing[at]:,} more", (place, middle), (5, 0), textcoords="offset points", va="center")
+    if len(known):
+        axes.plot(known, reached, "s", color="black", markersize=7, label=f"of these {len(values):,} labels")
+    axes.set_xlabel("errors among the flags", fontsize=_TEXT)
+    axes.set_ylabel(f"labelled flags ({confidence:.0%} confidence)", fontsize=_TEXT)
+    axes.set_xticks(errors)
+    axes.set_xlim(-0.2, most_errors + 0.4)
+    axes.set_ylim(bottom=0)
+    _legend(axes)
+    return figure
+
+
+def plot_scopes(policy: Policy, pairs: LabelledPairs) -> Figure:
+    """Each brand's thresholds and from whom they are, what its flags came to with 95 % intervals, and what is missing.
+
+    `pairs` are those that the policy was tuned on. Brands with most labels stand on top. Raises ValueError for a policy
+    that has no brands.
+    """
+    scopes = [scope for scope in policy.scopes if scope.territory is None and scope.brand is not None]
+    if not scopes:
+        raise ValueError(f"policy {policy.name} has no brands to draw; tune it on pairs with brands")
+    scopes.sort(key=lambda scope: (-int((pairs.brand == scope.brand).sum()), scope.brand))
+    figure = _new_figure(11, 2 + 0.3 * len(scopes))
+    left, middle, right = figure.subplots(1, 3, sharey=True, width_ratios=(1.1, 1, 0.7))
+    drawn: set[str] = set()
+    for row, scope in enumerate(scopes):
+        lender, colour, marker = _lender(scope)
+        if scope.flag is not None:
+            label = None if lender in drawn else f"flag, {lender}"
+            left.plot(scope.flag, row, marker, color=colour, markersize=8, linestyle="none", label=label)
+            drawn.add(lender)
+        review = "review" if row == 0 else None
+        left.plot(scope.review, row, "|", color="black", markersize=10, markeredgewidth=1.5, ls="none", label=review)
+        mine = (pairs.brand == scope.brand) & (pairs.similarity >= (np.inf if scope.flag is None else scope.flag))
+        share = Share.of(int((mine & pairs.lookalike).sum()), int(mine.sum()))
+        if share.total:
+            middle.plot([100 * share.low, 100 * share.high], [row, row], color=_BLUE, alpha=0.4, linewidth=4)
+            middle.plot(100 * share.value, row, "o", color=_BLUE, markersize=6)
+        needed = scope.evidence.more_needed if scope.evidence else 0
+        right.barh(row, needed, color=_ORANGE, height=0.6)
+        right.annotate(f"{needed:,}", (needed, row), (3, 0), textcoords="offset points", va="center")
+    if policy.promise is not None and policy.promise.precision is not None:
+        promised = policy.promise.precision
+        middle.axvline(100 * promised, color="black", ls="--", linewidth=1, label=f"promised {promised:.0%}")
+    for axes, text in (
+        (left, "threshold on the similarity"),
+        (middle, "flags that are right (%), 95 % interval"),
+        (right, "more labelled flags needed"),
+    ):
+        axes.set_xlabel(text, fontsize=_TEXT)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(axis="x", alpha=0.3)
+        axes.set_axisbelow(True)
+    middle.set_xlim(-2, 102)
+    right.margins(x=0.2)
+    for axes, columns in ((left, 2), (middle, 1)):
+        if axes.get_legend_handles_labels()[1]:
+            axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), frameon=False, fontsize=_TEXT - 1, ncols=columns)
+    left.set_ylabel("brand (labels)", fontsize=_TEXT)
+    counts = [int((pairs.brand == scope.brand).sum()) for scope in scopes]
+    left.set_yticks(range(len(scopes)), [f"{s.brand} ({n:,})" for s, n in zip(scopes, counts, strict=True)])
+    left.set_ylim(len(scopes) - 0.5, -0.5)
+    return figure
+
+
+def plot_counts(
+    counts: Mapping[str, Mapping[str, int]], *, group: str, unit: str = "listings", legend: str = ""
+) -> Figure:
+    """A bar for each entry of `counts`, made up of its parts with their numbers in them; first entry on top.
+
+    `group` says what the entries are, `unit` what is counted, `legend` what the parts are. Raises ValueError where
+    there are no entries.
+    """
+    if not counts:
+        raise ValueError("there are no counts to draw; needed at least one")
+    parts = list(dict.fromkeys(part for each in counts.values() for part in each))
+    figure, axes = _figure(8, 1.7 + 0.42 * len(counts))
+    axes.grid(visible=False, axis="y")
+    done = np.zeros(len(counts))
+    colours = (_VERMILION, _ORANGE, _SKY, _BLUE, _GREEN, _PURPLE)
+    for number, part in enumerate(parts):
+        amounts = np.array([each.get(part, 0) for each in counts.values()], float)
+        colour = colours[number % len(colours)]
+        bars = axes.barh(range(len(counts)), amounts, 0.7, done, color=colour, edgecolor="white", label=part)
+        dark = colour in (_BLUE, _VERMILION, _GREEN)
+        numbers = [f"{int(amount):,}" if amount else "" for amount in amounts]
+        axes.bar_label(bars, numbers, label_type="center", color="white" if dark else "black", fontsize=_TEXT - 1)
+        done += amounts
+    axes.set_xlabel(unit, fontsize=_TEXT)
+    axes.set_ylabel(group, fontsize=_TEXT)
+    axes.set_yticks(range(len(counts)), list(counts))
+    axes.set_ylim(len(counts) - 0.5, -0.5)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend(
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1),
+        ncols=len(parts),
+        frameon=False,
+        title=legend or None,
+        fontsize=_TEXT - 1,
+    )
+    return figure
+
+
+def plot_pictures(cases: Mapping[str, Mapping[str, ImageSource]], *, columns: int = 2) -> Figure:
+    """Pictures to be compared, those of one case side by side under its title, each with its caption.
+
+    `cases` gives for each title its pictures by caption. A picture that can't be read is told of in its place. No
+    cases give a figure that says so.
+    """
+    columns = max(1, min(columns, len(cases)))
+    rows, slots = -(-len(cases) // columns), max((len(pictures) for pictures in cases.values()), default=1)
+    figure = _new_figure(columns * (1.75 * slots + 0.25), max(1, rows) * 2.75)
+    if not cases:
+        figure.set_size_inches(6, 1)
+        figure.text(0.5, 0.5, "there are none", ha="center", va="center", fontsize=_TEXT)
+        return figure
+    panels = figure.subfigures(rows, columns, squeeze=False, wspace=0.04, hspace=0.04).ravel()
+    for panel, (title, pictures) in zip(panels, cases.items(), strict=False):
+        panel.suptitle(_wrapped(title, 24 * slots), fontsize=_TEXT - 1)
+        row = panel.subplots(1, slots, squeeze=False)[0]
+        for axes in row:
+            axes.axis("off")
+        for axes, (caption, picture) in zip(row, pictures.items(), strict=False):
+            axes.set_title(_wrapped(caption, 24), fontsize=_TEXT - 3)
+            _draw_picture(axes, picture)
     return figure
 
 
@@ -160,11 +370,23 @@ def require_matplotlib() -> None:
         raise MissingExtraError("matplotlib", "notebook") from error
 
 
-def _new_figure(width: float, height: float) -> Figure:
-    require_matplotlib()
+@cache
+def _shown_figure() -> type[Figure]:
+    """Figures that Jupyter shows: it knows by itself those of pyplot only."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), layout="constrained")
+    class Shown(Figure):
+        def _repr_png_(self) -> bytes:
+            data = io.BytesIO()
+            self.savefig(data, format="png")
+            return data.getvalue()
+
+    return Shown
+
+
+def _new_figure(width: float, height: float) -> Figure:
+    require_matplotlib()
+    return _shown_figure()(figsize=(width, height), layout="constrained")
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:
@@ -187,6 +409,38 @@ def _panels(rows: int) -> tuple[Figure, tuple[Axes, Axes]]:
 def _legend(axes: Axes) -> None:
     if axes.get_legend_handles_labels()[1]:
         axes.legend(loc="best", frameon=False, fontsize=_TEXT - 1)
+
+
+def _lower_bound(hits: NDArray[np.int_], flags: NDArray[np.int_], confidence: float) -> NDArray[np.float64]:
+    """Clopper and Pearson's one-sided bound on the share that hits are of flags (n,); 0 without a hit."""
+    from scipy.stats import beta
+
+    bound = beta.ppf(1 - confidence, np.maximum(hits, 1), flags - hits + 1)
+    return np.asarray(np.where(hits > 0, bound, 0), float)
+
+
+def _lender(scope: Scope) -> tuple[str, str, str]:
+    """From whom the scope's thresholds are, and the colour and marker of that."""
+    of = scope.evidence.of if scope.evidence else scope.brand
+    if of == scope.brand:
+        return "its own", _GREEN, "o"
+    return ("of all brands", _VERMILION, "^") if of == ALL else ("of its category", _BLUE, "s")
+
+
+def _wrapped(text: str, width: int) -> str:
+    return "\n".join(textwrap.fill(line, width) for line in text.splitlines())
+
+
+def _draw_picture(axes: Axes, picture: ImageSource) -> None:
+    from lookalike.model.images import read_image
+
+    try:
+        small = read_image(picture).image.copy()
+    except ImageReadError:
+        axes.text(0.5, 0.5, "can't be read", ha="center", va="center", fontsize=_TEXT - 2, transform=axes.transAxes)
+        return
+    small.thumbnail((_SIDE, _SIDE))
+    axes.imshow(small)
 
 
 def _deviates(shares: NDArray[np.float64]) -> NDArray[np.float64]:
