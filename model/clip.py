@@ -53,6 +53,10 @@ class ClipEncoder:
 
     def prepare(self, image: Image.Image) -> NDArray[np.float32]:
         """One RGB picture as input: float32 (3, height, width), by open_clip's own transform."""
+        gap = self._spec.preprocessing.reducing_gap
+        if gap is not None:
+            height, width = self._spec.preprocessing.size
+            image = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=gap)
         prepared: torch.Tensor = self._transform(image)
         return prepared.numpy()
 
@@ -300,8 +304,9 @@ def _preprocessing(architecture: str, tag: str | None, tower: Any) -> Preprocess
     keys = ("mean", "std", "interpolation", "resize_mode")
     known = [open_clip.get_pretrained_cfg(architecture, t) for t in tags]
     shared = {k: known[0][k] for k in keys if known and all(c.get(k) == known[0].get(k) for c in known)}
-    if architecture == PRESETS["embedded"].architecture:
-        shared = {"resize_mode": "squash", "interpolation": "bilinear"}  # half bicubic's time; trained on pixels' means
+    embedded = architecture == PRESETS["embedded"].architecture
+    if embedded:
+        shared = {"resize_mode": "squash", "interpolation": "bilinear"}
     cfg = PreprocessCfg(**{**shared, "size": _size(tower)})
     return Preprocessing(
         size=_size(tower),
@@ -310,6 +315,8 @@ def _preprocessing(architecture: str, tag: str | None, tower: Any) -> Preprocess
         interpolation=cfg.interpolation,
         resize_mode=cfg.resize_mode,
         fill_color=cfg.fill_color,
+        # a quarter of the time that bicubic takes; trained on pixels' means, too
+        reducing_gap=1.5 if embedded else None,
     )
 
 

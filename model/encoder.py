@@ -19,7 +19,8 @@ class Preprocessing:
     """How a picture becomes the encoder's input, in open_clip's terms.
 
     `size` is (height, width) in pixels; `mean` and `std` are per channel, of values 0 to 1; `resize_mode`
-    is "shortest" (then cropped in the middle), "longest" (then padded with `fill_color`) or "squash".
+    is "shortest" (then cropped in the middle), "longest" (then padded with `fill_color`) or "squash". With
+    `reducing_gap`, Pillow's term, a larger picture is first shrunk by a whole number, to at least so many times `size`.
     """
 
     size: tuple[int, int]
@@ -28,6 +29,7 @@ class Preprocessing:
     interpolation: str
     resize_mode: str
     fill_color: int = 0
+    reducing_gap: float | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class EncoderSpec:
             interpolation=str(given["interpolation"]),
             resize_mode=str(given["resize_mode"]),
             fill_color=int(given["fill_color"]),
+            reducing_gap=None if given.get("reducing_gap") is None else float(given["reducing_gap"]),
         )
         return cls(
             name=str(values["name"]),

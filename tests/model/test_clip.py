@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from lookalike.errors import EncoderError, UnknownModelError, WeightsError
 from lookalike.model.clip import batch_norms, folded, image_tower
-from lookalike.model.encoder import load_encoder
+from lookalike.model.encoder import EncoderSpec, load_encoder
 from lookalike.model.presets import PRESETS
 
 TINY: dict[str, Any] = {
@@ -67,6 +67,25 @@ def test_batch_size_does_not_matter() -> None:
     one_by_one = np.concatenate([encoder.encode([picture]) for picture in pictures(70)])
     np.testing.assert_allclose(many, one_by_one, atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(many, axis=1), 1, atol=1e-5)
+
+
+def test_the_embedded_encoder_shrinks_by_whole_numbers_first() -> None:
+    encoder = load_encoder("embedded", device="cpu")
+    height, width = encoder.spec.preprocessing.size
+    grain = np.random.default_rng(0).integers(0, 256, (4 * height, 6 * width, 3), np.uint8)
+    means = grain.reshape(height * 2, 2, width * 3 // 2, 4, 3).mean((1, 3))  # 1.5 times the size must remain
+    small = Image.fromarray(np.round(means).astype(np.uint8)).resize((width, height), Image.Resampling.BILINEAR)
+    expected = (np.asarray(small, float) / 255 - encoder.spec.preprocessing.mean) / encoder.spec.preprocessing.std
+    prepared = encoder.prepare(Image.fromarray(grain))
+    np.testing.assert_allclose(prepared, expected.transpose(2, 0, 1), atol=0.03)
+
+
+def test_reads_a_spec_from_before_the_reducing_gap() -> None:
+    spec = load_encoder("embedded", device="cpu").spec
+    older = spec.to_json()
+    del older["preprocessing"]["reducing_gap"]
+    assert EncoderSpec.from_json(older).preprocessing.reducing_gap is None
+    assert EncoderSpec.from_json(spec.to_json()) == spec
 
 
 def test_folded_statistics_change_no_vector() -> None:
