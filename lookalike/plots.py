@@ -11,6 +11,7 @@ import io
 import textwrap
 from collections.abc import Mapping, Sequence
 from functools import cache
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,7 +38,12 @@ _SIDE = 320
 
 
 def plot_similarities(
-    lookalike: ArrayLike, unrelated: ArrayLike, *, thresholds: Mapping[str, float] | None = None, unit: str = "cosine"
+    lookalike: ArrayLike,
+    unrelated: ArrayLike,
+    *,
+    thresholds: Mapping[str, float] | None = None,
+    unit: str = "cosine",
+    bins: int = 40,
 ) -> Figure:
     """Histogram of the similarities of look-alikes (n,) and of unrelated listings (m,), with named thresholds on it.
 
@@ -48,7 +54,7 @@ def plot_similarities(
     together = np.concatenate(list(groups.values()))
     if not len(together):
         raise ValueError("there are no similarities to draw; needed at least one")
-    edges = np.linspace(together.min() - 1e-9, together.max() + 1e-9, 41)
+    edges = np.linspace(together.min() - 1e-9, together.max() + 1e-9, bins + 1)
     figure, axes = _figure(8, 4.5)
     for (name, values), colour in zip(groups.items(), (_BLUE, _VERMILION), strict=True):
         shares = 100 * np.histogram(values, edges)[0] / max(1, len(values))
@@ -152,7 +158,7 @@ def plot_brands(figures: Sequence[BrandFigures], *, threshold: float, most: int 
     right.set_xlim(-3 * widest, 102 * min(1.0, 1.7 * widest))
     left.set_yticks(range(len(shown)), [f"{each.brand} ({each.recall.total:,})" for each in shown])
     left.set_ylim(len(shown) - 0.5, -0.5)
-    left.set_ylabel("brand (photos to be found)", fontsize=_TEXT)
+    left.set_ylabel("brand", fontsize=_TEXT)
     left_out = f"; {len(ordered) - len(shown):,} more left out" if len(ordered) > len(shown) else ""
     figure.suptitle(
         f"one threshold, {threshold:.3f}, for all brands (photos in brackets); bars: 95 % intervals{left_out}",
@@ -177,7 +183,7 @@ def plot_promises(
     recall = 100 * hits / positives
     axes.plot(recall, 100 * hits / np.maximum(flags, 1), color=_BLUE, linewidth=2, label="measured on these labels")
     bound = 100 * _lower_bound(hits, flags, confidence)
-    name = f"lower bound with {confidence:.0%} confidence"
+    name = f"lower bound with {_percent(confidence)} confidence"
     axes.plot(recall, bound, color=_VERMILION, linewidth=2, linestyle="--", label=name)
     for precision in precisions:
         axes.axhline(100 * precision, color="grey", linewidth=0.8, linestyle=":")
@@ -185,9 +191,9 @@ def plot_promises(
         if isinstance(found, Kept):
             place = 100 * (found.count - found.errors) / positives
             axes.plot(place, 100 * precision, "o", color="black", markersize=7)
-            said = f"{precision:.0%}: from {found.threshold:.3f} on"
+            said = f"{_percent(precision)}: from {found.threshold:.3f} on"
         else:
-            said = f"{precision:.0%}: {found.needed:,} more needed"
+            said = f"{_percent(precision)}: {found.needed:,} more needed"
         axes.annotate(
             said, (1, 100 * precision), (6, 0), ("axes fraction", "data"), "offset points", va="center", fontsize=_TEXT
         )
@@ -222,7 +228,7 @@ def plot_flags_needed(
         needed = np.array([flags_needed(precision, confidence, int(count)) for count in errors])
         colour, dashes = _CURVES[number % len(_CURVES)], _DASHES[number % len(_DASHES)]
         axes.plot(
-            errors, needed, "o", color=colour, linestyle=dashes, linewidth=2, label=f"needed for {precision:.0%}"
+            errors, needed, "o", color=colour, linestyle=dashes, linewidth=2, label=f"needed for {_percent(precision)}"
         )
         missing = needed[: len(known)] - reached
         if len(known) and missing.min() > 0:
@@ -235,9 +241,9 @@ def plot_flags_needed(
             middle = (needed[at] + reached[at]) / 2
             axes.annotate(f"{missing[at]:,} more", (place, middle), (5, 0), textcoords="offset points", va="center")
     if len(known):
-        axes.plot(known, reached, "s", color="black", markersize=7, label=f"of these {len(values):,} labels")
+        axes.plot(known, reached, "s", color="black", markersize=7, label=f"reached by these {len(values):,} labels")
     axes.set_xlabel("errors among the flags", fontsize=_TEXT)
-    axes.set_ylabel(f"labelled flags ({confidence:.0%} confidence)", fontsize=_TEXT)
+    axes.set_ylabel(f"labelled flags ({_percent(confidence)} confidence)", fontsize=_TEXT)
     axes.set_xticks(errors)
     axes.set_xlim(-0.2, most_errors + 0.4)
     axes.set_ylim(bottom=0)
@@ -256,14 +262,14 @@ def plot_scopes(policy: Policy, pairs: LabelledPairs) -> Figure:
         raise ValueError(f"policy {policy.name} has no brands to draw; tune it on pairs with brands")
     scopes.sort(key=lambda scope: (-int((pairs.brand == scope.brand).sum()), scope.brand))
     figure = _new_figure(11, 2 + 0.3 * len(scopes))
-    left, middle, right = figure.subplots(1, 3, sharey=True, width_ratios=(1.1, 1, 0.7))
+    left, middle, right = figure.subplots(1, 3, sharey=True, width_ratios=(1.1, 1, 0.85))
     drawn: set[str] = set()
     for row, scope in enumerate(scopes):
-        lender, colour, marker = _lender(scope)
+        _, kind, colour, marker = _lender(scope)
         if scope.flag is not None:
-            label = None if lender in drawn else f"flag, {lender}"
+            label = None if kind in drawn else f"flag, {kind}"
             left.plot(scope.flag, row, marker, color=colour, markersize=8, linestyle="none", label=label)
-            drawn.add(lender)
+            drawn.add(kind)
         review = "review" if row == 0 else None
         left.plot(scope.review, row, "|", color="black", markersize=10, markeredgewidth=1.5, ls="none", label=review)
         mine = (pairs.brand == scope.brand) & (pairs.similarity >= (np.inf if scope.flag is None else scope.flag))
@@ -276,7 +282,7 @@ def plot_scopes(policy: Policy, pairs: LabelledPairs) -> Figure:
         right.annotate(f"{needed:,}", (needed, row), (3, 0), textcoords="offset points", va="center")
     if policy.promise is not None and policy.promise.precision is not None:
         promised = policy.promise.precision
-        middle.axvline(100 * promised, color="black", ls="--", linewidth=1, label=f"promised {promised:.0%}")
+        middle.axvline(100 * promised, color="black", ls="--", linewidth=1, label=f"promised {_percent(promised)}")
     for axes, text in (
         (left, "threshold on the similarity"),
         (middle, "flags that are right (%), 95 % interval"),
@@ -288,12 +294,14 @@ def plot_scopes(policy: Policy, pairs: LabelledPairs) -> Figure:
         axes.set_axisbelow(True)
     middle.set_xlim(-2, 102)
     right.margins(x=0.2)
+    _whole_numbers(right)
     for axes, columns in ((left, 2), (middle, 1)):
         if axes.get_legend_handles_labels()[1]:
             axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), frameon=False, fontsize=_TEXT - 1, ncols=columns)
-    left.set_ylabel("brand (labels)", fontsize=_TEXT)
+    left.set_ylabel("brand (its labels), whose thresholds", fontsize=_TEXT)
     counts = [int((pairs.brand == scope.brand).sum()) for scope in scopes]
-    left.set_yticks(range(len(scopes)), [f"{s.brand} ({n:,})" for s, n in zip(scopes, counts, strict=True)])
+    names = [f"{s.brand} ({n:,}), {_lender(s)[0]}" for s, n in zip(scopes, counts, strict=True)]
+    left.set_yticks(range(len(scopes)), names)
     left.set_ylim(len(scopes) - 0.5, -0.5)
     return figure
 
@@ -309,7 +317,7 @@ def plot_counts(
     if not counts:
         raise ValueError("there are no counts to draw; needed at least one")
     parts = list(dict.fromkeys(part for each in counts.values() for part in each))
-    figure, axes = _figure(8, 1.7 + 0.42 * len(counts))
+    figure, axes = _figure(8, 1.8 + 0.42 * len(counts))
     axes.grid(visible=False, axis="y")
     done = np.zeros(len(counts))
     colours = (_VERMILION, _ORANGE, _SKY, _BLUE, _GREEN, _PURPLE)
@@ -322,10 +330,10 @@ def plot_counts(
         axes.bar_label(bars, numbers, label_type="center", color="white" if dark else "black", fontsize=_TEXT - 1)
         done += amounts
     axes.set_xlabel(unit, fontsize=_TEXT)
-    axes.set_ylabel(group, fontsize=_TEXT)
+    axes.set_ylabel(_wrapped(group, 20), fontsize=_TEXT)
     axes.set_yticks(range(len(counts)), list(counts))
     axes.set_ylim(len(counts) - 0.5, -0.5)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    _whole_numbers(axes)
     axes.legend(
         loc="lower center",
         bbox_to_anchor=(0.5, 1),
@@ -337,12 +345,13 @@ def plot_counts(
     return figure
 
 
-def plot_pictures(cases: Mapping[str, Mapping[str, ImageSource]], *, columns: int = 2) -> Figure:
+def plot_pictures(cases: Mapping[str, Mapping[str, ImageSource]], *, columns: int = 2, most: int = 4) -> Figure:
     """Pictures to be compared, those of one case side by side under its title, each with its caption.
 
-    `cases` gives for each title its pictures by caption. A picture that can't be read is told of in its place. No
-    cases give a figure that says so.
+    `cases` gives for each title its pictures by caption; the first `most` are drawn. A picture that can't be read is
+    told of in its place. No cases give a figure that says so.
     """
+    cases = dict(islice(cases.items(), most))
     columns = max(1, min(columns, len(cases)))
     rows, slots = -(-len(cases) // columns), max((len(pictures) for pictures in cases.values()), default=1)
     figure = _new_figure(columns * (1.75 * slots + 0.25), max(1, rows) * 2.75)
@@ -352,10 +361,10 @@ def plot_pictures(cases: Mapping[str, Mapping[str, ImageSource]], *, columns: in
         return figure
     panels = figure.subfigures(rows, columns, squeeze=False, wspace=0.04, hspace=0.04).ravel()
     for panel, (title, pictures) in zip(panels, cases.items(), strict=False):
-        panel.suptitle(_wrapped(title, 24 * slots), fontsize=_TEXT - 1)
+        panel.suptitle(_wrapped(title, 24 * slots), x=0.02, ha="left", fontsize=_TEXT - 1)
         row = panel.subplots(1, slots, squeeze=False)[0]
         for axes in row:
-            axes.axis("off")
+            pass
         for axes, (caption, picture) in zip(row, pictures.items(), strict=False):
             axes.set_title(_wrapped(caption, 24), fontsize=_TEXT - 3)
             _draw_picture(axes, picture)
@@ -406,6 +415,12 @@ def _panels(rows: int) -> tuple[Figure, tuple[Axes, Axes]]:
     return figure, (left, right)
 
 
+def _whole_numbers(axes: Axes) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
+
+
 def _legend(axes: Axes) -> None:
     if axes.get_legend_handles_labels()[1]:
         axes.legend(loc="best", frameon=False, fontsize=_TEXT - 1)
@@ -419,12 +434,18 @@ def _lower_bound(hits: NDArray[np.int_], flags: NDArray[np.int_], confidence: fl
     return np.asarray(np.where(hits > 0, bound, 0), float)
 
 
-def _lender(scope: Scope) -> tuple[str, str, str]:
-    """From whom the scope's thresholds are, and the colour and marker of that."""
+def _lender(scope: Scope) -> tuple[str, str, str, str]:
+    """Whose the scope's thresholds are, what kind of lender that is, and its colour and marker."""
     of = scope.evidence.of if scope.evidence else scope.brand
     if of == scope.brand:
-        return "its own", _GREEN, "o"
-    return ("of all brands", _VERMILION, "^") if of == ALL else ("of its category", _BLUE, "s")
+        return "its own", "its own", _GREEN, "o"
+    if of == ALL:
+        return ALL, "of all brands", _VERMILION, "^"
+    return str(of), "of its category", _BLUE, "s"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:g} %"
 
 
 def _wrapped(text: str, width: int) -> str:

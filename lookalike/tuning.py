@@ -179,14 +179,9 @@ class _Asked:
 def _scope(own: Band, lender: Band, *, brand: str) -> Scope:
     """The brand's own thresholds, or those it borrows. A review of NaN stands for that of all brands."""
     used = own if own.flag is not None else lender
-    review = next((band.review for band in (own, lender) if band.review is not None), float("nan"))
+    review = used.review if used.review is not None else float("nan")
     flag = used.flag.threshold if used.flag else None
-    return Scope(
-        flag=flag,
-        review=review if flag is None else min(review, flag),
-        brand=brand,
-        evidence=used.evidence(own.more_needed),
-    )
+    return Scope(flag, review, brand, evidence=used.evidence(own.more_needed))
 
 
 def _territories(own: Band, ask: _Asked, brand: Scope) -> list[Scope]:

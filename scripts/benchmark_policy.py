@@ -118,7 +118,7 @@ def measure_replay(folder: Path, photos: list[Path], count: int, sample: int, rn
 
     def listings(most: int) -> Iterator[Listing]:
         for number, rows in enumerate(chosen[:most]):
-            yield Listing(f"L{number}", [photos[row] for row in rows], territory=("DE", "FR", "US")[number % 3])
+            yield Listing(f"L{number}", tuple(photos[row] for row in rows), territory=("DE", "FR", "US")[number % 3])
 
     start = time.perf_counter()
     scan_listings(listings(count), detector=Detector.open(folder / "index", policy=before), out=folder / "b.parquet")

@@ -96,12 +96,13 @@ class Vectored:
     @property
     def nearest(self) -> NDArray[np.str_]:
         """The product of each query's nearest reference (m,)."""
-        return self.products[(self.queries @ self.references.T).argmax(axis=1)]
+        nearest: NDArray[np.str_] = self.products[(self.queries @ self.references.T).argmax(axis=1)]
+        return nearest
 
     @property
     def related(self) -> NDArray[np.bool_]:
         """Which queries have a right product (m,)."""
-        return self.shown != ""
+        return np.asarray(self.shown != "")
 
 
 def _encode(images: list[Image.Image], encoder: Encoder) -> Vectors:

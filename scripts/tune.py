@@ -41,9 +41,11 @@ _SHOWN = 15
 
 
 def tune(
-    labels: Annotated[Path, typer.Argument(help="Table of labels: image or listing_id, product_id, lookalike.")],
     index: Annotated[Path, typer.Option("--index", help="Folder of the index.")],
     out: Annotated[Path, typer.Option("--out", help="The policy to write, for example policy.toml")],
+    labels: Annotated[
+        Path | None, typer.Argument(help="Table of labels: image or listing_id, product_id, lookalike.")
+    ] = None,
     precision: Annotated[
         float | None, typer.Option("--precision", help="Promise that this share of what is flagged is right (0.95).")
     ] = None,
@@ -79,9 +81,10 @@ def tune(
     quiet: Quiet = False,
 ) -> int:
     from lookalike.index.reference_index import ReferenceIndex
-    from lookalike.labelled import Lookup, brand_categories, labels_of_findings, unrelated_findings
+    from lookalike.labelled import Labels, Lookup, brand_categories, labels_of_findings, unrelated_findings
     from lookalike.model.encoder import load_encoder
     from lookalike.policy import Policy, Promise
+    from lookalike.tuning import LabelledPairs
     from lookalike.tuning import tune as tune_policy
 
     if precision is None and false_flags is None:
@@ -90,15 +93,17 @@ def tune(
                     review_precision=review_precision)  # fmt: skip
     if out.suffix.lower() != ".toml":
         raise PolicyError(f"the policy {out} ends in {out.suffix or 'nothing'}, needed .toml")
+    if labels is None and (unrelated is None or false_flags is None):
+        raise TableError("without LABELS only a cap can be promised; give --false-flags SHARE and --unrelated TABLE")
     if findings is not None and cohort is not None:
         raise TableError("--cohort needs photos to embed, and --findings embeds none; give one of them")
     loaded = ReferenceIndex.load(index)
     used: Cohort | None = None
+    known, strangers = Labels(LabelledPairs.of([])), None
     if findings is not None:
         used = Policy.load(policy).cohort if policy is not None else None
-        known = labels_of_findings(labels, findings)
-        others = unrelated_findings(unrelated) if unrelated is not None else None
-        failed: tuple[str, ...] = ()
+        known = labels_of_findings(labels, findings) if labels is not None else known
+        strangers = Labels(unrelated_findings(unrelated)) if unrelated is not None else None
     else:
         encoder = load_encoder(model or loaded.spec.name, weights=weights, device=device)
         loaded.require(encoder.spec)
@@ -106,17 +111,15 @@ def tune(
         with progress("embedding photos", quiet=quiet) as advance:
             lookup = Lookup(loaded, encoder, reader, advance)
             used = _cohort(lookup, cohort, method) if cohort is not None else None
-            known = lookup.labels(labels, cohort=used)
+            known = lookup.labels(labels, cohort=used) if labels is not None else known
             strangers = lookup.unrelated(unrelated, cohort=used) if unrelated is not None else None
-        others = strangers.pairs if strangers else None
-        failed = known.failed + (strangers.failed if strangers else ())
-    categories = brand_categories(loaded)
+    failed = known.failed + (strangers.failed if strangers else ())
     tuned = tune_policy(
         known.pairs,
         promise=Promise(confidence, precision, false_flags),
         name=out.stem,
-        unrelated=others,
-        categories=categories,
+        unrelated=strangers.pairs if strangers else None,
+        categories=brand_categories(loaded),
         brands=sorted(set(loaded.catalogue["brand"].to_pylist())),
         review_share=review_budget,
         review_precision=review_precision,
@@ -163,9 +166,8 @@ def _show(policy: Policy, out: Path) -> None:
         parts.append(f"at least {promise.precision:.0%} of flags right")
     if promise.false_flags is not None:
         parts.append(f"at most {promise.false_flags:.2%} of unrelated listings flagged")
-    console.print(
-        f"{policy}: {' and '.join(parts)}, each with {promise.confidence:.0%} confidence; until {policy.expires}"
-    )
+    each = "each " if len(parts) > 1 else ""
+    console.print(f"{policy}: {' and '.join(parts)}, {each}with {promise.confidence:.0%} confidence")
     table = Table("", "flag", "review", "rests on", "labels", "flags", "wrong", "more needed", box=None, pad_edge=False)
     own = policy.scope()
     scopes = [own, *sorted(policy.scopes, key=lambda scope: -(scope.evidence.labels if scope.evidence else 0))]

@@ -92,6 +92,18 @@ def test_tunes_on_photos_as_on_their_findings_and_scans_by_what_it_wrote(shop: P
     assert all((row["verdict"] == "flagged") == (row["similarity"] >= by_photos.flag) for row in rows)
 
 
+def test_caps_false_flags_without_a_single_label(shop: Path, tmp_path: Path) -> None:
+    out, index = tmp_path / "p.toml", str(shop / "index")
+    lines = (shop / "listings.csv").read_text().splitlines()
+    (tmp_path / "unrelated.csv").write_text("\n".join([lines[0], *lines[41:]]))
+    call = ["tune", "--index", index, "--out", str(out), "--unrelated", str(tmp_path / "unrelated.csv"), "--quiet"]
+    assert main([*call, "--false-flags", "0.1"]) == 0
+    rows = [row for row in read_findings(shop / "findings.parquet") if int(row["listing_id"][1:]) >= 40]
+    policy = Policy.load(out)
+    assert policy.flag is not None and sum(row["similarity"] >= policy.flag for row in rows) <= 1
+    assert main(call) == 2, "a precision takes labels"
+
+
 def test_normalises_by_a_cohort_that_travels_with_the_policy(shop: Path, tmp_path: Path) -> None:
     out, index = tmp_path / "p.toml", str(shop / "index")
     save_pictures(tmp_path / "background", 30, seed=2)
