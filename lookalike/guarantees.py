@@ -75,7 +75,8 @@ def precision_threshold(
     """
     values, right = _pairs(similarity, lookalike)
     spared = int(max(0.0, np.log2(max(1, len(values)) / flags_needed(precision, confidence)) / 2 - 1))
-    thresholds, flags, errors = _searched(values, right, flags_needed(precision, confidence, spared), step)
+    least = flags_needed(precision, confidence, spared)
+    thresholds, flags, errors = _searched(values, right, least, step)
     if len(thresholds):
         from mapie.risk_control import control_fwer
         from scipy.stats import binom
@@ -84,7 +85,9 @@ def precision_threshold(
         if len(kept):
             last = int(kept[-1])
             return Kept(float(thresholds[last]), int(flags[last]), int(errors[last]))
-    return Shortfall(_shortfall(values, right, precision, confidence))
+    # so many more, all right and all above the first error that is one too many, would make the first test pass
+    wrong = np.flatnonzero(~right[np.argsort(-values, kind="stable")])
+    return Shortfall(max(1, least - (int(wrong[spared]) if len(wrong) > spared else len(values))))
 
 
 def false_flag_threshold(
@@ -188,10 +191,3 @@ def _searched(
             chosen.append(at)
             reached = float(count)
     return grid[chosen], flags[chosen], wrong[flags[chosen]]
-
-
-def _shortfall(values: NDArray[np.float64], right: NDArray[np.bool_], precision: float, confidence: float) -> int:
-    """The fewest further flags without an error that would make the exact test pass at some threshold."""
-    wrong = np.cumsum(~right[np.argsort(-values, kind="stable")])
-    firsts = np.searchsorted(wrong, np.arange(min(int(wrong[-1]) if len(wrong) else 0, 50) + 1), "right")
-    return max(1, min(flags_needed(precision, confidence, k) - int(flags) for k, flags in enumerate(firsts)))

@@ -364,7 +364,7 @@ def plot_pictures(cases: Mapping[str, Mapping[str, ImageSource]], *, columns: in
         panel.suptitle(_wrapped(title, 24 * slots), x=0.02, ha="left", fontsize=_TEXT - 1)
         row = panel.subplots(1, slots, squeeze=False)[0]
         for axes in row:
-            pass
+            axes.axis("off")
         for axes, (caption, picture) in zip(row, pictures.items(), strict=False):
             axes.set_title(_wrapped(caption, 24), fontsize=_TEXT - 3)
             _draw_picture(axes, picture)

@@ -48,6 +48,15 @@ def test_twenty_nine_right_flags_promise_nine_in_ten() -> None:
     assert precision_threshold(np.linspace(0.7, 0.9, 28), np.ones(28), precision=0.9, confidence=0.95) == Shortfall(1)
 
 
+def test_what_is_missing_after_an_early_error_are_right_flags_above_it() -> None:
+    similarity, right = np.linspace(0.9, 0.7, 40), np.ones(40, bool)
+    right[3] = False
+    assert precision_threshold(similarity, right, precision=0.9, confidence=0.95) == Shortfall(29 - 3)
+    more, all_right = np.append(similarity, np.linspace(0.95, 0.91, 26)), np.append(right, np.ones(26, bool))
+    assert isinstance(precision_threshold(more, all_right, precision=0.9, confidence=0.95), Kept)
+    assert precision_threshold(more[:-1], all_right[:-1], precision=0.9, confidence=0.95) == Shortfall(1)
+
+
 def test_the_precision_promised_is_broken_in_few_of_many_draws_and_the_naive_one_in_many() -> None:
     rng = np.random.default_rng(0)
     broken = naive = 0
