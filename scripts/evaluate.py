@@ -69,7 +69,7 @@ def evaluate(
     from lookalike.detector import Detector
 
     if plots is not None:
-        from lookalike.plots import require_matplotlib
+        from lookalike.figures import require_matplotlib
 
         require_matplotlib()
     photos = read_labelled_photos(labels)

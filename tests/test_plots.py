@@ -13,22 +13,14 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from lookalike.error_plots import plot_counts, plot_pictures
 from lookalike.errors import MissingExtraError
 from lookalike.guarantees import Kept, Shortfall, flags_needed, precision_threshold
 from lookalike.operating_points import Share, brand_figures, det_curve
-from lookalike.plots import (
-    plot_brands,
-    plot_counts,
-    plot_det,
-    plot_flags_needed,
-    plot_pictures,
-    plot_precision_recall,
-    plot_promises,
-    plot_scopes,
-    plot_similarities,
-)
+from lookalike.plots import plot_brands, plot_det, plot_precision_recall, plot_similarities
 from lookalike.policy import Policy, Promise
 from lookalike.tuning import LabelledPairs, tune
+from lookalike.tuning_plots import plot_flags_needed, plot_promises, plot_scopes
 
 RNG = np.random.default_rng(0)
 RELATED = RNG.random(800) < 0.4
