@@ -102,7 +102,7 @@ def test_folded_statistics_change_no_vector() -> None:
 
 def test_takes_the_preprocessing_that_siglip_weights_were_trained_with(tmp_path: Path) -> None:
     spec = load_encoder("embedded", device="cpu").spec
-    assert (spec.preprocessing.resize_mode, spec.preprocessing.size, spec.dim) == ("squash", (128, 128), 256)
+    assert (spec.preprocessing.resize_mode, spec.preprocessing.size, spec.dim) == ("squash", (144, 144), 256)
     from lookalike.model.clip import _preprocessing  # the models themselves are too large for a test
 
     tower = type("Tower", (), {"image_size": 256})
