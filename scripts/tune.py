@@ -62,6 +62,9 @@ def tune(
         Path | None, typer.Option("--cohort", help="Listings table of background photos to normalise against.")
     ] = None,
     method: Annotated[str, typer.Option("--method", help="How to normalise: subtract or s-norm.")] = "subtract",
+    nearest: Annotated[
+        int | None, typer.Option("--nearest", help="Against so many of the nearest background photos (2).")
+    ] = None,
     policy: Annotated[
         Path | None, typer.Option("--policy", help="With --findings that are normalised: the policy they were made by.")
     ] = None,
@@ -110,7 +113,7 @@ def tune(
         reader = photo_reader(allow_scheme, private=allow_private, truncated=accept_truncated)
         with progress("embedding photos", quiet=quiet) as advance:
             lookup = Lookup(loaded, encoder, reader, advance)
-            used = _cohort(lookup, cohort, method) if cohort is not None else None
+            used = _cohort(lookup, cohort, method, nearest) if cohort is not None else None
             known = lookup.labels(labels, cohort=used) if labels is not None else known
             strangers = lookup.unrelated(unrelated, cohort=used) if unrelated is not None else None
     failed = known.failed + (strangers.failed if strangers else ())
@@ -147,14 +150,14 @@ def _require_shares(**shares: float | None) -> None:
             raise PolicyError(f"--{name.replace('_', '-')} is {value}; needed a share between 0 and 1, like 0.95")
 
 
-def _cohort(lookup: Lookup, listings: Path, method: str) -> Cohort:
+def _cohort(lookup: Lookup, listings: Path, method: str, nearest: int | None) -> Cohort:
     from lookalike.normalisation import Cohort
     from lookalike.tables import read_listings
 
     _, vectors, failed = lookup.embed(str(image) for listing in read_listings(listings) for image in listing.images)
     for line in failed[:_SHOWN]:
         note(line)
-    return Cohort(vectors, method)
+    return Cohort(vectors, method, nearest) if nearest is not None else Cohort(vectors, method)
 
 
 def _show(policy: Policy, out: Path) -> None:
