@@ -66,6 +66,8 @@ def _stored(row: Row) -> tuple[Finding, list[Match]]:
         image=row.get("image"),
         error=row.get("error"),
         hint=row.get("hint"),
+        image_sha256=row.get("image_sha256"),
+        scanned_at=row.get("scanned_at"),
     )
     return finding, [] if finding.verdict is Verdict.UNREADABLE else _matches(row)
 
@@ -150,6 +152,7 @@ def _matches(row: Row) -> list[Match]:
                 normalised_similarity=_number(entry["normalised_similarity"]),
                 image=entry["image"],
                 suppressed_by=entry["suppressed_by"],
+                image_sha256=row.get("image_sha256") if entry["image"] == row.get("image") else None,
             )
             for entry in entries
         ]
