@@ -40,6 +40,12 @@ _ENDINGS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "TIFF": "
 _PICTURE_SIDE = 2400
 _POLICY_BYTES = 1 << 24
 _NUMBERS = frozenset({"similarity", "normalised_similarity", "threshold", "price", "inliers"})
+_TROUBLES = {
+    ("listing", "unreadable"): "The listing's photo can't be read any more",
+    ("listing", "changed"): "The listing's photo was changed since the scan: the numbers are those of the photo before",
+    ("reference", "unreadable"): "The genuine photo can't be read any more",
+    ("reference", "changed"): "The genuine photo is another than was indexed: the numbers are those of the one before",
+}
 _COLUMNS = tuple(finding_row(Finding(Listing("", ()), Verdict.CLEAR, "", "")))
 
 Row = Mapping[str, Any]
@@ -289,7 +295,8 @@ class _Bundle:
         """Put down a finding."""
         self.number += 1
         composed = None
-        if draw is not None and listing.picture is not None and reference.picture is not None:
+        changed = "changed" in (listing.said["state"], reference.said["state"])
+        if draw is not None and listing.picture is not None and reference.picture is not None and not changed:
             composed = draw(row, reference.picture, listing.picture)
         data = {
             role: (f"{role}.{photo.ending}", photo.data)
@@ -316,29 +323,14 @@ class _Bundle:
         states = {photo.said["state"] for photo in (listing, reference)}
         self.counts.update(state for state in ("unreadable", "changed", "unknown") if state in states)
         scope = self._policy.scope(row["brand"], row["territory"])
-        troubles = [
-            text
-            for photo, unreadable, changed in (
-                (
-                    listing,
-                    "the listing's photo can't be read any more",
-                    "the listing's photo was changed since the scan",
-                ),
-                (
-                    reference,
-                    "the genuine photo can't be read any more",
-                    "the genuine photo is another than was indexed",
-                ),
-            )
-            for state, text in (("unreadable", unreadable), ("changed", changed))
-            if photo.said["state"] == state
-        ]
+        photos = (("listing", listing), ("reference", reference))
+        troubles = [_TROUBLES.get((role, photo.said["state"])) for role, photo in photos]
         return {
             "finding": dict(row),
             "listing_photo": listing.said,
             "reference_photo": reference.said,
             "thresholds": {"flag": None if scope.withdrawn else scope.flag, "review": scope.review},
-            "troubles": troubles,
+            "troubles": [trouble for trouble in troubles if trouble],
         }
 
     def finish(self) -> str:

@@ -221,8 +221,10 @@ def test_a_photo_that_is_gone_or_another_is_told_of_and_the_rest_goes_on(shop: S
         candidates = json.loads(row["candidates"])
         candidates[0]["image"] = row["image"]
         row["candidates"] = json.dumps(candidates)
-    made = shop.write(tmp_path / "b", rows=rows)
+    made = shop.write(tmp_path / "b", rows=rows, picture=lambda *_: Image.new("RGB", (9, 9)))
     assert (made.findings, made.unreadable, made.changed, made.unproven) == (6, 2, 1, 1)
+    drawn = sorted(path.parent.name for path in (tmp_path / "b").rglob("picture.png"))
+    assert drawn == ["0001", "0004", "0006"], "a photo that was changed is no picture of what was found"
     entries = read_entries((tmp_path / "b/manifest.json").read_bytes())[1:-1]
     states = [entry.said["listing_photo"]["state"] for entry in entries]
     assert states == ["same", "unreadable", "changed", "unknown", "unreadable", "same"]
@@ -231,7 +233,10 @@ def test_a_photo_that_is_gone_or_another_is_told_of_and_the_rest_goes_on(shop: S
     assert "can&#39;t be read any more" in page and "no such file" in page and "no picture" in page
     assert "was changed since the scan" in (tmp_path / "b/findings/0003/statement.html").read_text()
     assert "is not known" in (tmp_path / "b/findings/0004/statement.html").read_text()
-    assert "Of 2 a photo can't be read any more, of 1 one was changed" in (tmp_path / "b/index.html").read_text()
+    assert (
+        "2 with a photo that can't be read any more, 1 with one that was changed"
+        in (tmp_path / "b/index.html").read_text()
+    )
     audit = audit_bundle(tmp_path / "b", encoder=ToyEncoder())
     assert (said(audit), audit.computed, audit.incomplete) == ([], 3, 3)
 

@@ -145,7 +145,8 @@ def test_a_policy_of_ones_own_travels_along(shop: Path, tmp_path: Path, capsys: 
     assert shipped is not None
     (tmp_path / "unnamed.toml").write_text("# kept\n[thresholds]\nflag = 0.9\nreview = 0.3\n")
     index, policy = str(shop / "index"), str(tmp_path / "unnamed.toml")
-    call = ["scan", str(shop / "listings.csv"), "--index", index, "--policy", policy, "--quiet"]
+    (tmp_path / "three.csv").write_text("".join((shop / "listings.csv").read_text().splitlines(True)[:4]))
+    call = ["scan", str(tmp_path / "three.csv"), "--index", index, "--policy", policy, "--quiet"]
     assert main([*call, "--out", str(tmp_path / "f.jsonl")]) == 0
     assert make(shop, tmp_path / "b", findings=tmp_path / "f.jsonl") == 2
     assert f"but this one is {shipped}; give that policy" in capsys.readouterr().err
