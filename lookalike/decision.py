@@ -11,6 +11,9 @@ from .records import Finding, Listing, Match, Verdict
 MOST_MATCHES = 8
 """A finding keeps so many products that its photos are alike to; what another policy would say is judged by these."""
 
+NAMELESS = "(given as pixels)"
+"""The name of every photo that was given neither as a path nor as an address."""
+
 _RANK = {Verdict.FLAGGED: 2, Verdict.REVIEW: 1, Verdict.CLEAR: 0}
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .decision import PhotoMatches, decide
+from .decision import NAMELESS, PhotoMatches, decide
 from .errors import ExpiredPolicyWarning, PolicyError
 from .normalisation import Level
 from .policy import Policy, default_policy
@@ -201,4 +201,4 @@ def _policy(policy: str | Path | Policy | None, encoder: Encoder) -> Policy:
 
 
 def _name(image: ImageSource) -> str:
-    return str(image) if isinstance(image, str | Path) else "(given as pixels)"
+    return str(image) if isinstance(image, str | Path) else NAMELESS
