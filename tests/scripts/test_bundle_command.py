@@ -57,13 +57,15 @@ def verify(bundle: Path, *more: str) -> int:
     return main(["bundle", "verify", str(bundle), *more])
 
 
-def test_fifty_findings_verify_by_hash_by_index_and_by_model(shop: Path, original: Path, capsys: Capture) -> None:
+def test_fifty_findings_verify_by_hash_and_by_index(shop: Path, original: Path, capsys: Capture) -> None:
     rows = [row for row in read_findings(shop / "findings.parquet") if row["verdict"] == "flagged"]
     assert len(rows) == 50
     capsys.readouterr()
-    for more, computed in (([], "no similarity computed again"),
-                           (["--index", str(shop / "index")], "similarity of 50 computed again (within 0.0001)"),
-                           (["--model", "embedded"], "similarity of 50 computed again")):  # fmt: skip
+    index = ["--index", str(shop / "index")]
+    for more, computed in (
+        ([], "no similarity computed again"),
+        (index, "similarity of 50 computed again (within 0.0001)"),
+    ):
         assert verify(original, *more) == 0
         out = capsys.readouterr().out
         assert "50 findings" in out and "verdict of 50 derived again" in out and computed in out
@@ -110,7 +112,7 @@ def test_goes_on_past_a_photo_that_is_gone_with_status_1(shop: Path, tmp_path: P
     write_findings(rows, tmp_path / "f.csv")
     assert make(shop, tmp_path / "b", findings=tmp_path / "f.csv") == 1
     assert "4 findings" in (text := capsys.readouterr().err) and "of 1 a photo can't be read any more" in text
-    assert verify(tmp_path / "b", "--index", str(shop / "index")) == 0
+    assert verify(tmp_path / "b", "--model", "embedded") == 0
     captured = capsys.readouterr()
     assert "similarity of 3 computed again" in captured.out
     assert "of 1 the bundle says itself that a photo is missing" in captured.err
@@ -152,7 +154,7 @@ def test_a_policy_of_ones_own_travels_along(shop: Path, tmp_path: Path, capsys: 
     assert f"but this one is {shipped}; give that policy" in capsys.readouterr().err
     assert make(shop, tmp_path / "b", "--policy", policy, findings=tmp_path / "f.jsonl") == 0
     assert (tmp_path / "b/policy/policy.toml").read_text().startswith("# kept")
-    assert verify(tmp_path / "b", "--policy", policy, "--index", index) == 0
+    assert verify(tmp_path / "b", "--policy", policy) == 0
     Policy("other", 0.9, 0.3).save(tmp_path / "other.toml")
     capsys.readouterr()
     assert verify(tmp_path / "b", "--policy", str(tmp_path / "other.toml")) == 1
