@@ -11,6 +11,9 @@ from .records import Finding, Listing, Match, Verdict
 MOST_MATCHES = 8
 """A finding keeps so many products that its photos are alike to; what another policy would say is judged by these."""
 
+NAMELESS = "(given as pixels)"
+"""The name of every photo that was given neither as a path nor as an address."""
+
 _RANK = {Verdict.FLAGGED: 2, Verdict.REVIEW: 1, Verdict.CLEAR: 0}
 
 
@@ -18,7 +21,7 @@ _RANK = {Verdict.FLAGGED: 2, Verdict.REVIEW: 1, Verdict.CLEAR: 0}
 class PhotoMatches:
     """One photo of a listing and what it is alike to, best first; or, with `error`, why nothing is known.
 
-    `harmless` is the nearest photo of those known to be harmless, if any are known.
+    `harmless` is the nearest photo of those known to be harmless, if any are known; `sha256` is that of its bytes.
     """
 
     image: str
@@ -26,6 +29,7 @@ class PhotoMatches:
     harmless: Match | None = None
     hint: str | None = None
     error: str | None = None
+    sha256: str | None = None
 
 
 def decide(listing: Listing, photos: Sequence[PhotoMatches], *, policy: Policy, encoder: str) -> Finding:
@@ -42,7 +46,9 @@ def decide(listing: Listing, photos: Sequence[PhotoMatches], *, policy: Policy, 
     if not readable:
         return Finding(listing, Verdict.UNREADABLE, str(policy), encoder, error=error or "it has no photo")
     hint = "; ".join(f"{photo.image}: {photo.hint}" for photo in readable if photo.hint) or None
-    found = Finding(listing, Verdict.CLEAR, str(policy), encoder, image=readable[0].image, error=error, hint=hint)
+    first = readable[0]
+    found = Finding(listing, Verdict.CLEAR, str(policy), encoder, image=first.image, image_sha256=first.sha256,
+                    error=error, hint=hint)  # fmt: skip
     return judge(found, _candidates(readable), policy=policy)
 
 
@@ -71,6 +77,7 @@ def judge(finding: Finding, matches: Iterable[Match], *, policy: Policy) -> Find
         suppressed_by=best.suppressed_by,
         matches=ordered,
         image=best.image,
+        image_sha256=best.image_sha256,
     )
 
 
@@ -87,7 +94,7 @@ def _candidates(photos: Sequence[PhotoMatches]) -> list[Match]:
         for match in photo.matches:
             harmless = photo.harmless is not None and photo.harmless.similarity > match.similarity
             name = photo.harmless.reference.id if photo.harmless is not None and harmless else None
-            seen = replace(match, image=photo.image, suppressed_by=name)
+            seen = replace(match, image=photo.image, image_sha256=photo.sha256, suppressed_by=name)
             product = match.reference.brand, match.reference.product
             if product not in best or _merit(seen) > _merit(best[product]):
                 best[product] = seen

@@ -6,14 +6,14 @@ import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .decision import PhotoMatches, decide
+from .decision import NAMELESS, PhotoMatches, decide
 from .errors import ExpiredPolicyWarning, PolicyError
 from .normalisation import Level
 from .policy import Policy, default_policy
@@ -142,12 +142,14 @@ class Detector:
     def _judge(self, ready: Sequence[tuple[Listing, list[EmbeddedPhoto]]]) -> Iterator[Finding]:
         vectors = [photo.vector for _, photos in ready for photo in photos if photo.vector is not None]
         found = iter(self._matches(np.stack(vectors)) if vectors else ())
+        now = datetime.now(UTC).isoformat(timespec="seconds")
         for listing, photos in ready:
             judged = []
             for image, photo in zip(listing.images, photos, strict=True):
                 matches, harmless = ((), None) if photo.vector is None else next(found)
-                judged.append(PhotoMatches(_name(image), matches, harmless, photo.hint, photo.error))
-            yield decide(listing, judged, policy=self.policy, encoder=str(self.encoder.spec))
+                judged.append(PhotoMatches(_name(image), matches, harmless, photo.hint, photo.error, photo.sha256))
+            finding = decide(listing, judged, policy=self.policy, encoder=str(self.encoder.spec))
+            yield replace(finding, scanned_at=now)
 
     def _matches(self, vectors: NDArray[np.float32]) -> Iterator[tuple[tuple[Match, ...], Match | None]]:
         """For each vector (n, dim) the nearest products, and the nearest harmless photo."""
@@ -199,4 +201,4 @@ def _policy(policy: str | Path | Policy | None, encoder: Encoder) -> Policy:
 
 
 def _name(image: ImageSource) -> str:
-    return str(image) if isinstance(image, str | Path) else "(given as pixels)"
+    return str(image) if isinstance(image, str | Path) else NAMELESS

@@ -11,6 +11,7 @@ LookalikeError
 │   └── EncoderMismatchError  the index was built with another encoder
 ├── TableError              a table lacks a column, is empty or can't be parsed
 ├── PolicyError             a policy file is wrong, or is for another encoder
+├── BundleError             an evidence bundle can't be made, or is none
 └── MissingExtraError       an optional package is not installed
 
 ExpiredPolicyWarning        a policy is used after the day that it was good for
@@ -69,6 +70,10 @@ class TableError(LookalikeError):
 
 class PolicyError(LookalikeError):
     """A policy file is wrong, or is meant for another encoder."""
+
+
+class BundleError(LookalikeError):
+    """An evidence bundle can't be made of what was given, or what should be one can't be read as one."""
 
 
 class MissingExtraError(LookalikeError):

@@ -199,10 +199,16 @@ class Policy:
 
 def default_policy(weights_sha256: str) -> Policy | None:
     """The policy that ships for the encoder of those weights, or None."""
+    text = default_policy_text(weights_sha256)
+    return None if text is None else parse(text, source="the one shipped", folder=None)
+
+
+def default_policy_text(weights_sha256: str) -> str | None:
+    """The file of the policy that ships for the encoder of those weights, or None."""
     for entry in (files("lookalike") / "policies").iterdir():
-        policy = parse(entry.read_text(encoding="utf-8"), source=entry.name, folder=None)
-        if policy.weights_sha256 == weights_sha256:
-            return policy
+        text = entry.read_text(encoding="utf-8")
+        if parse(text, source=entry.name, folder=None).weights_sha256 == weights_sha256:
+            return text
     return None
 
 

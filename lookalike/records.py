@@ -83,7 +83,8 @@ class Match:
     """A reference that a photo is alike to. `similarity` is the cosine, −1 to 1, higher is more alike.
 
     `normalised_similarity` is what a policy with a cohort holds its thresholds against (see `Cohort`). `image` names
-    the listing's photo; `suppressed_by` the harmless photo that this photo is more alike to than to the reference.
+    the listing's photo, `image_sha256` is that of its bytes. `suppressed_by` names the harmless photo that it is more
+    alike to than to the reference.
     """
 
     reference: Reference
@@ -92,6 +93,7 @@ class Match:
     normalised_similarity: float | None = None
     image: str | None = None
     suppressed_by: str | None = None
+    image_sha256: str | None = None
 
     @property
     def strength(self) -> float:
@@ -118,6 +120,8 @@ class Finding:
     decided. `threshold` is the one that the verdict rests on, held against `normalised_similarity` where there is
     one, else against `similarity`. `suppressed_by` names the harmless photo that it is more alike to than to the
     genuine one. `error` tells of photos that could not be read, `hint` of photos of which only a part was compared.
+    `image_sha256` is that of the deciding photo's bytes, `scanned_at` when it was judged, in UTC by ISO 8601; findings
+    that differ only in that time are equal.
     """
 
     listing: Listing
@@ -135,3 +139,5 @@ class Finding:
     image: str | None = None
     error: str | None = None
     hint: str | None = None
+    image_sha256: str | None = None
+    scanned_at: str | None = field(default=None, compare=False)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .decision import judge
+from .decision import NAMELESS, judge
 from .errors import PolicyError, TableError
 from .policy import Policy
 from .records import Finding, Listing, Match, Reference, Verdict
@@ -40,7 +40,8 @@ class PolicyDiff:
 def replay(row: Row, policy: Policy) -> Finding:
     """The finding that a scan with that policy would make of the listing of this row of a findings table.
 
-    Exactly that, provided the row's policy has the same cohort, if any. Raises TableError for a row without
+    Exactly that, provided the row's policy has the same cohort, if any; but the sha256 is known only of the photo that
+    decided before, and only if it has a name. Raises TableError for a row without
     candidates that can be read.
     """
     return _judged(*_stored(row), policy)
@@ -66,6 +67,8 @@ def _stored(row: Row) -> tuple[Finding, list[Match]]:
         image=row.get("image"),
         error=row.get("error"),
         hint=row.get("hint"),
+        image_sha256=row.get("image_sha256"),
+        scanned_at=row.get("scanned_at"),
     )
     return finding, [] if finding.verdict is Verdict.UNREADABLE else _matches(row)
 
@@ -150,6 +153,7 @@ def _matches(row: Row) -> list[Match]:
                 normalised_similarity=_number(entry["normalised_similarity"]),
                 image=entry["image"],
                 suppressed_by=entry["suppressed_by"],
+                image_sha256=row.get("image_sha256") if entry["image"] == row.get("image") != NAMELESS else None,
             )
             for entry in entries
         ]

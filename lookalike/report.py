@@ -179,11 +179,11 @@ def _page(cards: list[dict[str, Any]], summary: ReportSummary, title: str, pictu
         origins=sorted({(card["policy"], card["encoder"]) for card in cards}),
         style=style,
         script=script,
-        style_hash=_hash(style),
-        script_hash=_hash(script),
+        style_hash=policy_hash(style),
+        script_hash=policy_hash(script),
     )
 
 
-def _hash(text: str) -> str:
+def policy_hash(text: str) -> str:
     """The text's hash as a content security policy names it (CSP level 3, 2.3.1)."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -105,6 +105,8 @@ def finding_row(finding: Finding) -> dict[str, Any]:
         "error": finding.error,
         "hint": finding.hint,
         "suppressed_by": finding.suppressed_by,
+        "image_sha256": finding.image_sha256,
+        "scanned_at": finding.scanned_at,
         "candidates": _candidates_text(finding.matches),
     }
 

@@ -41,6 +41,7 @@ COMMANDS = (
     "evaluate",
     "monitor",
     "shortlist",
+    "bundle",
     "models",
 )
 

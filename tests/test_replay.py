@@ -93,6 +93,16 @@ def row(listing: str, brand: str, similarity: float, *, seller: str = "s") -> di
             "territory": "DE", "similarity": similarity, "candidates": json.dumps([candidate])}  # fmt: skip
 
 
+def test_knows_the_sha256_only_of_the_photo_that_decided_before() -> None:
+    import json
+
+    found = {**row("1", "A", 0.85), "image": "a.jpg", "image_sha256": "aa"}
+    assert replay(found, BEFORE).image_sha256 == "aa"
+    assert replay({**found, "image": "b.jpg"}, BEFORE).image_sha256 is None
+    pixels = json.dumps([{**json.loads(str(found["candidates"]))[0], "image": "(given as pixels)"}])
+    assert replay({**found, "image": "(given as pixels)", "candidates": pixels}, BEFORE).image_sha256 is None
+
+
 def test_counts_what_a_change_does() -> None:
     rows = [row("1", "A", 0.85), row("2", "A", 0.85, seller="partner"), row("3", "B", 0.95), row("4", "B", 0.5)]
     before, after = Policy("b", 0.9, 0.8), Policy("a", 0.96, 0.8, scopes=(Scope(0.8, 0.7, brand="A"),))

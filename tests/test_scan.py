@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from toy import ToyEncoder, save_pictures
@@ -50,9 +53,7 @@ def test_writes_one_row_a_listing_in_each_format(
     assert [row["listing_id"] for row in rows] == [f"L{i}" for i in range(50)]
     for row, wanted in zip(rows, expected, strict=True):
         assert row["similarity"] == pytest.approx(wanted["similarity"])
-        assert {k: v for k, v in row.items() if k != "similarity"} == {
-            k: v for k, v in wanted.items() if k != "similarity"
-        }
+        assert {**row, "similarity": 0, "scanned_at": 0} == {**wanted, "similarity": 0, "scanned_at": 0}
     assert (summary.listings, summary.errors) == (50, 1)
     assert summary.verdicts == {"flagged": 26, "clear": 23, "unreadable": 1}
     assert not out.with_name(out.name + ".partial").exists()
@@ -82,7 +83,22 @@ def test_goes_on_where_it_was_killed(tmp_path: Path, detector: Detector, paths: 
     assert summary.resumed == 2048
     assert sum(done) == 3000
     assert detector.encoder.embedded == embedded  # type: ignore[attr-defined]
-    assert out.read_bytes() == whole.read_bytes()
+    assert untimed(out) == untimed(whole)
+
+
+def untimed(path: Path) -> list[dict[str, Any]]:
+    return [{**row, "scanned_at": None} for row in read_findings(path)]
+
+
+def test_says_which_bytes_decided_and_when(tmp_path: Path, detector: Detector, paths: list[Path]) -> None:
+    before = datetime.now(UTC).replace(microsecond=0)
+    pictures = (paths[9], paths[2].read_bytes(), "gone.jpg")
+    scan_listings([Listing("L", pictures), Listing("none", ("gone.jpg",))], detector=detector, out=tmp_path / "f.csv")
+    found, unread = read_findings(tmp_path / "f.csv")
+    assert found["image_sha256"] == hashlib.sha256(paths[2].read_bytes()).hexdigest()
+    for row in (found, unread):
+        assert before <= datetime.fromisoformat(row["scanned_at"]) <= datetime.now(UTC)
+    assert unread["image_sha256"] is None
 
 
 def test_tells_of_each_listing_as_it_is_done(tmp_path: Path, detector: Detector, paths: list[Path]) -> None:
