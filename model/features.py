@@ -108,7 +108,7 @@ def reference_features(image: Image.Image) -> LocalFeatures:
 
 
 def local_features(image: Image.Image, *, most: int = MOST_LISTING, picture_side: int = _SIDE) -> LocalFeatures:
-    """Find up to `most` features of a photo, and keep it in grey with a longer side of `picture_side` pixels.
+    """Find up to `most` features of a photo in RGB, and keep it in grey with a longer side of `picture_side` pixels.
 
     A picture without details, or of less than 12 pixels a side once it is shrunk, has none.
 
@@ -167,14 +167,13 @@ def _detect(grey: NDArray[np.uint8], most: int) -> list[cv2.KeyPoint]:
 
 def _fit(image: Image.Image, side: int) -> NDArray[np.uint8]:
     """The picture in grey with a longer side of `side` pixels; small ones grow, to twice their size at most."""
-    image = (
-        image.convert("L") if max(image.size) <= 4 * side else image.reduce(max(image.size) // (2 * side)).convert("L")
-    )
+    if max(image.size) > 4 * side:  # averaged in whole steps first, so that no large grey copy is made
+        image = image.reduce(max(image.size) // (2 * side))
+    image = image.convert("L")
     factor = min(2.0, side / max(image.size))
     size = max(1, round(image.width * factor)), max(1, round(image.height * factor))
-    pixels = np.asarray(image)
-    shrinks = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(pixels, size, interpolation=shrinks), np.uint8)
+    method = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(np.asarray(image), size, interpolation=method), np.uint8)
 
 
 def _shrink(grey: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import struct
 import time
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -158,14 +159,7 @@ def test_a_small_print_in_a_large_photo_is_found() -> None:
 
 def test_without_pictures_points_alone_say_same_print() -> None:
     features = local_features(photo(CARTON))
-    bare = LocalFeatures(
-        features.size,
-        features.points,
-        features.scales,
-        features.angles,
-        features.descriptors,
-        np.zeros((0, 0), np.uint8),
-    )
+    bare = replace(features, picture=np.zeros((0, 0), np.uint8))
     found = verify(bare, features)
     assert found is not None and found.kind == "same_print"
 
@@ -176,6 +170,45 @@ def test_points_on_one_dot_or_line_count_for_nothing() -> None:
     dot.paste(photo(CARTON).resize((12, 12)), (200, 200))
     for picture in (line, dot):
         assert verify(reference_features(picture), local_features(picture)) is None
+
+
+def moved(matrix: NDArray[np.float64]) -> tuple[LocalFeatures, LocalFeatures]:
+    """Sixty features of their own looks, and where a linear map would take them, scale and direction too."""
+    rng = np.random.default_rng(4)
+    points = rng.uniform(20, 380, (60, 2))
+    angles = rng.uniform(0, 2 * np.pi, 60)
+    looks = np.abs(rng.normal(size=(60, 128)))
+    looks = np.round(512 * looks / np.linalg.norm(looks, axis=1, keepdims=True)).clip(0, 255).astype(np.uint8)
+    none = np.zeros((0, 0), np.uint8)
+    there = (points - 200) @ matrix.T + 200
+    x, y = matrix @ np.stack([np.cos(angles), np.sin(angles)])
+    scales = np.full(60, 5 * np.sqrt(abs(np.linalg.det(matrix))), np.float32)
+
+    def features(places: NDArray[np.float64], sizes: NDArray[np.float32], turns: NDArray[np.float64]) -> LocalFeatures:
+        degrees = np.mod(np.degrees(turns), 360).astype(np.float32)
+        return LocalFeatures((400, 400), places.astype(np.float32), sizes, degrees, looks, none)
+
+    return features(points, np.full(60, 5, np.float32), angles), features(there, scales, np.arctan2(y, x))
+
+
+def test_a_turned_stretched_and_halved_picture_is_a_fit() -> None:
+    turn = np.array([[0.5, -0.6], [0.5, 0.4]])
+    found = verify(*moved(turn))
+    assert found is not None and found.inliers > 50 and not found.mirrored
+
+
+@pytest.mark.parametrize(
+    "matrix", [[(0.02, 0), (0, 0.02)], [(1, 0), (0, 0.05)], [(-1, 0), (0, 1)], [(0.5, 0.5), (0.5, 0.51)]], ids=str
+)
+def test_maps_that_shrink_squeeze_or_flip_are_no_fit(matrix: list[tuple[float, float]]) -> None:
+    assert verify(*moved(np.array(matrix))) is None
+
+
+def test_points_that_agree_in_place_but_not_in_direction_or_scale_are_no_fit() -> None:
+    reference, listing = moved(np.eye(2))
+    assert verify(reference, listing) is not None
+    assert verify(reference, replace(listing, angles=np.mod(listing.angles + 90, 360))) is None
+    assert verify(reference, replace(listing, scales=listing.scales * np.float32(3))) is None
 
 
 def test_symmetric_text_is_not_taken_for_a_mirrored_one() -> None:
