@@ -107,10 +107,12 @@ def test_reordered_descriptors_are_those_of_the_mirrored_picture() -> None:
 
 
 @pytest.mark.parametrize("edit", ["text", "recolour", "recompress", "blur", "sticker", "rotate", "screenshot"])
-def test_an_edited_copy_is_a_copied_photo(edit: str) -> None:
-    found = check(CARTON, edited(CARTON, EDITS[edit], seed=2))
-    assert found is not None
-    assert found.kind == "copied_photo"
+def test_edited_copies_are_copied_photos(edit: str) -> None:
+    found = [check(CARTON, edited(CARTON, EDITS[edit], seed)) for seed in range(5)]
+    assert all(found)
+    kinds = [each.kind for each in found if each is not None]
+    assert kinds.count("copied_photo") >= (2 if edit == "blur" else 3), kinds
+    assert kinds.count("lookalike") == 0
 
 
 def test_another_photo_of_the_product_shows_the_same_print() -> None:
@@ -211,13 +213,20 @@ def test_points_that_agree_in_place_but_not_in_direction_or_scale_are_no_fit() -
     assert verify(reference, replace(listing, scales=listing.scales * np.float32(3))) is None
 
 
-def test_symmetric_text_is_not_taken_for_a_mirrored_one() -> None:
-    symmetric = text_picture("AVOVAH")
-    found = verify(reference_features(symmetric), local_features(symmetric))
-    assert found is None or not found.mirrored
+def test_a_symmetric_picture_is_not_taken_for_a_mirrored_one() -> None:
+    half = np.asarray(photo(CARTON))[:, :190]
+    symmetric = Image.fromarray(np.hstack([half, half[:, ::-1]]))
+    features = reference_features(symmetric)
+    for seed in range(3):
+        listing = Image.fromarray(EDITS["rotate"](np.asarray(symmetric), np.random.default_rng(seed), ()))
+        found = verify(features, local_features(listing))
+        assert found is not None and not found.mirrored
+
+
+def test_symmetric_text_is_no_picture_of_other_text() -> None:
     other = text_picture("HOVAVA", at=(20, 120))
-    swapped = verify(reference_features(symmetric), local_features(other))
-    assert swapped is None or swapped.kind != "copied_photo"
+    found = verify(reference_features(text_picture("AVOVAH")), local_features(other))
+    assert found is None or found.kind != "copied_photo"
 
 
 def test_a_repeated_pattern_matches_no_other_place_of_its_own() -> None:
