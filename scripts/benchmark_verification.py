@@ -81,7 +81,7 @@ def speed_table(gallery: Gallery, photos: Sequence[Image.Image]) -> Table:
         verify(reference, listing)
     per_hit = (time.process_time() - start) / len(same)
     sizes = [len(features.to_bytes()) for features in gallery.features]
-    table = _table("speed and size", "", "median or mean")
+    table = _table("speed and size", "", "mean")
     table.add_row("ms for the features of a photo", f"{1000 * per_photo:.1f}")
     table.add_row("ms to verify an unrelated pair", f"{1000 * per_pair:.1f}")
     table.add_row("ms to verify a photo with itself, kind included", f"{1000 * per_hit:.1f}")
