@@ -9,6 +9,7 @@ LookalikeError
 │   ├── IndexNotFoundError  there is no index in that folder
 │   ├── IndexDamagedError   a file of it is not what its manifest says
 │   └── EncoderMismatchError  the index was built with another encoder
+├── FeaturesError           stored local features are not what was written
 ├── TableError              a table lacks a column, is empty or can't be parsed
 ├── PolicyError             a policy file is wrong, or is for another encoder
 ├── BundleError             an evidence bundle can't be made, or is none
@@ -62,6 +63,10 @@ class IndexDamagedError(ReferenceIndexError):
 
 class EncoderMismatchError(ReferenceIndexError):
     """The index was built with another encoder than the one given."""
+
+
+class FeaturesError(LookalikeError):
+    """Stored local features are damaged, or of a format this version doesn't know."""
 
 
 class TableError(LookalikeError):

@@ -1,0 +1,198 @@
+"""Local features of a photo: where its details lie, and what each of them looks like.
+
+RootSIFT (Lowe, IJCV 2004; Arandjelović and Zisserman, CVPR 2012) on the grey picture, from OpenCV, without weights. The
+features of a picture's mirror image follow from its own by reordering their numbers, so that nothing is found twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import zlib
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from lookalike.errors import FeaturesError
+
+MOST_REFERENCE, MOST_LISTING = 400, 800
+"""How many features are kept of a reference, which fills its photo, and of a listing photo, full of other things."""
+
+REFERENCE_PICTURE = 128
+"""The longer side in pixels of the grey picture that is stored with a reference's features."""
+
+_SIDE = 400  # longer side in pixels that features are found on
+_LEAST_SIDE = 12  # of the shorter side: below it there is nothing to describe
+_CONTRAST = 0.006  # OpenCV's own is 0.04; blurred, faded and plain goods need a low one
+_COARSE, _COARSE_SHARE = 4.0, 0.6  # pixels across, and their share of what is kept: noise and grain are finer
+_UNIT = 512.0  # a RootSIFT number is stored times this: few are above a half
+_FORMAT = b"LKF1"
+_HEADER = struct.Struct("<4sHHHHH32s")
+_MOST_STORED, _LARGEST = 2_000, 512  # features, and side in pixels, that stored features may claim
+
+
+@dataclass(frozen=True)
+class LocalFeatures:
+    """The features of one photo, strongest first.
+
+    `size` is (width, height) in pixels of the picture they were found on, the photo itself or a smaller one; `points`
+    float32 (n, 2) are (x, y) in it; `scales` float32 (n,) their diameters in its pixels; `angles` float32 (n,) their
+    directions in degrees, clockwise from the x axis; `descriptors` uint8 (n, 128) RootSIFT vectors of length 512.
+    `picture` uint8 (height, width) is the photo in grey, at a size of its own, (0, 0) where it was not kept.
+    """
+
+    size: tuple[int, int]
+    points: NDArray[np.float32]
+    scales: NDArray[np.float32]
+    angles: NDArray[np.float32]
+    descriptors: NDArray[np.uint8]
+    picture: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def to_bytes(self) -> bytes:
+        """Pack them, checksummed: about 150 bytes a feature before compression, and the picture.
+
+        Positions lose up to 1/131,072 of the side, directions 0.7 degrees, scales 1.5 %.
+        """
+        width, height = self.size
+        parts = (
+            np.clip(np.round(self.points * (65_535 / np.array(self.size, np.float32))), 0, 65_535).astype("<u2"),
+            np.clip(np.round(np.log2(self.scales) * 24), 0, 255).astype(np.uint8),
+            (np.round(self.angles * (256 / 360)).astype(np.int64) % 256).astype(np.uint8),
+            self.descriptors,
+            self.picture,
+        )
+        body = b"".join(np.ascontiguousarray(part).tobytes() for part in parts)
+        head = (width, height, len(self), *self.picture.shape[::-1])
+        return _HEADER.pack(_FORMAT, *head, _digest(head, body)) + zlib.compress(body, 1)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> LocalFeatures:
+        """Unpack what `to_bytes` gave; raises FeaturesError for anything else, before it takes any memory."""
+        if len(data) < _HEADER.size or data[:4] != _FORMAT:
+            raise FeaturesError("these are no stored local features of this version; compute them again from the photo")
+        _, width, height, count, across, down, digest = _HEADER.unpack_from(data)
+        if not (0 < width <= _LARGEST and 0 < height <= _LARGEST and max(across, down) <= _LARGEST):
+            raise FeaturesError(
+                f"stored local features claim pictures of {width} x {height} and {across} x {down} pixels, needed at "
+                f"most {_LARGEST} a side; compute them again from the photo"
+            )
+        if count > _MOST_STORED:
+            raise FeaturesError(
+                f"stored local features claim {count} points, needed at most {_MOST_STORED}; compute them again"
+            )
+        body = _unpack(data[_HEADER.size :], count * (4 + 1 + 1 + 128) + across * down)
+        if body is None or _digest((width, height, count, across, down), body) != digest:
+            raise FeaturesError("stored local features are not as written; compute them again from the photo")
+        bytes_ = np.frombuffer(body, np.uint8)
+        ends = np.cumsum([4 * count, count, count, 128 * count])
+        points, scales, angles, descriptors, picture = np.split(bytes_, ends)
+        return cls(
+            (width, height),
+            (points.view("<u2").reshape(-1, 2) * (np.array([width, height]) / 65_535)).astype(np.float32),
+            np.exp2(scales.astype(np.float32) / 24),
+            angles.astype(np.float32) * np.float32(360 / 256),
+            descriptors.reshape(-1, 128),
+            picture.reshape(down, across),
+        )
+
+
+def reference_features(image: Image.Image) -> LocalFeatures:
+    """The features to keep of a genuine photo, few and with a small picture."""
+    return local_features(image, most=MOST_REFERENCE, picture_side=REFERENCE_PICTURE)
+
+
+def local_features(image: Image.Image, *, most: int = MOST_LISTING, picture_side: int = _SIDE) -> LocalFeatures:
+    """Find up to `most` features of a photo in RGB, and keep it in grey with a longer side of `picture_side` pixels.
+
+    A picture without details, or of less than 12 pixels a side once it is shrunk, has none.
+
+    >>> len(local_features(Image.new("RGB", (300, 200), "white")))
+    0
+    """
+    grey = _fit(image, _SIDE)
+    size = grey.shape[1], grey.shape[0]
+    picture = _shrink(grey, picture_side)
+    found = _detect(grey, most) if min(size) >= _LEAST_SIDE else []
+    if not found:
+        none = np.zeros(0, np.float32)
+        return LocalFeatures(size, none.reshape(0, 2), none, none, np.zeros((0, 128), np.uint8), picture)
+    points, described = _sift().compute(grey, found)
+    table = np.array([(*point.pt, point.size, point.angle) for point in points], np.float32)
+    root = np.sqrt(described / np.maximum(described.sum(axis=1, keepdims=True), 1e-6))
+    descriptors = np.clip(np.round(root * _UNIT), 0, 255).astype(np.uint8)
+    return LocalFeatures(size, table[:, :2], table[:, 2], table[:, 3], descriptors, picture)
+
+
+def mirrored(features: LocalFeatures) -> LocalFeatures:
+    """The features of the same photo with left and right swapped, without looking at it again.
+
+    A descriptor is 4 by 4 cells of 8 directions, in the frame of its own direction: swapped are the rows of cells
+    across that direction, and directions turn the other way round.
+    """
+    width = features.size[0]
+    points = features.points.copy()
+    points[:, 0] = width - 1 - points[:, 0]
+    cells = features.descriptors.reshape(-1, 4, 4, 8)
+    turned = cells[:, ::-1, :, -np.arange(8) % 8].reshape(-1, 128)
+    angles = np.mod(180 - features.angles, np.float32(360))
+    return replace(
+        features,
+        points=points,
+        angles=angles,
+        descriptors=turned,
+        picture=np.ascontiguousarray(features.picture[:, ::-1]),
+    )
+
+
+def _sift() -> cv2.SIFT:
+    return cv2.SIFT.create(0, contrastThreshold=_CONTRAST, enable_precise_upscale=True)
+
+
+def _detect(grey: NDArray[np.uint8], most: int) -> list[cv2.KeyPoint]:
+    """The strongest details, strongest first; more than half of them coarse ones where there are as many."""
+    found = _sift().detect(grey, None)
+    strengths = np.array([point.response for point in found])
+    order = np.argsort(-strengths, kind="stable")
+    coarse = np.array([found[i].size >= _COARSE for i in order], bool)
+    kept = coarse & (np.cumsum(coarse) <= most * _COARSE_SHARE)
+    kept |= ~kept & (np.cumsum(~kept) <= most - kept.sum())
+    return [found[i] for i in order[kept]]
+
+
+def _fit(image: Image.Image, side: int) -> NDArray[np.uint8]:
+    """The picture in grey with a longer side of `side` pixels; small ones grow, to twice their size at most."""
+    if max(image.size) > 4 * side:  # averaged in whole steps first, so that no large grey copy is made
+        image = image.reduce(max(image.size) // (2 * side))
+    image = image.convert("L")
+    factor = min(2.0, side / max(image.size))
+    size = max(1, round(image.width * factor)), max(1, round(image.height * factor))
+    method = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(np.asarray(image), size, interpolation=method), np.uint8)
+
+
+def _shrink(grey: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    factor = side / max(grey.shape)
+    if factor >= 1:
+        return grey
+    size = max(1, round(grey.shape[1] * factor)), max(1, round(grey.shape[0] * factor))
+    return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _digest(head: tuple[int, ...], body: bytes) -> bytes:
+    return hashlib.sha256(struct.pack("<5H", *head) + body).digest()
+
+
+def _unpack(data: bytes, size: int) -> bytes | None:
+    """The compressed bytes if they are exactly `size` and nothing follows; a bomb is left as soon as it grows."""
+    unpacker = zlib.decompressobj()
+    try:
+        body = unpacker.decompress(data, size + 1)
+    except zlib.error:
+        return None
+    return body if len(body) == size and unpacker.eof and not unpacker.unused_data else None
