@@ -245,7 +245,7 @@ def _flattened(plane: Plane, inside: Mask) -> Plane:
     """The plane less its local mean; 0 outside."""
     half = _AROUND // 2
     weight = np.maximum(_mean(_mean(inside.astype(np.float32), half), half), 1e-3)
-    return (plane - _mean(_mean(plane * inside, half), half) / weight) * inside
+    return np.asarray((plane - _mean(_mean(plane * inside, half), half) / weight) * inside, np.float32)
 
 
 def _mean(plane: Plane, half: int) -> Plane:

@@ -183,8 +183,8 @@ def _outline(fitted: Sequence[_Fitted], pair: Pair, comparison: Comparison | Non
     matrix = pair.alignment.homography
     held = pair.alignment.points[:, :2] if len(pair.alignment.points) else ring
     middle = float(np.median(depths(matrix, held)))
-    seen = depths(matrix, ring) * np.sign(middle) > 0.05 * abs(middle)
-    _line(fitted[0], through(matrix, ring[seen]))
+    ahead = depths(matrix, ring) * np.sign(middle) > 0.05 * abs(middle)
+    _line(fitted[0], through(matrix, ring[ahead]))
     if both:
         _line(fitted[1], ring)
 
