@@ -264,8 +264,7 @@ def _surroundings(target: Pixels, points: NDArray[np.float64], share: float) -> 
     hull = cv2.convexHull(np.clip(points, -_VIEW, 2 * _VIEW).round().astype(np.int32))
     cv2.fillConvexPoly(near, hull, 1)
     reach = min(int(share * np.sqrt(cv2.contourArea(hull))), 150)
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    return np.asarray(cv2.dilate(near, kernel) > 0)
+    return np.asarray(cv2.distanceTransform(1 - near, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) <= reach)
 
 
 def _plain_ground(target: Pixels) -> Mask:

@@ -93,6 +93,18 @@ def test_compares_all_of_a_copied_photo_so_that_words_beside_the_goods_are_marke
     assert all(place.top > 315 and place.right < 90 for place in found.places)
 
 
+def test_names_the_changed_letter_before_a_large_sticker_beside_the_print() -> None:
+    listing = packshot("elmora")
+    cv2.circle(listing, (45, 340), 18, (230, 20, 20), -1)
+    cv2.rectangle(listing, (2, 2), (56, 90), (20, 160, 60), -1)
+    cv2.putText(listing, "50%", (6, 55), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (255, 255, 255), 2, cv2.LINE_AA)
+    found = compare_pair(as_image(packshot("elmira")), as_image(listing), EXACT)
+    assert found is not None and found.whole
+    left, _, right, _ = letter("elmira", 3)
+    assert found.places[0].left <= (left + right) / 2 <= found.places[0].right
+    assert any(place.right < 80 for place in found.places[1:])
+
+
 def test_a_copy_cut_out_of_the_photo_differs_nowhere() -> None:
     shift = np.array([[1, 0, -80], [0, 1, -60], [0, 0, 1]], np.float64)
     listing = as_image(packshot("elmora")[60:300, 80:])
@@ -118,6 +130,9 @@ def test_the_picture_has_the_marks_only_where_something_differs() -> None:
     assert same.mode == changed.mode == "RGB"
     assert share_of(changed, MARK) > 10 * share_of(same, MARK)
     assert changed.height > same.height + 100
+    panels = np.s_[600 : same.height, : WIDTH // 3]
+    assert not (np.asarray(same)[panels] == MARK).all(axis=2).any()
+    assert (np.asarray(changed)[panels] == MARK).all(axis=2).any()
     assert share_of(same, OUTLINE) > 0
 
 
