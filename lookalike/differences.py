@@ -276,7 +276,7 @@ def _gain(target: Plane, plane: Plane, inside: Mask, half: int) -> Plane:
 
 
 def _boxes(score: Plane, tone: Plane, target: Plane, inside: Mask) -> list[Region]:
-    """Boxes around what stands out, those that nearly touch joined; those that hold most first."""
+    """Boxes around what stands out, those that nearly touch joined; those that differ most in all first."""
     level = _level(score[inside & (_spread(target) > _NOISE)])
     grown = (score >= level) | (inside & (tone > _TONE))
     joined = cv2.morphologyEx(grown.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((_GAP, _GAP), np.uint8))
@@ -289,9 +289,8 @@ def _boxes(score: Plane, tone: Plane, target: Plane, inside: Mask) -> list[Regio
         if strength >= min(_SEED * level, 0.9) and len(rows) >= _LEAST**2:
             left, right = int(columns.min()) - _PAD, int(columns.max()) + 1 + _PAD
             top, bottom = int(rows.min()) - _PAD, int(rows.max()) + 1 + _PAD
-            # beyond the size of a letter, size is no merit
-            found.append((min(float(inked.sum()), 30.0**2), len(rows), Region(left, top, right, bottom, strength)))
-    return [region for _, _, region in sorted(found, key=lambda each: each[:2], reverse=True)]
+            found.append((float(inked.sum()), Region(left, top, right, bottom, strength)))
+    return [region for _, region in sorted(found, key=lambda each: each[0], reverse=True)]
 
 
 def _level(usual: Plane) -> float:
