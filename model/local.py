@@ -78,10 +78,17 @@ def verify(reference: LocalFeatures, listing: LocalFeatures) -> Verification | N
 
     `kind` needs both pictures: where one was not kept it is "same_print", because points tell no more than that.
     """
+    found = verify_and_align(reference, listing)
+    return found[0] if found else None
+
+
+def verify_and_align(reference: LocalFeatures, listing: LocalFeatures) -> tuple[Verification, Alignment] | None:
+    """What `verify` gives, and the place in the listing photo that it rests on."""
     for found in find_instances(reference, listing, most=2, least=LEAST_SUPPORTED):
         agreement = compare(reference, listing, found.matrix, found.reference_points)
         if _counts(found, agreement):
-            return Verification(found.inliers, found.coverage, found.mirrored, classify(agreement), found.outline)
+            kind = classify(agreement)
+            return Verification(found.inliers, found.coverage, found.mirrored, kind, found.outline), found
     return None
 
 

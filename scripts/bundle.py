@@ -1,8 +1,9 @@
 """Put the evidence for findings into a folder or ZIP to hand over, or verify such a bundle.
 
-`bundle FINDINGS --index DIR --out DIR|ZIP` holds, for each finding, the photos, the numbers, the policy and a statement
-to read, under a chain of hashes; its last hash, the seal, is printed. `bundle verify BUNDLE` computes all hashes again,
-judges by the bundle's policy and, with --index or --model, computes each similarity again from the photos.
+`bundle FINDINGS --index DIR --out DIR|ZIP` holds, for each finding, the photos, a picture of what agrees and differs in
+them, the numbers, the policy and a statement to read, under a chain of hashes; its last hash, the seal, is printed.
+`bundle verify BUNDLE` computes all hashes again, judges by the bundle's policy and, with --index or --model, computes
+each similarity again from the photos.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -33,6 +34,8 @@ from lookalike.scripts.cli import (
 )
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from lookalike.index.embedding import PhotoReader
 
 _CALLS = "bundle FINDINGS --index DIR --out DIR|ZIP, or bundle verify BUNDLE"
@@ -107,7 +110,9 @@ def _make(
     rows = select_findings(read_findings(findings), verdicts=verdicts, listings=listings)
     loaded, harmless = ReferenceIndex.load(index), load_harmless(index)
     with progress("bundling findings", total=len(rows), quiet=quiet) as advance:
-        made = write_bundle(rows, out, index=loaded, harmless=harmless, policy=policy, reader=reader, progress=advance)
+        made = write_bundle(
+            rows, out, index=loaded, harmless=harmless, policy=policy, reader=reader, picture=_draw, progress=advance
+        )
     if as_json:
         print(json.dumps(asdict(made)))
     else:
@@ -124,6 +129,14 @@ def _make(
     note("; ".join([f"{out}: {made.findings:,} findings, {made.bytes:,} bytes", *troubles]), quiet=quiet)
     note("keep the seal elsewhere: it proves later that the bundle is this one", quiet=quiet)
     return SOME_ROWS_FAILED if made.unreadable or made.changed else DONE
+
+
+def _draw(row: Mapping[str, Any], reference: Image.Image, listing: Image.Image) -> Image.Image:
+    """Both photos of a finding, what agrees and what differs."""
+    from lookalike.explanation import explain_pair
+
+    held = None if row.get("normalised_similarity") is not None else row["threshold"]
+    return explain_pair(reference, listing, similarity=row["similarity"], threshold=held).picture
 
 
 def _verify(

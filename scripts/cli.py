@@ -36,6 +36,7 @@ COMMANDS = (
     "info",
     "scan",
     "check",
+    "explain",
     "tune",
     "policy",
     "evaluate",
