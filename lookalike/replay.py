@@ -41,8 +41,7 @@ def replay(row: Row, policy: Policy) -> Finding:
     """The finding that a scan with that policy would make of the listing of this row of a findings table.
 
     Exactly that, provided the row's policy has the same cohort, if any; but the sha256 is known only of the photo that
-    decided before, and only if it has a name. Raises TableError for a row without
-    candidates that can be read.
+    decided before, and only if it has a name. Raises TableError for a row without candidates that can be read.
     """
     return _judged(*_stored(row), policy)
 

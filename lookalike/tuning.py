@@ -101,8 +101,8 @@ def tune(
     labelled so count with them. `categories` maps brands to a category to borrow from. `brands` without a label get
     an entry, too. The review band reaches down to what `review_share` of the listings (pairs and unrelated) reach, or
     without that to where `review_precision` can still be promised. `cohort` is what the similarities were normalised
-    with. Each brand's promise holds with the promise's
-    confidence by itself, not for all brands at once. Raises TableError where there is nothing to tune on.
+    with. Each brand's promise holds with the promise's confidence by itself, not for all brands at once. Raises
+    TableError where there is nothing to tune on.
     """
     if not len(pairs) and unrelated is None:
         raise TableError("there are no labelled pairs to tune on; label some findings first")
