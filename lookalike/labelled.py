@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import ReferenceIndexError, TableError
+from .records import strength_of
 from .scan import read_findings
 from .tables import Review, read_labels, read_listings, read_verdicts
 from .tuning import LabelledPairs
@@ -52,7 +53,8 @@ def labels_of_findings(labels: str | Path, findings: str | Path) -> Labels:
     seen = other = 0
     for row in read_findings(findings):
         of_listing = verdicts.get(str(row["listing_id"]))
-        if of_listing is None or row.get("similarity") is None:
+        strength = strength_of(row)
+        if of_listing is None or strength is None:
             continue
         seen += 1
         about = [v for v in of_listing if v.product_id in (None, row["product_id"])]
@@ -60,8 +62,6 @@ def labels_of_findings(labels: str | Path, findings: str | Path) -> Labels:
         if not same and not verdict.lookalike:
             other += 1
             continue
-        normalised = row.get("normalised_similarity")
-        strength = row["similarity"] if normalised is None else normalised
         rows.append((strength, verdict.lookalike and same, row["brand"], row["territory"], verdict.day))
     if not rows:
         raise TableError(f"none of the {len(verdicts)} labels of {labels} is of a finding in {findings}")
@@ -70,14 +70,10 @@ def labels_of_findings(labels: str | Path, findings: str | Path) -> Labels:
 
 def unrelated_findings(findings: str | Path) -> LabelledPairs:
     """Findings of listings believed to be unrelated, each with what it is nevertheless most alike to."""
-    rows = list(read_findings(findings))
-    strengths = [
-        row["similarity"] if row.get("normalised_similarity") is None else row["normalised_similarity"] for row in rows
-    ]
     return LabelledPairs.of(
         (strength, False, row["brand"], row["territory"], None)
-        for strength, row in zip(strengths, rows, strict=True)
-        if strength is not None
+        for row in read_findings(findings)
+        if (strength := strength_of(row)) is not None
     )
 
 

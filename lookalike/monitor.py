@@ -264,16 +264,12 @@ def check_promises(flags: Sequence[ReviewedFlag], policy: Policy, *, alpha: floa
     if promised is None:
         return ()
     checks, streams = [PromiseCheck(promised)], [list(flags)]
-    for scope in filter(_has_own_promise, policy.scopes):
+    for scope in (scope for scope in policy.scopes if scope.has_own_promise):
         checks.append(PromiseCheck(promised, brand=scope.brand, territory=scope.territory))
         streams.append([flag for flag in flags if _place(policy.scope(flag.brand, flag.territory)) == _place(scope)])
     evidence = [log_evidence(_wrong(stream), promised) for stream in streams]
     needed = _holm([float(values.max(initial=0.0)) for values in evidence], alpha=alpha)
     return tuple(_checked(*one) for one in zip(checks, streams, evidence, needed, strict=True))
-
-
-def _has_own_promise(scope: Scope) -> bool:
-    return scope.evidence is not None and scope.evidence.more_needed == 0 and scope.flag is not None
 
 
 def _place(scope: Scope) -> tuple[str | None, str | None]:

@@ -58,6 +58,11 @@ class Scope:
     evidence: Evidence | None = None
     withdrawn: str | None = None
 
+    @property
+    def has_own_promise(self) -> bool:
+        """Whether its flags keep a promise of its own: not borrowed, and with nothing missing."""
+        return self.flag is not None and self.evidence is not None and self.evidence.more_needed == 0
+
     def verdict(self, strength: float) -> Verdict:
         """What the thresholds say of that similarity, which is the normalised one where the policy normalises."""
         if strength >= self.review or (self.flag is not None and strength >= self.flag):

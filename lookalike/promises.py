@@ -83,17 +83,8 @@ def realised_promise(
         )
 
     everything = of("all", np.ones(len(right), bool))
-    own = [scope for scope in policy.scopes if promise and _promises(scope)]
+    own = [scope for scope in policy.scopes if promise and scope.has_own_promise and scope.withdrawn is None]
     return [everything, *(of(_named(scope), np.array([decided is scope for decided in scopes], bool)) for scope in own)]
-
-
-def _promises(scope: Scope) -> bool:
-    return (
-        scope.flag is not None
-        and scope.withdrawn is None
-        and scope.evidence is not None
-        and scope.evidence.more_needed == 0
-    )
 
 
 def _named(scope: Scope) -> str:

@@ -101,6 +101,16 @@ class Match:
         return self.similarity if self.normalised_similarity is None else self.normalised_similarity
 
 
+def strength_of(row: Mapping[str, Any]) -> float | None:
+    """What thresholds are held against, of a row of the findings table: as `Match.strength`; None where there is none.
+
+    >>> strength_of({"similarity": 0.9, "normalised_similarity": None}), strength_of({"similarity": 0.9})
+    (0.9, 0.9)
+    """
+    normalised: float | None = row.get("normalised_similarity")
+    return row.get("similarity") if normalised is None else normalised
+
+
 class Verdict(StrEnum):
     """What was decided about a listing. None of them says that goods are counterfeit: a person decides that."""
 

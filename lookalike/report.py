@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from .records import Verdict
+from .records import Verdict, strength_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -79,7 +79,7 @@ def _strongest(rows: Iterable[Row], most: int) -> tuple[Counter[str], list[Row]]
     heap: list[tuple[tuple[int, float, int], Row]] = []
     for number, row in zip(count(), rows):
         verdicts[row["verdict"]] += 1
-        held = _held(row)
+        held = strength_of(row)
         strength = (-_RANK.get(row["verdict"], len(_RANK)), -2.0 if held is None else held, -number)
         entry = (strength, row)
         if len(heap) < most:
@@ -104,12 +104,6 @@ def _card(row: Row, pictures: _Pictures) -> dict[str, Any]:
             str(row[k]) for k in ("listing_id", "title", "seller_id", "product_id") if row.get(k)
         ).lower(),
     }
-
-
-def _held(row: Row) -> float | None:
-    """What the threshold is held against: the normalised similarity where there is one."""
-    normalised: float | None = row.get("normalised_similarity")
-    return row.get("similarity") if normalised is None else normalised
 
 
 def safe_link(url: str | None) -> str | None:

@@ -31,6 +31,7 @@ def shortlist(
 ) -> int:
     from lookalike.guarantees import shortlist as choose
     from lookalike.labelled import labels_of_findings
+    from lookalike.records import strength_of
     from lookalike.rows import require_ending
     from lookalike.scan import read_findings, write_findings
 
@@ -42,7 +43,7 @@ def shortlist(
             f"came --false-share {false_share} and --labels {labels}; needed both, the share between 0 and 1"
         )
     rows = [row for row in read_findings(findings) if row["similarity"] is not None and not row.get("suppressed_by")]
-    strength = np.array([_strength(row) for row in rows], float)
+    strength = np.array([strength_of(row) for row in rows], float)
     chosen = np.ones(len(rows), bool)
     if labels is not None and false_share is not None:
         known = labels_of_findings(labels, labelled or findings).pairs
@@ -51,11 +52,6 @@ def shortlist(
     write_findings([rows[at] for at in order], out)
     note(f"{len(order):,} of {len(rows):,} findings listed in {out}, strongest first", quiet=quiet)
     return DONE
-
-
-def _strength(row: dict[str, object]) -> float:
-    normalised = row.get("normalised_similarity")
-    return float(str(row["similarity"] if normalised is None else normalised))
 
 
 def main(argv: list[str] | None = None) -> int:
