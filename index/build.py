@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,14 +12,17 @@ import numpy as np
 
 from lookalike.errors import IndexDamagedError, IndexNotFoundError, TableError
 from lookalike.model.encoder import Encoder
+from lookalike.model.features import is_packed
 from lookalike.records import BadRow, ImageSource, Reference
 
 from . import store
 from .embedding import PhotoReader, Vector, embed_photos
+from .features import NONE, FeatureJournal, Packed
 from .reference_index import ReferenceIndex
 from .vector_cache import VectorCache
 
 _JOURNAL = "building.sqlite"
+_FEATURES = "building.sqlite-features"
 
 
 @dataclass(frozen=True)
@@ -38,17 +42,20 @@ def build_index(
     encoder: Encoder,
     reader: PhotoReader | None = None,
     progress: Callable[[int], None] | None = None,
+    features: bool = True,
 ) -> BuildSummary:
     """Make the folder `index` hold exactly these references; an index that was there is replaced at the end.
 
     Vectors are journalled as they are made and taken over from an index of the same encoder, so a killed
-    build that is run again embeds only what was missing. `progress` is told of each reference done.
-    Raises TableError when no reference could be read, ReferenceIndexError while another process writes.
+    build that is run again embeds only what was missing. `progress` is told of each reference done. With `features`
+    the photos' local features are kept as well, so that listings can be compared with them point by point. Raises
+     TableError when no reference could be read, ReferenceIndexError while another process writes.
     """
     folder = Path(index)
     with store.writing(folder):
-        known = _known(folder, encoder)
-        return _update(ReferenceIndex(encoder.spec), references, folder, encoder, reader, known, progress)
+        known = _Known.of(_sound_index(folder), encoder)
+        target = ReferenceIndex(encoder.spec)
+        return _update(target, references, folder, encoder, reader, known, progress, features)
 
 
 def add_references(
@@ -58,17 +65,19 @@ def add_references(
     encoder: Encoder,
     reader: PhotoReader | None = None,
     progress: Callable[[int], None] | None = None,
+    features: bool = True,
 ) -> BuildSummary:
     """Add references to the index in that folder; one whose id is there takes the old one's place.
 
-    Resumes as `build_index` does. Raises EncoderMismatchError for an encoder other than the index's.
+    Resumes and keeps `features` as `build_index` does. Raises EncoderMismatchError for another encoder.
     """
     folder = Path(index)
     store.read_manifest(folder)  # before the lock, so that a mistyped folder is not made
     with store.writing(folder):
         current = ReferenceIndex.load(folder)
         current.require(encoder.spec)
-        return _update(current, references, folder, encoder, reader, _vectors_by_hash(current), progress)
+        known = _Known.of(current, encoder)
+        return _update(current, references, folder, encoder, reader, known, progress, features)
 
 
 def remove_references(
@@ -115,8 +124,8 @@ def add_harmless(
     ReferenceIndex.load(index).require(encoder.spec)
     folder = harmless_folder(index)
     if (folder / store.MANIFEST).is_file():
-        return add_references(photos, index=folder, encoder=encoder, reader=reader, progress=progress)
-    return build_index(photos, index=folder, encoder=encoder, reader=reader, progress=progress)
+        return add_references(photos, index=folder, encoder=encoder, reader=reader, progress=progress, features=False)
+    return build_index(photos, index=folder, encoder=encoder, reader=reader, progress=progress, features=False)
 
 
 def _update(
@@ -125,16 +134,26 @@ def _update(
     folder: Path,
     encoder: Encoder,
     reader: PhotoReader | None,
-    known: dict[str, Vector],
+    known: _Known,
     progress: Callable[[int], None] | None,
+    features: bool,
 ) -> BuildSummary:
     journal = folder / _JOURNAL
     usable = _Usable(references)
-    added: dict[str, tuple[Reference, Vector, str]] = {}
+    added: dict[str, tuple[Reference, Vector, str, Packed]] = {}
     embedded = 0
-    with VectorCache(journal, encoder.spec) as cache:
+    with ExitStack() as stack:
+        cache = stack.enter_context(VectorCache(journal, encoder.spec))
+        onlooker = FeatureJournal(folder / _FEATURES, known.features) if features else None
+        if onlooker is not None:
+            stack.callback(onlooker.close)
         photos = embed_photos(
-            usable.images(), encoder=encoder, reader=reader or PhotoReader(), cache=cache, known=known.get
+            usable.images(),
+            encoder=encoder,
+            reader=reader or PhotoReader(),
+            cache=cache,
+            known=known.vectors.get,
+            onlooker=onlooker,
         )
         for photo in photos:
             reference = usable.pending.popleft()
@@ -142,7 +161,8 @@ def _update(
             if photo.vector is None or photo.sha256 is None:
                 usable.failed.append(BadRow(reference.id, photo.error or "the picture could not be read"))
             else:
-                added[reference.id] = (reference, photo.vector, photo.sha256)
+                packed = onlooker[photo.sha256] if onlooker is not None else NONE
+                added[reference.id] = (reference, photo.vector, photo.sha256, packed)
             if progress is not None:
                 progress(1)
     if not added:
@@ -152,7 +172,12 @@ def _update(
             f"none of the {len(usable.failed)} references could be used{first}; nothing was written to {folder}"
         )
     rows = list(added.values())
-    target.add([r for r, _, _ in rows], np.stack([v for _, v, _ in rows]), hashes=[h for _, _, h in rows])
+    target.add(
+        [reference for reference, *_ in rows],
+        np.stack([vector for _, vector, _, _ in rows]),
+        hashes=[sha256 for _, _, sha256, _ in rows],
+        features=[packed for *_, packed in rows],
+    )
     target.save(folder)
     _remove_journal(journal)
     return BuildSummary(len(target), embedded, len(rows) - embedded, tuple(usable.failed))
@@ -186,14 +211,25 @@ class _Usable:
                 yield row.image
 
 
-def _known(folder: Path, encoder: Encoder) -> dict[str, Vector]:
-    """Vectors of the index that the folder holds now, if it holds a sound one of the same encoder."""
+@dataclass(frozen=True)
+class _Known:
+    """Vectors and packed features that an index holds already, by the sha256 of their picture."""
+
+    vectors: dict[str, Vector]
+    features: dict[str, Packed]
+
+    @classmethod
+    def of(cls, index: ReferenceIndex | None, encoder: Encoder) -> _Known:
+        """What an index holds; of one of another encoder the features only."""
+        if index is None:
+            return cls({}, {})
+        hashes = index.catalogue["sha256"].to_pylist()
+        packed = {sha256: each for sha256, each in zip(hashes, index.packed_features, strict=True) if is_packed(each)}
+        return cls(dict(zip(hashes, index.vectors, strict=True)) if index.spec == encoder.spec else {}, packed)
+
+
+def _sound_index(folder: Path) -> ReferenceIndex | None:
     try:
-        current = ReferenceIndex.load(folder)
+        return ReferenceIndex.load(folder)
     except (IndexNotFoundError, IndexDamagedError):  # a damaged index is what a build is run to replace
-        return {}
-    return _vectors_by_hash(current) if current.spec == encoder.spec else {}
-
-
-def _vectors_by_hash(index: ReferenceIndex) -> dict[str, Vector]:
-    return dict(zip(index.catalogue["sha256"].to_pylist(), index.vectors, strict=True))
+        return None

@@ -9,9 +9,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from lookalike.errors import ImageReadError
 from lookalike.model.encoder import Encoder
@@ -52,6 +54,16 @@ class PhotoReader:
     workers: int = field(default_factory=lambda: min(8, os.cpu_count() or 1))
 
 
+class Onlooker(Protocol):
+    """Looks at pictures while they are decoded for the encoder; asked from several threads."""
+
+    def wants(self, sha256: str) -> bool:
+        """Whether the picture with that content hash must be decoded for it, even if its vector is known."""
+
+    def take(self, sha256: str, image: Image.Image) -> None:
+        """Look at a picture that it wants, in RGB."""
+
+
 def embed_photos(
     sources: Iterable[ImageSource],
     *,
@@ -59,13 +71,15 @@ def embed_photos(
     reader: PhotoReader,
     cache: VectorCache | None = None,
     known: Callable[[str], Vector | None] | None = None,
+    onlooker: Onlooker | None = None,
 ) -> Iterator[EmbeddedPhoto]:
     """Give one `EmbeddedPhoto` for each source, in order; a picture that can't be read becomes its error.
 
     Pictures whose content hash `known` or `cache` has a vector for are neither decoded nor embedded, and
-    equal pictures are embedded once; what is embedded goes into `cache`, a window at a time.
+    equal pictures are embedded once; what is embedded goes into `cache`, a window at a time. `onlooker` sees the
+    pictures that it wants before their vectors are there.
     """
-    embedder = _Embedder(encoder, reader, cache, known)
+    embedder = _Embedder(encoder, reader, cache, known, onlooker)
     if reader.workers <= 1:
         for window in _windows(sources):
             yield from embedder.finish([embedder.read(source) for source in window])
@@ -102,17 +116,19 @@ class _Embedder:
         reader: PhotoReader,
         cache: VectorCache | None,
         known: Callable[[str], Vector | None] | None,
+        onlooker: Onlooker | None,
     ) -> None:
         self._encoder, self._reader, self._cache, self._known = encoder, reader, cache, known
+        self._onlooker = onlooker
 
     def read(self, source: ImageSource) -> _Read:
-        sha256 = None
+        sha256, stored = None, None
         try:
             if isinstance(source, str | Path | bytes):
                 data = read_source(source, access=self._reader.access)
                 sha256 = content_hash(data)
                 stored = self._stored(sha256)
-                if stored is not None:
+                if stored is not None and not self._wanted(sha256):
                     return _Read(sha256, stored=stored)
                 name = "" if isinstance(source, bytes) else str(source)
                 photo = decode_image(data, source=name, limits=self._reader.limits)
@@ -121,6 +137,10 @@ class _Embedder:
                 sha256 = photo.sha256
         except ImageReadError as error:
             return _Read(sha256, error=str(error))
+        if self._onlooker is not None and self._wanted(photo.sha256):
+            self._onlooker.take(photo.sha256, photo.image)
+            if stored is not None:
+                return _Read(sha256, stored=stored)
         return _Read(sha256, prepared=self._encoder.prepare(photo.image), hint=photo.hint)
 
     def finish(self, reads: list[_Read]) -> Iterator[EmbeddedPhoto]:
@@ -149,6 +169,9 @@ class _Embedder:
             answer = stored[read.sha256]
             fresh = new.pop(read.sha256, None) is not None
             yield EmbeddedPhoto(read.sha256, answer.vector, hint=answer.hint, fresh=fresh)
+
+    def _wanted(self, sha256: str) -> bool:
+        return self._onlooker is not None and self._onlooker.wants(sha256)
 
     def _stored(self, sha256: str) -> CachedVector | None:
         vector = self._known(sha256) if self._known is not None else None

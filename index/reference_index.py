@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +14,17 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from PIL import Image
 
-from lookalike.errors import EncoderMismatchError, TableError
+from lookalike.errors import EncoderMismatchError, FeaturesError, IndexDamagedError, TableError
 from lookalike.model.encoder import EncoderSpec, Vectors
 from lookalike.records import ImageSource, Match, Reference
 
 from . import store
+from .features import NONE, Packed, unpack
 
 if TYPE_CHECKING:
     import faiss
+
+    from lookalike.model.features import LocalFeatures
 
 _COLUMNS = ("reference_id", "image", "product_id", "brand", "sha256")
 
@@ -32,6 +36,18 @@ class _State:
     catalogue: pa.Table
     flat: faiss.IndexFlatIP
     product: NDArray[np.int32]
+    features: Sequence[Packed]
+
+    @cached_property
+    def has_features(self) -> bool:
+        """Whether any reference has local features."""
+        return any(len(packed) for packed in self.features)
+
+    @cached_property
+    def row(self) -> dict[str, int]:
+        """Where each reference stands, by its id."""
+        names = self.catalogue["reference_id"].to_pylist()
+        return dict(zip(names, range(len(names)), strict=True))
 
 
 class ReferenceIndex:
@@ -53,7 +69,7 @@ class ReferenceIndex:
         self._created = ""
         self._digest = ""
         empty = pa.table({name: pa.array([], pa.string()) for name in _COLUMNS})
-        self._state = _state(empty, np.empty((0, spec.dim), np.float32))
+        self._state = _state(empty, np.empty((0, spec.dim), np.float32), ())
 
     @classmethod
     def load(cls, folder: str | Path) -> ReferenceIndex:
@@ -64,14 +80,18 @@ class ReferenceIndex:
         stored = store.read(Path(folder))
         index = cls(stored.spec)
         index._created, index._digest = stored.created, stored.digest
-        index._state = _state(stored.catalogue, stored.vectors)
+        index._state = _state(stored.catalogue, stored.vectors, stored.features)
         return index
 
     def save(self, folder: str | Path) -> None:
         """Make the folder hold this index, in one step that a crash can't split."""
         state = self._state
         self._digest = store.write(
-            Path(folder), spec=self._spec, catalogue=state.catalogue, vectors=_vectors(state.flat)
+            Path(folder),
+            spec=self._spec,
+            catalogue=state.catalogue,
+            vectors=_vectors(state.flat),
+            features=state.features,
         )
 
     def __len__(self) -> int:
@@ -108,6 +128,34 @@ class ReferenceIndex:
         catalogue = self._state.catalogue
         return (_reference(catalogue, row) for row in range(catalogue.num_rows))
 
+    @property
+    def packed_features(self) -> Sequence[Packed]:
+        """All references' packed local features, in the catalogue's order; empty where a reference has none."""
+        return self._state.features
+
+    @property
+    def has_features(self) -> bool:
+        """Whether any reference has local features, so that listings can be compared with it point by point."""
+        return self._state.has_features
+
+    def features(self, reference: str) -> LocalFeatures | None:
+        """The local features of the reference with that id; None where it has none, or there is no such reference.
+
+        Raises IndexDamagedError for features that are not as they were written.
+        """
+        state = self._state
+        row = state.row.get(reference)
+        try:
+            return None if row is None else unpack(state.features, row)
+        except FeaturesError as error:
+            raise IndexDamagedError(f"of reference {reference!r}: {error}; build the index again") from error
+
+    def image_sha256(self, reference: str) -> str | None:
+        """The sha256 of the picture of the reference with that id; None where there is no such reference."""
+        state = self._state
+        row = state.row.get(reference)
+        return None if row is None else state.catalogue["sha256"][row].as_py()
+
     def require(self, spec: EncoderSpec) -> None:
         """Raise EncoderMismatchError unless `spec` is the encoder that this index was built with."""
         if spec != self._spec:
@@ -116,11 +164,20 @@ class ReferenceIndex:
                 f"(--model, --weights), or build the index again"
             )
 
-    def add(self, references: Sequence[Reference], vectors: Vectors, *, hashes: Sequence[str]) -> None:
+    def add(
+        self,
+        references: Sequence[Reference],
+        vectors: Vectors,
+        *,
+        hashes: Sequence[str],
+        features: Sequence[Packed] | None = None,
+    ) -> None:
         """Add references with their vectors, float32 (n, dim) of length 1, and their pictures' sha256.
 
-        A reference whose id is there already takes the old one's place. Raises ValueError for vectors of
-        another shape or length, and TableError when further columns don't fit those of the catalogue.
+        `features` are their pictures' local features as `LocalFeatures.to_bytes` packs them, empty where there are
+        none; without them, these references are never compared point by point. A reference whose id is there already
+        takes the old one's place. Raises ValueError for vectors of another shape or length, and TableError when further
+        columns don't fit those of the catalogue.
         """
         vectors = np.ascontiguousarray(vectors, np.float32)
         if vectors.shape != (len(references), self._spec.dim) or len(hashes) != len(references):
@@ -138,7 +195,8 @@ class ReferenceIndex:
         old = self._state
         kept = ~np.isin(_strings(old.catalogue, "reference_id"), np.array([r.id for r in references]))
         table = _joined(old.catalogue.filter(pa.array(kept)), rows)
-        self._state = _state(table, np.concatenate([_vectors(old.flat)[kept], vectors]))
+        packed = [*_chosen(old.features, kept), *(features if features is not None else [NONE] * len(rows))]
+        self._state = _state(table, np.concatenate([_vectors(old.flat)[kept], vectors]), packed)
 
     def remove(
         self,
@@ -153,7 +211,8 @@ class ReferenceIndex:
         for column, values in (("reference_id", references), ("product_id", products), ("brand", brands)):
             gone |= np.isin(_strings(old.catalogue, column), np.array(list(values), str))
         if gone.any():
-            self._state = _state(old.catalogue.filter(pa.array(~gone)), _vectors(old.flat)[~gone])
+            table, packed = old.catalogue.filter(pa.array(~gone)), _chosen(old.features, ~gone)
+            self._state = _state(table, _vectors(old.flat)[~gone], packed)
         return int(gone.sum())
 
     def search(
@@ -221,7 +280,7 @@ def _search(
     return similarities, nearest
 
 
-def _state(catalogue: pa.Table, vectors: Vectors) -> _State:
+def _state(catalogue: pa.Table, vectors: Vectors, features: Sequence[Packed]) -> _State:
     import faiss
 
     flat = faiss.IndexFlatIP(vectors.shape[1])
@@ -230,7 +289,11 @@ def _state(catalogue: pa.Table, vectors: Vectors) -> _State:
     catalogue = catalogue.combine_chunks()
     key = pc.binary_join_element_wise(catalogue["brand"], catalogue["product_id"], "\0")
     codes = key.combine_chunks().dictionary_encode().indices if len(key) else pa.array([], pa.int32())
-    return _State(catalogue, flat, np.asarray(codes, np.int32))
+    return _State(catalogue, flat, np.asarray(codes, np.int32), features)
+
+
+def _chosen(features: Sequence[Packed], kept: NDArray[np.bool_]) -> list[Packed]:
+    return [features[row] for row in np.flatnonzero(kept).tolist()]
 
 
 def _vectors(flat: faiss.IndexFlatIP) -> Vectors:

@@ -11,8 +11,8 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BufferedReader
@@ -28,10 +28,12 @@ from numpy.typing import NDArray
 from lookalike.errors import IndexDamagedError, IndexNotFoundError, ReferenceIndexError
 from lookalike.model.encoder import EncoderSpec
 
+from .features import NONE, Packed, read_features, write_features
+
 FORMAT, VERSION = "lookalike-index", 1
 MANIFEST = "manifest.json"
 
-_DATA_NAME = re.compile(r"(catalogue-[0-9a-f]{16}\.parquet|vectors-[0-9a-f]{16}\.npy)")
+_DATA_NAME = re.compile(r"(catalogue-[0-9a-f]{16}\.parquet|vectors-[0-9a-f]{16}\.npy|features-[0-9a-f]{16}\.bin)")
 _MANIFEST_BYTES = 1 << 20
 _ROW_BYTES = 1 << 16  # a row of a catalogue that unpacks to more than this is somebody's bomb
 _TRIES = 20
@@ -39,22 +41,35 @@ _TRIES = 20
 
 @dataclass(frozen=True)
 class Stored:
-    """What an index folder holds: `vectors` float32 (count, dim), and one catalogue row for each."""
+    """What an index folder holds: `vectors` float32 (count, dim), one catalogue row for each, and packed `features`."""
 
     spec: EncoderSpec
     catalogue: pa.Table
     vectors: NDArray[np.float32]
+    features: list[Packed]
     created: str
     digest: str
 
 
-def write(folder: Path, *, spec: EncoderSpec, catalogue: pa.Table, vectors: NDArray[np.float32]) -> str:
-    """Make the folder hold exactly this, in one step; gives the new manifest's digest (sha256, hexadecimal)."""
+def write(
+    folder: Path,
+    *,
+    spec: EncoderSpec,
+    catalogue: pa.Table,
+    vectors: NDArray[np.float32],
+    features: Sequence[Packed] = (),
+) -> str:
+    """Make the folder hold exactly this, in one step; gives the new manifest's digest (sha256, hexadecimal).
+
+    `features` are one packed entry for each row of the catalogue; where all are empty no file is written for them.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     files = {
         "catalogue": _write_data(folder, "catalogue", ".parquet", lambda path: pq.write_table(catalogue, path)),
         "vectors": _write_data(folder, "vectors", ".npy", lambda path: _save_vectors(vectors, path)),
     }
+    if any(len(packed) for packed in features):
+        files["features"] = _write_data(folder, "features", ".bin", lambda path: write_features(features, path))
     manifest = {
         "format": FORMAT,
         "version": VERSION,
@@ -150,17 +165,21 @@ def _read_data(folder: Path, manifest: dict[str, Any], digest: str) -> Stored:
         spec = EncoderSpec.from_json(manifest["encoder"])
         count, dim = int(manifest["count"]), int(manifest["dim"])
         entries = {kind: dict(manifest["files"][kind]) for kind in ("catalogue", "vectors")}
+        if "features" in manifest["files"]:
+            entries["features"] = dict(manifest["files"]["features"])
         paths = {kind: folder / _data_name(entry["name"]) for kind, entry in entries.items()}
     except (KeyError, TypeError, ValueError) as error:
         raise IndexDamagedError(f"the manifest of {folder} lacks something ({error}); build it again") from error
     if spec.dim != dim:
         raise IndexDamagedError(f"index {folder} is {dim} wide, but its encoder {spec.dim}; build it again")
     # a file that is open stays readable when a writer removes it
-    with open(paths["catalogue"], "rb") as catalogue, open(paths["vectors"], "rb") as vectors:
-        _check(catalogue, entries["catalogue"])
-        _check(vectors, entries["vectors"])
-        rows, table = _read_vectors(vectors, (count, dim)), _read_catalogue(catalogue, count)
-    return Stored(spec, table, rows, str(manifest["created"]), digest)
+    with ExitStack() as stack:
+        files = {kind: stack.enter_context(open(path, "rb")) for kind, path in paths.items()}
+        for kind, file in files.items():
+            _check(file, entries[kind])
+        rows, table = _read_vectors(files["vectors"], (count, dim)), _read_catalogue(files["catalogue"], count)
+        features = read_features(files["features"], count) if "features" in files else [NONE] * count
+    return Stored(spec, table, rows, features, str(manifest["created"]), digest)
 
 
 def _data_name(name: object) -> str:

@@ -42,20 +42,11 @@ class VectorCache:
     """
 
     def __init__(self, path: Path, spec: EncoderSpec) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._dim = spec.dim
         canonical = json.dumps({**spec.to_json(), "name": ""}, sort_keys=True)
         self._encoder = hashlib.sha256(canonical.encode()).hexdigest()
         self._lock = threading.Lock()
-        try:
-            self._connection = _connect(path)
-        except sqlite3.OperationalError:  # no damage: no room, no permission
-            raise
-        except sqlite3.DatabaseError:
-            _log.warning("%s is damaged; its vectors are computed again", path)
-            for damaged in path.parent.glob(path.name + "*"):
-                damaged.unlink()
-            self._connection = _connect(path)
+        self._connection = open_database(path, _SCHEMA)
 
     def __enter__(self) -> VectorCache:
         return self
@@ -89,13 +80,27 @@ class VectorCache:
             self._connection.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?, ?)", rows)
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def open_database(path: Path, schema: str) -> sqlite3.Connection:
+    """A SQLite file with that schema, for several threads and processes; a damaged one is begun anew."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        return _connect(path, schema)
+    except sqlite3.OperationalError:  # no damage: no room, no permission
+        raise
+    except sqlite3.DatabaseError:
+        _log.warning("%s is damaged; what it held is computed again", path)
+        for damaged in path.parent.glob(path.name + "*"):
+            damaged.unlink()
+        return _connect(path, schema)
+
+
+def _connect(path: Path, schema: str) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=60, check_same_thread=False)
     try:
         # WAL keeps a commit at one write, and a killed process's last commit whole
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
-        connection.execute(_SCHEMA)
+        connection.execute(schema)
     except sqlite3.Error:
         connection.close()
         raise

@@ -49,7 +49,7 @@ def decide(listing: Listing, photos: Sequence[PhotoMatches], *, policy: Policy, 
     first = readable[0]
     found = Finding(listing, Verdict.CLEAR, str(policy), encoder, image=first.image, image_sha256=first.sha256,
                     error=error, hint=hint)  # fmt: skip
-    return judge(found, _candidates(readable), policy=policy)
+    return judge(found, _candidates(readable, policy), policy=policy)
 
 
 def judge(finding: Finding, matches: Iterable[Match], *, policy: Policy) -> Finding:
@@ -59,7 +59,7 @@ def judge(finding: Finding, matches: Iterable[Match], *, policy: Policy) -> Find
     def weight(match: Match) -> tuple[int, float]:
         return _RANK[_verdict(match, policy, territory)], match.strength
 
-    ordered = tuple(sorted(matches, key=weight, reverse=True))
+    ordered = tuple(sorted((weighed(match, policy) for match in matches), key=weight, reverse=True))
     if not ordered:
         return replace(finding, policy=str(policy))
     best = ordered[0]
@@ -68,11 +68,12 @@ def judge(finding: Finding, matches: Iterable[Match], *, policy: Policy) -> Find
         finding,
         verdict=verdict,
         policy=str(policy),
-        kind=None if verdict is Verdict.CLEAR else "lookalike",
+        kind=None if verdict is Verdict.CLEAR else _kind(best),
         product=best.reference.product,
         brand=best.reference.brand,
         similarity=best.similarity,
         normalised_similarity=best.normalised_similarity,
+        probability=best.probability,
         threshold=policy.scope(best.reference.brand, territory).threshold(verdict),
         suppressed_by=best.suppressed_by,
         matches=ordered,
@@ -81,20 +82,30 @@ def judge(finding: Finding, matches: Iterable[Match], *, policy: Policy) -> Find
     )
 
 
+def weighed(match: Match, policy: Policy) -> Match:
+    """The match with the probability that the policy's fusion gives it, or without one."""
+    probability = policy.fusion.probability(match) if policy.fusion is not None else None
+    return match if match.probability == probability else replace(match, probability=probability)
+
+
+def _kind(match: Match) -> str:
+    return match.verification.kind if match.verification is not None and match.agrees else "lookalike"
+
+
 def _verdict(match: Match, policy: Policy, territory: str | None) -> Verdict:
     if match.suppressed_by is not None:
         return Verdict.CLEAR
     return policy.scope(match.reference.brand, territory).verdict(match.strength)
 
 
-def _candidates(photos: Sequence[PhotoMatches]) -> list[Match]:
+def _candidates(photos: Sequence[PhotoMatches], policy: Policy) -> list[Match]:
     """The strongest match of each product over all photos, one that is not suppressed before one that is."""
     best: dict[tuple[str, str], Match] = {}
     for photo in photos:
         for match in photo.matches:
             harmless = photo.harmless is not None and photo.harmless.similarity > match.similarity
             name = photo.harmless.reference.id if photo.harmless is not None and harmless else None
-            seen = replace(match, image=photo.image, image_sha256=photo.sha256, suppressed_by=name)
+            seen = replace(weighed(match, policy), image=photo.image, image_sha256=photo.sha256, suppressed_by=name)
             product = match.reference.brand, match.reference.product
             if product not in best or _merit(seen) > _merit(best[product]):
                 best[product] = seen

@@ -18,10 +18,12 @@ from .errors import ExpiredPolicyWarning, PolicyError
 from .normalisation import Level
 from .policy import Policy, default_policy
 from .records import Finding, ImageSource, Listing, Match
+from .verification import Photo, Verifier
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from lookalike.index.blobs import BlobCache
     from lookalike.index.embedding import EmbeddedPhoto, PhotoReader
     from lookalike.index.reference_index import ReferenceIndex
     from lookalike.index.vector_cache import VectorCache
@@ -36,9 +38,10 @@ _SEARCHED_TOGETHER = 64
 class Detector:
     """Flags look-alike listings. Safe to be used from several threads at once.
 
-    `top` is how many products are looked at for each photo. `harmless` holds photos that are alike to genuine ones and
-    yet harmless. Raises EncoderMismatchError and PolicyError when these don't belong together; warns with
-    ExpiredPolicyWarning of a policy that has expired.
+    `top` is how many products are looked at for each photo, at least; photos in the policy's reach are compared point
+    by point with the nearest of them, where the index has their local features. `harmless` holds photos that are alike
+    to genuine ones and yet harmless. Raises EncoderMismatchError and PolicyError when these don't belong together; warns
+    with ExpiredPolicyWarning of a policy that has expired.
     """
 
     encoder: Encoder
@@ -62,6 +65,11 @@ class Detector:
             raise PolicyError(
                 f"policy {self.policy.name} was tuned on the index {self.policy.index_digest[:8]}, but this one is "
                 f"{self.index.digest[:8]}; tune it again, or take it over with: lookalike policy bind"
+            )
+        if self.policy.fusion is not None and len(self.index) and not self.index.has_features:
+            raise PolicyError(
+                f"policy {self.policy.name} decides by the points that agree as well, but the index has no local "
+                "features; build it again with them, or give a policy without [fusion]"
             )
         if self.policy.cohort is not None and self.policy.cohort.vectors.shape[1] != self.encoder.spec.dim:
             raise PolicyError(f"the cohort of policy {self.policy.name} is {self.policy.cohort.vectors.shape[1]} wide, "
@@ -107,14 +115,27 @@ class Detector:
         """Judge listings; findings in the same order. Faster than `check` in a loop."""
         return list(self.stream(listings))
 
-    def stream(self, listings: Iterable[Listing], *, cache: VectorCache | None = None) -> Iterator[Finding]:
+    def stream(
+        self,
+        listings: Iterable[Listing],
+        *,
+        cache: VectorCache | None = None,
+        verified: BlobCache | None = None,
+    ) -> Iterator[Finding]:
         """Judge any number of listings in bounded memory; findings come in the listings' order.
 
-        Pictures that `cache` has a vector for are not embedded again, and new ones are put there.
+        Pictures that `cache` has a vector for are not embedded again, and new ones are put there; the same for
+        pairs that were compared point by point and `verified`.
         """
-        return self._stream(listings, cache, self.reader)
+        return self._stream(listings, cache, self.reader, verified)
 
-    def _stream(self, listings: Iterable[Listing], cache: VectorCache | None, reader: PhotoReader) -> Iterator[Finding]:
+    def _stream(
+        self,
+        listings: Iterable[Listing],
+        cache: VectorCache | None,
+        reader: PhotoReader,
+        verified: BlobCache | None = None,
+    ) -> Iterator[Finding]:
         from lookalike.index.embedding import embed_photos
 
         waiting: deque[Listing] = deque()
@@ -126,6 +147,7 @@ class Detector:
                 yield from listing.images or (b"",)
 
         photos = embed_photos(images(), encoder=self.encoder, reader=reader, cache=cache)
+        verifier = Verifier(self.index, reader, verified)
         ready: list[tuple[Listing, list[EmbeddedPhoto]]] = []
         collected: list[EmbeddedPhoto] = []
         for photo in photos:
@@ -135,27 +157,65 @@ class Detector:
                 ready.append((waiting.popleft(), collected))
                 collected = []
             if len(ready) >= _SEARCHED_TOGETHER:
-                yield from self._judge(ready)
+                yield from self._judge(ready, verifier)
                 ready = []
-        yield from self._judge(ready)
+        yield from self._judge(ready, verifier)
 
-    def _judge(self, ready: Sequence[tuple[Listing, list[EmbeddedPhoto]]]) -> Iterator[Finding]:
+    def _judge(self, ready: Sequence[tuple[Listing, list[EmbeddedPhoto]]], verifier: Verifier) -> Iterator[Finding]:
         vectors = [photo.vector for _, photos in ready for photo in photos if photo.vector is not None]
         found = iter(self._matches(np.stack(vectors)) if vectors else ())
-        now = datetime.now(UTC).isoformat(timespec="seconds")
+        judged: list[list[PhotoMatches]] = []
         for listing, photos in ready:
-            judged = []
+            judged.append([])
             for image, photo in zip(listing.images, photos, strict=True):
                 matches, harmless = ((), None) if photo.vector is None else next(found)
-                judged.append(PhotoMatches(_name(image), matches, harmless, photo.hint, photo.error, photo.sha256))
-            finding = decide(listing, judged, policy=self.policy, encoder=str(self.encoder.spec))
+                judged[-1].append(PhotoMatches(_name(image), matches, harmless, photo.hint, photo.error, photo.sha256))
+        self._verify([listing for listing, _ in ready], judged, verifier)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        for (listing, _), seen in zip(ready, judged, strict=True):
+            finding = decide(listing, seen, policy=self.policy, encoder=str(self.encoder.spec))
             yield replace(finding, scanned_at=now)
+
+    def _verify(self, listings: Sequence[Listing], judged: Sequence[list[PhotoMatches]], verifier: Verifier) -> None:
+        """Compare the photos in reach point by point, and put what was found in their matches' place."""
+        due = [
+            (place, at)
+            for place, (listing, photos) in enumerate(zip(listings, judged, strict=True))
+            for at in self._in_reach(listing, photos)
+        ]
+        photos = [
+            Photo(listings[place].images[at], judged[place][at].sha256 or "", judged[place][at].matches)
+            for place, at in due
+        ]
+        for (place, at), answer in zip(
+            due, verifier.verify(photos, references=self.policy.reach.references), strict=True
+        ):
+            photo = judged[place][at]
+            hint = "; ".join(filter(None, [photo.hint, answer.trouble])) or None
+            judged[place][at] = replace(photo, matches=answer.matches, hint=hint)
+
+    def _in_reach(self, listing: Listing, photos: Sequence[PhotoMatches]) -> list[int]:
+        """Which of a listing's photos are compared point by point."""
+        reach = self.policy.reach
+
+        def needed(match: Match) -> float:
+            if reach.similarity is not None:
+                return reach.similarity
+            return self.policy.scope(match.reference.brand, listing.territory).review
+
+        near = [
+            (-max(match.compared_similarity for match in photo.matches), at)
+            for at, photo in enumerate(photos)
+            if any(match.compared_similarity >= needed(match) for match in photo.matches)
+        ]
+        return [at for _, at in sorted(near)[: reach.photos]] if reach.references and self.index.has_features else []
 
     def _matches(self, vectors: NDArray[np.float32]) -> Iterator[tuple[tuple[Match, ...], Match | None]]:
         """For each vector (n, dim) the nearest products, and the nearest harmless photo."""
-        found = self.index.search(vectors, top=self.top)
+        found = self.index.search(vectors, top=max(self.top, self.policy.reach.references))
         if self.policy.cohort is not None:
             found = self._normalised(vectors, found, self.policy.cohort)
+        found = [_with_margins(matches) for matches in found]
         if self.harmless is None or not len(self.harmless):
             return ((matches, None) for matches in found)
         return ((m, h[0]) for m, h in zip(found, self.harmless.search(vectors, top=1), strict=True))
@@ -184,6 +244,15 @@ class Detector:
         assert self.policy.cohort is not None, "asked for with a cohort only"
         names = self.index.catalogue["reference_id"].to_pylist()
         return dict(zip(names, range(len(names)), strict=True)), self.policy.cohort.level(self.index.vectors)
+
+
+def _with_margins(matches: tuple[Match, ...]) -> tuple[Match, ...]:
+    """The matches of one photo, each with how much more alike it is than the most alike of the others."""
+    values = [match.compared_similarity for match in matches]
+    return tuple(
+        replace(match, margin=value - max(values[:at] + values[at + 1 :], default=value))
+        for at, (match, value) in enumerate(zip(matches, values, strict=True))
+    )
 
 
 def _policy(policy: str | Path | Policy | None, encoder: Encoder) -> Policy:

@@ -1,4 +1,4 @@
-"""The policy: which similarity flags, for which brand and territory, and what was promised when that was set.
+"""The policy: what flags, for which brand and territory, and what was promised when that was set.
 
 A policy is a file, policy.toml, that people read, review and keep under version control; `str(policy)` names it with
 a hash of all that it says.
@@ -18,11 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from .errors import PolicyError
+from .fusion import Fusion
 from .normalisation import Cohort, load_cohort
 from .records import Verdict
 
 _EXAMPLE = 'name = "mine"  [thresholds] flag = 0.8 review = 0.7  [encoder] weights_sha256 = "…"'
 _LARGEST = 1 << 24
+_MOST_COMPARED = 50  # references a photo, and photos a listing: the cost of a listing stays bounded
+_LARGEST_COEFFICIENT = 1e4
 
 
 @dataclass(frozen=True)
@@ -86,18 +89,33 @@ class Promise:
 
 
 @dataclass(frozen=True)
+class Reach:
+    """Which photos are compared point by point, and with how many of the references nearest to them.
+
+    Those that are at least so alike to one: `similarity`, the normalised one where the policy normalises, None for the
+    review threshold. Of a listing, its `photos` most alike ones at most.
+    """
+
+    similarity: float | None = None
+    references: int = 5
+    photos: int = 4
+
+
+@dataclass(frozen=True)
 class Policy:
     """Two thresholds on the similarity: from `flag` on a listing is flagged, from `review` on a person looks.
 
     `scopes` have thresholds of their own. `weights_sha256` and `index_digest` bind the policy to the encoder and the
     index whose similarities its thresholds were set on; None leaves that to you. With a `cohort` the thresholds are
-    on the normalised similarity.
+    on the normalised similarity; with a `fusion` on the probability that it gives, whatever else there is. `reach` says
+    which photos are compared point by point, for the fusion and for the kind of a finding.
 
     >>> policy = Policy(name="mine", flag=0.8, review=0.7)
     >>> policy.verdict(0.8), policy.verdict(0.75), policy.verdict(0.1)
     (<Verdict.FLAGGED: 'flagged'>, <Verdict.REVIEW: 'review'>, <Verdict.CLEAR: 'clear'>)
 
-    Raises PolicyError unless review ≤ flag for all scopes, and no two are of the same brand and territory.
+    Raises PolicyError unless review ≤ flag for all scopes, no two are of the same brand and territory, and a fusion
+    comes with the similarity that it reaches down to.
     """
 
     name: str
@@ -107,6 +125,8 @@ class Policy:
     index_digest: str | None = None
     scopes: tuple[Scope, ...] = ()
     cohort: Cohort | None = None
+    reach: Reach = Reach()
+    fusion: Fusion | None = None
     promise: Promise | None = None
     evidence: Evidence | None = None
     withdrawn: str | None = None
@@ -120,7 +140,13 @@ class Policy:
         places = {(scope.brand, scope.territory): scope for scope in (own, *self.scopes)}
         if len(places) != len(self.scopes) + 1:
             raise PolicyError(f"policy {self.name} has two entries for the same brand and territory; keep one")
+        if self.fusion is not None and (self.reach.similarity is None or self.reach.references < 1):
+            raise PolicyError(
+                f"policy {self.name} has a [fusion]; needed a similarity and references in [verification]"
+            )
         low, high = (-1.0, 1.0) if self.cohort is None else (-100.0, 100.0)
+        if self.fusion is not None:
+            low, high = 0.0, 1.0
         for scope in places.values():
             if not (low <= scope.review <= high and (scope.flag is None or scope.review <= scope.flag <= high)):
                 where = f" for {scope.brand or 'all'} {scope.territory or ''}".rstrip() if scope is not own else ""
@@ -152,6 +178,11 @@ class Policy:
     def verdict(self, strength: float, *, brand: str | None = None, territory: str | None = None) -> Verdict:
         """What the thresholds say of that similarity, the normalised one where there is a cohort."""
         return self.scope(brand, territory).verdict(strength)
+
+    @property
+    def lowest_review(self) -> float:
+        """The lowest review threshold of all its scopes."""
+        return min(scope.review for scope in self._by_place.values())
 
     def expired(self, today: date) -> bool:
         """Whether its day has passed."""
@@ -195,6 +226,8 @@ class Policy:
         said["encoder"] = {"weights_sha256": self.weights_sha256}
         said["index"] = {"digest": self.index_digest}
         said["cohort"] = self.cohort.said() if self.cohort else None
+        said["verification"] = asdict(self.reach) if self.reach != Reach() else None
+        said["fusion"] = asdict(self.fusion) if self.fusion else None
         said["scopes"] = [
             {"brand": scope.brand, "territory": scope.territory, **_scope_said(scope)} for scope in self.scopes
         ] or None
@@ -225,8 +258,9 @@ def parse(text: str, *, source: str, folder: Path | None) -> Policy:
         raise PolicyError(f"the policy {source} is no TOML: {error}") from error
     read = _Reader(source)
     read.only(
-        values, "name", "about", "created", "expires", "thresholds", "promise", "encoder", "index", "cohort", "scopes"
-    )
+        values, "name", "about", "created", "expires", "thresholds", "promise", "encoder", "index", "cohort",
+        "verification", "fusion", "scopes",
+    )  # fmt: skip
     thresholds, scopes = values.get("thresholds"), values.get("scopes", [])
     if not isinstance(thresholds, dict) or "review" not in thresholds:
         raise PolicyError(f"the policy {source} needs [thresholds] with flag and review, like: {_EXAMPLE}")
@@ -245,6 +279,8 @@ def parse(text: str, *, source: str, folder: Path | None) -> Policy:
         index_digest=read.text(index, "digest"),
         scopes=tuple(read.scope(entry) for entry in scopes),
         cohort=load_cohort(cohort, folder=folder, source=source) if cohort else None,
+        reach=read.reach(values),
+        fusion=read.fusion(values),
         promise=read.promise(values),
         evidence=own.evidence,
         withdrawn=own.withdrawn,
@@ -306,6 +342,30 @@ class _Reader:
         if shares["confidence"] is None or not all(value is None or 0 < value < 1 for value in shares.values()):
             raise PolicyError(f"the policy {self.source} has {table} as [promise]; needed shares between 0 and 1")
         return Promise(shares["confidence"], shares["precision"], shares["false_flags"])
+
+    def reach(self, values: Mapping[str, Any]) -> Reach:
+        table = self.table(values, "verification", *(f.name for f in fields(Reach)))
+        counts = {name: self.number(table, name) for name in ("references", "photos") if name in table}
+        for name, value in counts.items():
+            if value is None or not 0 <= value <= _MOST_COMPARED or value != int(value):
+                raise PolicyError(
+                    f"the policy {self.source} has {name} = {value:g} in [verification]; needed 0 to {_MOST_COMPARED}"
+                )
+        return Reach(self.number(table, "similarity"), **{name: int(value or 0) for name, value in counts.items()})
+
+    def fusion(self, values: Mapping[str, Any]) -> Fusion | None:
+        names = [f.name for f in fields(Fusion)]
+        table = self.table(values, "fusion", *names)
+        if not table:
+            return None
+        numbers = {name: self.number(table, name) for name in names if name != "labels"}
+        if any(value is None or abs(value) > _LARGEST_COEFFICIENT for value in numbers.values()):
+            raise PolicyError(
+                f"the policy {self.source} has {table} as [fusion]; needed the numbers {', '.join(numbers)}"
+            )
+        return Fusion(
+            **{name: value or 0.0 for name, value in numbers.items()}, labels=int(self.number(table, "labels") or 0)
+        )
 
     def number(self, table: Mapping[str, Any], name: str) -> float | None:
         value = table.get(name)

@@ -67,8 +67,8 @@ class BadRow:
 class Verification:
     """What a point-by-point comparison of listing and reference photo found.
 
-    `inliers` is a count, `coverage` the share (0 to 1) of the reference that was found again, `outline`
-    the corners of the reference in the listing photo as (x, y) in 0 to 1 of its width and height.
+    `inliers` is a count, 0 where nothing agrees; `coverage` the share (0 to 1) of the reference that was found again,
+    `outline` the corners of the reference in the listing photo as (x, y) in 0 to 1 of its width and height.
     """
 
     inliers: int
@@ -82,9 +82,11 @@ class Verification:
 class Match:
     """A reference that a photo is alike to. `similarity` is the cosine, −1 to 1, higher is more alike.
 
-    `normalised_similarity` is what a policy with a cohort holds its thresholds against (see `Cohort`). `image` names
-    the listing's photo, `image_sha256` is that of its bytes. `suppressed_by` names the harmless photo that it is more
-    alike to than to the reference.
+    `verification` is None for a pair that was not compared point by point. `normalised_similarity` is what a policy
+    with a cohort holds its thresholds against (see `Cohort`), `probability` what one with a fusion does (see `Fusion`).
+    `margin` is how much more alike the photo is to this product than to any other. `image` names the listing's photo,
+    `image_sha256` is that of its bytes. `suppressed_by` names the harmless photo that it is more alike to than to the
+    reference.
     """
 
     reference: Reference
@@ -94,21 +96,36 @@ class Match:
     image: str | None = None
     suppressed_by: str | None = None
     image_sha256: str | None = None
+    margin: float | None = None
+    probability: float | None = None
+
+    @property
+    def compared_similarity(self) -> float:
+        """The normalised similarity where there is one, else the similarity."""
+        return self.similarity if self.normalised_similarity is None else self.normalised_similarity
 
     @property
     def strength(self) -> float:
-        """What thresholds are held against: the normalised similarity where there is one."""
-        return self.similarity if self.normalised_similarity is None else self.normalised_similarity
+        """What thresholds are held against: the probability where there is one, else the compared similarity."""
+        return self.compared_similarity if self.probability is None else self.probability
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the pair was compared point by point, and points agree."""
+        return self.verification is not None and self.verification.inliers > 0
 
 
 def strength_of(row: Mapping[str, Any]) -> float | None:
     """What thresholds are held against, of a row of the findings table: as `Match.strength`; None where there is none.
 
-    >>> strength_of({"similarity": 0.9, "normalised_similarity": None}), strength_of({"similarity": 0.9})
-    (0.9, 0.9)
+    >>> strength_of({"similarity": 0.9, "probability": 0.7}), strength_of({"similarity": 0.9})
+    (0.7, 0.9)
     """
-    normalised: float | None = row.get("normalised_similarity")
-    return row.get("similarity") if normalised is None else normalised
+    for name in ("probability", "normalised_similarity"):
+        value: float | None = row.get(name)
+        if value is not None:
+            return value
+    return row.get("similarity")
 
 
 class Verdict(StrEnum):
@@ -127,11 +144,11 @@ class Finding:
     """The decision about one listing, with all that is needed to audit it a year later.
 
     `matches` is what its photos are alike to, one per product, the one that decided first; `image` is the photo that
-    decided. `threshold` is the one that the verdict rests on, held against `normalised_similarity` where there is
-    one, else against `similarity`. `suppressed_by` names the harmless photo that it is more alike to than to the
-    genuine one. `error` tells of photos that could not be read, `hint` of photos of which only a part was compared.
-    `image_sha256` is that of the deciding photo's bytes, `scanned_at` when it was judged, in UTC by ISO 8601; findings
-    that differ only in that time are equal.
+    decided. `threshold` is the one that the verdict rests on, held against `probability` where there is one, else
+    against `normalised_similarity` where there is that, else against `similarity`. `suppressed_by` names the harmless
+    photo that it is more alike to than to the genuine one. `error` tells of photos that could not be read, `hint` of
+    photos that were compared in part only. `image_sha256` is that of the deciding photo's bytes, `scanned_at` when it
+    was judged, in UTC by ISO 8601; findings that differ only in that time are equal.
     """
 
     listing: Listing
@@ -143,6 +160,7 @@ class Finding:
     brand: str | None = None
     similarity: float | None = None
     normalised_similarity: float | None = None
+    probability: float | None = None
     threshold: float | None = None
     suppressed_by: str | None = None
     matches: tuple[Match, ...] = ()

@@ -10,8 +10,9 @@ from typing import Any
 
 from .decision import NAMELESS, judge
 from .errors import PolicyError, TableError
-from .policy import Policy
+from .policy import Policy, Reach
 from .records import Finding, Listing, Match, Reference, Verdict
+from .verification import from_json
 
 Row = Mapping[str, Any]
 _JUDGED = (Verdict.FLAGGED, Verdict.REVIEW, Verdict.CLEAR)
@@ -40,8 +41,9 @@ class PolicyDiff:
 def replay(row: Row, policy: Policy) -> Finding:
     """The finding that a scan with that policy would make of the listing of this row of a findings table.
 
-    Exactly that, provided the row's policy has the same cohort, if any; but the sha256 is known only of the photo that
-    decided before, and only if it has a name. Raises TableError for a row without candidates that can be read.
+    Exactly that, provided the row's policy has the same cohort, if any, and the same reach, and for a listing of
+    several photos the same fusion; but the sha256 is known only of the photo that decided before, and only if it has a
+    name. Raises TableError for a row without candidates that can be read.
     """
     return _judged(*_stored(row), policy)
 
@@ -88,12 +90,18 @@ def compare_policies(
     """Replay rows of a findings table under both policies.
 
     `authorised` tells of a finding whether its seller may sell that brand. Raises PolicyError where the findings
-    can't tell: policies of different cohorts, or for another encoder than the findings'.
+    can't tell: policies of different cohorts, one whose fusion reaches further than the other, or one for another
+    encoder than the findings'.
     """
     if (before.cohort.sha256 if before.cohort else None) != (after.cohort.sha256 if after.cohort else None):
         raise PolicyError(
             f"{before} and {after} normalise by different cohorts, which the findings can't tell; scan again with each"
         )
+    for policy, other in ((before, after), (after, before)):
+        if policy.fusion is not None and not _reaches(other, policy.reach):
+            raise PolicyError(
+                f"{policy} compares more photos point by point than {other}, which the findings can't tell; scan again"
+            )
     moved: Counter[tuple[str, str]] = Counter()
     gained: Counter[str] = Counter()
     lost: Counter[str] = Counter()
@@ -112,6 +120,13 @@ def compare_policies(
         elif old.verdict is Verdict.FLAGGED and new.verdict is not Verdict.FLAGGED:
             lost[old.brand or ""] += 1
     return PolicyDiff(str(before), str(after), dict(moved), dict(gained), dict(lost), allowed)
+
+
+def _reaches(policy: Policy, reach: Reach) -> bool:
+    """Whether the policy compares all that this reach asks for."""
+    own = policy.reach.similarity if policy.reach.similarity is not None else policy.lowest_review
+    asked = reach.similarity if reach.similarity is not None else -1.0
+    return own <= asked and policy.reach.references >= reach.references and policy.reach.photos >= reach.photos
 
 
 def _require_fit(row: Row, *policies: Policy) -> None:
@@ -151,6 +166,8 @@ def _matches(row: Row) -> list[Match]:
                 similarity=float(entry["similarity"]),
                 normalised_similarity=_number(entry["normalised_similarity"]),
                 image=entry["image"],
+                margin=_number(entry.get("margin")),
+                verification=from_json(entry["verification"]) if entry.get("verification") else None,
                 suppressed_by=entry["suppressed_by"],
                 image_sha256=row.get("image_sha256") if entry["image"] == row.get("image") != NAMELESS else None,
             )

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 _PART_ROWS = 1024
 _STATE = "scan.json"
+_NUMBERS = ("similarity", "normalised_similarity", "probability", "threshold", "price", "inliers", "coverage")
+_TRUTH = {"true": True, "false": False}
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,10 @@ def scan_listings(
     Findings are kept in parts in the folder `out`.partial until all are there; `out` itself appears, or is
     replaced, at the end. The same call after a kill skips the listings whose findings are there, provided
     `fingerprint` (which names the listings), index, policy and encoder are the same. No picture is
-    embedded twice in a scan. `progress` is told of listings done. Raises TableError for another ending.
+    embedded twice in a scan, and no pair compared twice. `progress` is told of listings done. Raises TableError
+    for another ending.
     """
+    from lookalike.index.blobs import BlobCache
     from lookalike.index.vector_cache import VectorCache
 
     out = Path(out)
@@ -58,8 +63,11 @@ def scan_listings(
     skipped = sum(1 for _ in islice(remaining, done))
     if progress is not None and skipped:
         progress(skipped)
-    with VectorCache(partial / "vectors.sqlite", detector.encoder.spec) as cache:
-        findings = _counted(detector.stream(remaining, cache=cache), progress)
+    with (
+        VectorCache(partial / "vectors.sqlite", detector.encoder.spec) as cache,
+        closing(BlobCache(partial / "verified.sqlite")) as verified,
+    ):
+        findings = _counted(detector.stream(remaining, cache=cache, verified=verified), progress)
         number = len(_parts(partial))
         while part := list(islice(findings, _PART_ROWS)):
             _write_part(partial / f"part-{number:06}.parquet", [finding_row(finding) for finding in part])
@@ -90,8 +98,11 @@ def finding_row(finding: Finding) -> dict[str, Any]:
         "reference_id": best.id if best else None,
         "similarity": finding.similarity,
         "normalised_similarity": finding.normalised_similarity,
+        "probability": finding.probability,
         "threshold": finding.threshold,
         "inliers": verification.inliers if verification else None,
+        "coverage": verification.coverage if verification else None,
+        "mirrored": verification.mirrored if verification else None,
         "image": finding.image or (str(listing.images[0]) if listing.images else None),
         "reference_image": str(best.image) if best else None,
         "seller_id": listing.seller,
@@ -122,7 +133,9 @@ def _candidates_text(matches: Sequence[Match]) -> str | None:
             "image": match.image,
             "similarity": match.similarity,
             "normalised_similarity": match.normalised_similarity,
+            "margin": match.margin,
             "suppressed_by": match.suppressed_by,
+            "verification": asdict(match.verification) if match.verification else None,
         }
         for match in matches
     ]
@@ -133,15 +146,18 @@ def finding_schema() -> pa.Schema:
     """The findings table's columns and types; every value but listing_id, verdict, policy and encoder may be null."""
     import pyarrow as pa
 
-    numbers = {
+    types = {
         "similarity": pa.float32(),
         "normalised_similarity": pa.float32(),
+        "probability": pa.float64(),
         "threshold": pa.float64(),
         "price": pa.float64(),
         "inliers": pa.int32(),
+        "coverage": pa.float32(),
+        "mirrored": pa.bool_(),
     }
     example = finding_row(Finding(Listing("", ()), Verdict.CLEAR, "", ""))
-    return pa.schema([(name, numbers.get(name, pa.string())) for name in example])
+    return pa.schema([(name, types.get(name, pa.string())) for name in example])
 
 
 def read_findings(path: str | Path) -> Iterator[dict[str, Any]]:
@@ -154,10 +170,16 @@ def read_findings(path: str | Path) -> Iterator[dict[str, Any]]:
             raise TableError(f"{path}: {line.error}")
         row = {name: None if value == "" else value for name, value in line.values.items()}
         try:
-            for name in ("similarity", "normalised_similarity", "threshold", "price", "inliers"):
+            for name in _NUMBERS:
                 value = row.get(name)
                 row[name] = None if value is None else float(value)
             row["inliers"] = None if row["inliers"] is None else int(row["inliers"])
+            name, value = "mirrored", row.get("mirrored")
+            row[name] = None if value is None else _TRUTH[str(value).lower()]
+        except KeyError:
+            raise TableError(
+                f"{path}: row {line.number} has mirrored {str(value)[:40]!r}; needed true or false"
+            ) from None
         except (TypeError, ValueError) as error:
             raise TableError(f"{path}: row {line.number} has {name} {str(value)[:40]!r}; needed a number") from error
         yield row

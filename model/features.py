@@ -24,12 +24,15 @@ MOST_REFERENCE, MOST_LISTING = 400, 800
 REFERENCE_PICTURE = 128
 """The longer side in pixels of the grey picture that is stored with a reference's features."""
 
+VERSION = 1
+"""Features of another version are computed anew: raise it with any change to what is found or kept."""
+
 _SIDE = 400  # longer side in pixels that features are found on
 _LEAST_SIDE = 12  # of the shorter side: below it there is nothing to describe
 _CONTRAST = 0.006  # OpenCV's own is 0.04; blurred, faded and plain goods need a low one
 _COARSE, _COARSE_SHARE = 4.0, 0.6  # pixels across, and their share of what is kept: noise and grain are finer
 _UNIT = 512.0  # a RootSIFT number is stored times this: few are above a half
-_FORMAT = b"LKF1"
+_FORMAT = b"LKF%d" % VERSION
 _HEADER = struct.Struct("<4sHHHHH32s")
 _MOST_STORED, _LARGEST = 2_000, 512  # features, and side in pixels, that stored features may claim
 
@@ -102,9 +105,16 @@ class LocalFeatures:
         )
 
 
+def is_packed(data: bytes | memoryview) -> bool:
+    """Whether these bytes begin as `LocalFeatures.to_bytes` of this version begins; says nothing of the rest."""
+    return bytes(data[:4]) == _FORMAT
+
+
 def reference_features(image: Image.Image) -> LocalFeatures:
-    """The features to keep of a genuine photo, few and with a small picture."""
-    return local_features(image, most=MOST_REFERENCE, picture_side=REFERENCE_PICTURE)
+    """The features to keep of a genuine photo, few and with a small picture; as exact as they are when stored."""
+    return LocalFeatures.from_bytes(
+        local_features(image, most=MOST_REFERENCE, picture_side=REFERENCE_PICTURE).to_bytes()
+    )
 
 
 def local_features(image: Image.Image, *, most: int = MOST_LISTING, picture_side: int = _SIDE) -> LocalFeatures:

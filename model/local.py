@@ -16,7 +16,11 @@ from numpy.typing import NDArray
 from lookalike.records import Verification
 
 from .appearance import Agreement, classify, compare
+from .features import VERSION as FEATURES_VERSION
 from .features import LocalFeatures, mirrored
+
+VERSION = f"{FEATURES_VERSION}.1"
+"""Verifications of another version are computed anew: raise it with any change to what is found or how it is called."""
 
 LEAST_INLIERS = 8
 """Points that must agree where pictures don't decide.
