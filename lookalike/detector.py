@@ -40,8 +40,8 @@ class Detector:
 
     `top` is how many products are looked at for each photo, at least; photos in the policy's reach are compared point
     by point with the nearest of them, where the index has their local features. `harmless` holds photos that are alike
-    to genuine ones and yet harmless. Raises EncoderMismatchError and PolicyError when these don't belong together; warns
-    with ExpiredPolicyWarning of a policy that has expired.
+    to genuine ones and yet harmless. Raises EncoderMismatchError and PolicyError when these don't belong together,
+    and warns with ExpiredPolicyWarning of a policy that has expired.
     """
 
     encoder: Encoder
@@ -129,6 +129,14 @@ class Detector:
         """
         return self._stream(listings, cache, self.reader, verified)
 
+    def look_up(self, images: Iterable[ImageSource]) -> Iterator[PhotoMatches]:
+        """What each photo is alike to, the nearest products first, compared point by point where the policy says so.
+
+        In order, and without a verdict: that is for `decide`, or for whoever tunes thresholds.
+        """
+        listings = (Listing("", (image,)) for image in images)
+        return (photos[0] for _, photos in self._looked_up(listings, None, self.reader, None))
+
     def _stream(
         self,
         listings: Iterable[Listing],
@@ -136,6 +144,17 @@ class Detector:
         reader: PhotoReader,
         verified: BlobCache | None = None,
     ) -> Iterator[Finding]:
+        for listing, photos in self._looked_up(listings, cache, reader, verified):
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            yield replace(decide(listing, photos, policy=self.policy, encoder=str(self.encoder.spec)), scanned_at=now)
+
+    def _looked_up(
+        self,
+        listings: Iterable[Listing],
+        cache: VectorCache | None,
+        reader: PhotoReader,
+        verified: BlobCache | None,
+    ) -> Iterator[tuple[Listing, list[PhotoMatches]]]:
         from lookalike.index.embedding import embed_photos
 
         waiting: deque[Listing] = deque()
@@ -157,42 +176,36 @@ class Detector:
                 ready.append((waiting.popleft(), collected))
                 collected = []
             if len(ready) >= _SEARCHED_TOGETHER:
-                yield from self._judge(ready, verifier)
+                yield from self._searched(ready, verifier)
                 ready = []
-        yield from self._judge(ready, verifier)
+        yield from self._searched(ready, verifier)
 
-    def _judge(self, ready: Sequence[tuple[Listing, list[EmbeddedPhoto]]], verifier: Verifier) -> Iterator[Finding]:
+    def _searched(
+        self, ready: Sequence[tuple[Listing, list[EmbeddedPhoto]]], verifier: Verifier
+    ) -> list[tuple[Listing, list[PhotoMatches]]]:
+        """Each listing with what its photos are alike to."""
         vectors = [photo.vector for _, photos in ready for photo in photos if photo.vector is not None]
         found = iter(self._matches(np.stack(vectors)) if vectors else ())
-        judged: list[list[PhotoMatches]] = []
+        searched: list[tuple[Listing, list[PhotoMatches]]] = []
         for listing, photos in ready:
-            judged.append([])
+            seen = []
             for image, photo in zip(listing.images, photos, strict=True):
                 matches, harmless = ((), None) if photo.vector is None else next(found)
-                judged[-1].append(PhotoMatches(_name(image), matches, harmless, photo.hint, photo.error, photo.sha256))
-        self._verify([listing for listing, _ in ready], judged, verifier)
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        for (listing, _), seen in zip(ready, judged, strict=True):
-            finding = decide(listing, seen, policy=self.policy, encoder=str(self.encoder.spec))
-            yield replace(finding, scanned_at=now)
+                seen.append(PhotoMatches(_name(image), matches, harmless, photo.hint, photo.error, photo.sha256))
+            searched.append((listing, seen))
+        self._verify(searched, verifier)
+        return searched
 
-    def _verify(self, listings: Sequence[Listing], judged: Sequence[list[PhotoMatches]], verifier: Verifier) -> None:
+    def _verify(self, searched: Sequence[tuple[Listing, list[PhotoMatches]]], verifier: Verifier) -> None:
         """Compare the photos in reach point by point, and put what was found in their matches' place."""
         due = [
-            (place, at)
-            for place, (listing, photos) in enumerate(zip(listings, judged, strict=True))
-            for at in self._in_reach(listing, photos)
+            (listing.images[at], photos, at) for listing, photos in searched for at in self._in_reach(listing, photos)
         ]
-        photos = [
-            Photo(listings[place].images[at], judged[place][at].sha256 or "", judged[place][at].matches)
-            for place, at in due
-        ]
-        for (place, at), answer in zip(
-            due, verifier.verify(photos, references=self.policy.reach.references), strict=True
-        ):
-            photo = judged[place][at]
-            hint = "; ".join(filter(None, [photo.hint, answer.trouble])) or None
-            judged[place][at] = replace(photo, matches=answer.matches, hint=hint)
+        asked = [Photo(image, photos[at].sha256 or "", photos[at].matches) for image, photos, at in due]
+        answers = verifier.verify(asked, references=self.policy.reach.references)
+        for (_, photos, at), answer in zip(due, answers, strict=True):
+            hint = "; ".join(filter(None, [photos[at].hint, answer.trouble])) or None
+            photos[at] = replace(photos[at], matches=answer.matches, hint=hint)
 
     def _in_reach(self, listing: Listing, photos: Sequence[PhotoMatches]) -> list[int]:
         """Which of a listing's photos are compared point by point."""
