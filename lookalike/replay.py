@@ -71,7 +71,7 @@ def _stored(row: Row) -> tuple[Finding, list[Match]]:
         image_sha256=row.get("image_sha256"),
         scanned_at=row.get("scanned_at"),
     )
-    return finding, [] if finding.verdict is Verdict.UNREADABLE else _matches(row)
+    return finding, [] if finding.verdict is Verdict.UNREADABLE else matches_of(row)
 
 
 def _judged(finding: Finding, matches: list[Match], policy: Policy) -> Finding:
@@ -143,7 +143,8 @@ def _require_fit(row: Row, *policies: Policy) -> None:
             )
 
 
-def _matches(row: Row) -> list[Match]:
+def matches_of(row: Row) -> list[Match]:
+    """What the photos of a finding's row are alike to. Raises TableError for candidates that can't be read."""
     text = row.get("candidates")
     if text is None:
         if row.get("similarity") is not None:

@@ -6,19 +6,23 @@ the promise is then about those, not about the brand.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import TableError
+from .fusion import Fusion
 from .guarantees import Kept, Shortfall, budget_threshold, false_flag_threshold, precision_threshold
 from .normalisation import Cohort
-from .policy import Evidence, Policy, Promise, Scope
+from .policy import Evidence, Policy, Promise, Reach, Scope
 
 ALL = "all"
+_MOST_LOG_ODDS = 30.0
 REVIEW_PRECISION = 0.25
 
 
@@ -26,9 +30,9 @@ REVIEW_PRECISION = 0.25
 class LabelledPairs:
     """n listings' photos, each with the product that it is most alike to, and whether that is so.
 
-    `similarity` float (n,) is the normalised one where the policy normalises. `lookalike` bool (n,): the listing shows
-    or imitates that product. `brand` str (n,) is the product's; `territory` str (n,) the listing's, "" where unknown.
-    `day` datetime64[D] (n,) of the label, NaT where unknown.
+    `similarity` float (n,) is the normalised one where the policy normalises, the probability where it has a fusion.
+    `lookalike` bool (n,): the listing shows or imitates that product. `brand` str (n,) is the product's; `territory` str
+    (n,) the listing's, "" where unknown. `day` datetime64[D] (n,) of the label, NaT where unknown.
     """
 
     similarity: NDArray[np.float64]
@@ -94,6 +98,8 @@ def tune(
     review_share: float | None = None,
     review_precision: float = REVIEW_PRECISION,
     cohort: Cohort | None = None,
+    fusion: Fusion | None = None,
+    reach: Reach | None = None,
 ) -> Policy:
     """A policy whose flags keep `promise`, for all brands, and for each that has labels enough of its own.
 
@@ -101,14 +107,17 @@ def tune(
     labelled so count with them. `categories` maps brands to a category to borrow from. `brands` without a label get
     an entry, too. The review band reaches down to what `review_share` of the listings (pairs and unrelated) reach, or
     without that to where `review_precision` can still be promised. `cohort` is what the similarities were normalised
-    with. Each brand's promise holds with the promise's confidence by itself, not for all brands at once. Raises
-    TableError where there is nothing to tune on.
+    with; with a `fusion` they are its probabilities, and `reach` is how far it reaches. Each brand's promise holds with
+    the promise's confidence by itself, not for all brands at once. Raises TableError where there is nothing to tune on.
     """
     if not len(pairs) and unrelated is None:
         raise TableError("there are no labelled pairs to tune on; label some findings first")
     if promise.precision is None and promise.false_flags is None:
         raise TableError("nothing was promised; give a precision, a cap on false flags, or both")
     budget = None
+    if fusion is not None:
+        # probabilities crowd below 1, where steps of a fixed size would tell them apart no more
+        pairs, unrelated = _as_log_odds(pairs), _as_log_odds(unrelated) if unrelated is not None else None
     if review_share is not None:
         stream = [pairs.similarity] + ([unrelated.similarity] if unrelated is not None else [])
         budget = budget_threshold(np.concatenate(stream), share=review_share)
@@ -130,11 +139,21 @@ def tune(
         scopes += _territories(own, ask, scopes[-1]) if own.flag is not None else []
     review = everything.review if everything.review is not None else _least_alike(pairs)
     flag = everything.flag.threshold if everything.flag else None
+    own_review = review if flag is None else min(review, flag)
+    everywhere = [replace(scope, review=review) if np.isnan(scope.review) else scope for scope in scopes]
+    if fusion is not None:
+        flag, own_review = _as_probability(flag), _as_probability(own_review)
+        everywhere = [
+            replace(scope, flag=_as_probability(scope.flag), review=_as_probability(scope.review))
+            for scope in everywhere
+        ]
     return Policy(
         name=name,
         flag=flag,
-        review=review if flag is None else min(review, flag),
-        scopes=tuple(replace(scope, review=review) if np.isnan(scope.review) else scope for scope in scopes),
+        review=own_review,
+        scopes=tuple(everywhere),
+        fusion=fusion,
+        reach=reach or Reach(),
         promise=promise,
         cohort=cohort,
         evidence=everything.evidence(everything.more_needed),
@@ -209,6 +228,21 @@ def _of(pairs: LabelledPairs | None, rows: Mapping[str, NDArray[np.intp]], brand
     if pairs is None:
         return LabelledPairs.of([])
     return pairs[np.concatenate([np.empty(0, np.intp), *chosen])]
+
+
+def _as_log_odds(pairs: LabelledPairs) -> LabelledPairs:
+    from scipy.special import logit
+
+    return replace(pairs, similarity=np.clip(logit(pairs.similarity), -_MOST_LOG_ODDS, _MOST_LOG_ODDS))
+
+
+@overload
+def _as_probability(log_odds: float) -> float: ...
+@overload
+def _as_probability(log_odds: None) -> None: ...
+def _as_probability(log_odds: float | None) -> float | None:
+    """The probability, rounded up to what people read; a bound is never below what was tested."""
+    return None if log_odds is None else min(1.0, math.ceil(1e6 / (1 + math.exp(-log_odds))) / 1e6)
 
 
 def _least_alike(pairs: LabelledPairs) -> float:

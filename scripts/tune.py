@@ -2,7 +2,9 @@
 
 LABELS name photos (image, product_id, lookalike), which are embedded and looked up in the index; or, with --findings,
 listings of a scan (listing_id, lookalike; optional product_id, date), and then nothing is embedded. Brands with labels
-enough get thresholds of their own; the others borrow, and are listed with what is missing.
+enough get thresholds of their own; the others borrow, and are listed with what is missing. Thresholds are on the
+similarity; with --on verification or --on fused on a probability from the points that agree, or from both, which is
+fitted to half of the labels while the thresholds are set on the other half (or taken from a policy with --fusion).
 """
 
 from __future__ import annotations
@@ -33,11 +35,14 @@ from lookalike.scripts.cli import (
 )
 
 if TYPE_CHECKING:
-    from lookalike.labelled import Lookup
+    from collections.abc import Sequence
+
+    from lookalike.labelled import Fused, LabelledMatches, Lookup
     from lookalike.normalisation import Cohort
     from lookalike.policy import Policy, Scope
 
 _SHOWN = 15
+_ON = ("similarity", "verification", "fused")
 
 
 def tune(
@@ -65,6 +70,12 @@ def tune(
     nearest: Annotated[
         int | None, typer.Option("--nearest", help="Against so many of the nearest background photos (2).")
     ] = None,
+    on: Annotated[
+        str, typer.Option("--on", help="Set thresholds on: similarity, verification or fused.")
+    ] = "similarity",
+    fusion: Annotated[
+        Path | None, typer.Option("--fusion", help="Take the fused probability from this policy instead of fitting it.")
+    ] = None,
     policy: Annotated[
         Path | None, typer.Option("--policy", help="With --findings that are normalised: the policy they were made by.")
     ] = None,
@@ -84,10 +95,9 @@ def tune(
     quiet: Quiet = False,
 ) -> int:
     from lookalike.index.reference_index import ReferenceIndex
-    from lookalike.labelled import Labels, Lookup, brand_categories, labels_of_findings, unrelated_findings
+    from lookalike.labelled import Labels, Lookup, brand_categories, labels_of_findings, pairs_of, unrelated_findings
     from lookalike.model.encoder import load_encoder
-    from lookalike.policy import Policy, Promise
-    from lookalike.tuning import LabelledPairs
+    from lookalike.policy import Policy, Promise, Reach
     from lookalike.tuning import tune as tune_policy
 
     if precision is None and false_flags is None:
@@ -100,33 +110,39 @@ def tune(
         raise TableError("without LABELS only a cap can be promised; give --false-flags SHARE and --unrelated TABLE")
     if findings is not None and cohort is not None:
         raise TableError("--cohort needs photos to embed, and --findings embeds none; give one of them")
+    if on not in _ON:
+        raise PolicyError(f"--on is {on!r}; needed one of {', '.join(_ON)}")
+    fused = on != "similarity" or fusion is not None
     loaded = ReferenceIndex.load(index)
     used: Cohort | None = None
-    known, strangers = Labels(LabelledPairs.of([])), None
+    known, strangers = Labels(), None
     if findings is not None:
         used = Policy.load(policy).cohort if policy is not None else None
-        known = labels_of_findings(labels, findings) if labels is not None else known
-        strangers = Labels(unrelated_findings(unrelated)) if unrelated is not None else None
+        known = labels_of_findings(labels, findings, candidates=fused) if labels is not None else known
+        strangers = unrelated_findings(unrelated, candidates=fused) if unrelated is not None else None
     else:
         encoder = load_encoder(model or loaded.spec.name, weights=weights, device=device)
         loaded.require(encoder.spec)
         reader = photo_reader(allow_scheme, private=allow_private, truncated=accept_truncated)
         with progress("embedding photos", quiet=quiet) as advance:
-            lookup = Lookup(loaded, encoder, reader, advance)
+            lookup = Lookup(loaded, encoder, reader, advance, Reach(-1.0) if fused else Reach(references=0))
             used = _cohort(lookup, cohort, method, nearest) if cohort is not None else None
             known = lookup.labels(labels, cohort=used) if labels is not None else known
             strangers = lookup.unrelated(unrelated, cohort=used) if unrelated is not None else None
     failed = known.failed + (strangers.failed if strangers else ())
+    basis = _basis(known.photos, strangers.photos if strangers else (), on=on, fusion=fusion)
     tuned = tune_policy(
-        known.pairs,
+        pairs_of(basis.photos, basis.fusion),
         promise=Promise(confidence, precision, false_flags),
         name=out.stem,
-        unrelated=strangers.pairs if strangers else None,
+        unrelated=pairs_of(basis.unrelated, basis.fusion) if strangers else None,
         categories=brand_categories(loaded),
         brands=sorted(set(loaded.catalogue["brand"].to_pylist())),
         review_share=review_budget,
         review_precision=review_precision,
         cohort=used,
+        fusion=basis.fusion,
+        reach=basis.reach,
     )
     tuned = replace(
         tuned,
@@ -150,11 +166,29 @@ def _require_shares(**shares: float | None) -> None:
             raise PolicyError(f"--{name.replace('_', '-')} is {value}; needed a share between 0 and 1, like 0.95")
 
 
+def _basis(
+    photos: Sequence[LabelledMatches], unrelated: Sequence[LabelledMatches], *, on: str, fusion: Path | None
+) -> Fused:
+    """What thresholds are set on: similarity, a fusion fitted to half of the labels, or one taken over."""
+    from lookalike.labelled import Fused, fuse, within
+    from lookalike.policy import Policy, Reach
+
+    if fusion is not None:
+        other = Policy.load(fusion)
+        if other.fusion is None:
+            raise PolicyError(f"policy {fusion} has no [fusion] to take over; leave --fusion out to fit one")
+        near = [tuple(within(photo, other.reach) for photo in group) for group in (photos, unrelated)]
+        return Fused(other.fusion, other.reach, *near)
+    if on == "similarity":
+        return Fused(None, Reach(), tuple(photos), tuple(unrelated))
+    return fuse(photos, unrelated, similarity=on == "fused")
+
+
 def _cohort(lookup: Lookup, listings: Path, method: str, nearest: int | None) -> Cohort:
     from lookalike.normalisation import Cohort
     from lookalike.tables import read_listings
 
-    _, vectors, failed = lookup.embed(str(image) for listing in read_listings(listings) for image in listing.images)
+    vectors, failed = lookup.embed(str(image) for listing in read_listings(listings) for image in listing.images)
     for line in failed[:_SHOWN]:
         note(line)
     return Cohort(vectors, method, nearest) if nearest is not None else Cohort(vectors, method)
