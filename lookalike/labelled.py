@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 NO_REACH = Reach(references=0)
 
-REACH_CONFIRMED, REACH_OTHERS = 0.99, 0.25
+REACH_CONFIRMED, REACH_OTHERS = 0.95, 0.5
 """A fusion reaches down to where this share of the look-alikes that points confirm lie above, and at most this share of
 the other photos does: comparing costs some ten times what embedding does."""
 
@@ -153,7 +153,7 @@ def fuse(
     rng = np.random.default_rng(seed)
     fitted, left = _halves(photos, rng)
     strangers, others = _halves(unrelated, rng)
-    reach = Reach(_reached([*fitted, *strangers]), references)
+    reach = reach_of([*fitted, *strangers], references=references)
     seen = [within(photo, reach) for photo in (*fitted, *strangers)]
     fusion = fit_fusion(((photo.matches, photo.is_right) for photo in seen), similarity=similarity)
     return Fused(fusion, reach, *(tuple(within(photo, reach) for photo in half) for half in (left, others)))
@@ -176,8 +176,8 @@ def _halves(
     return [photos[at] for at in order[::2]], [photos[at] for at in order[1::2]]
 
 
-def _reached(photos: Sequence[LabelledMatches]) -> float:
-    """Down to which similarity comparing pays (see REACH_CONFIRMED)."""
+def reach_of(photos: Sequence[LabelledMatches], *, references: int = Reach().references) -> Reach:
+    """Down to which similarity comparing pays (see REACH_CONFIRMED). Raises TableError where no points agree."""
     nearest = [max(match.compared_similarity for match in photo.matches) for photo in photos if photo.matches]
     confirmed = [
         any(match.agrees and photo.is_right(match) for match in photo.matches) for photo in photos if photo.matches
@@ -190,7 +190,7 @@ def _reached(photos: Sequence[LabelledMatches]) -> float:
         )
     low = np.quantile(values[found], 1 - REACH_CONFIRMED)
     others = np.quantile(values[~found], 1 - REACH_OTHERS) if (~found).any() else -1.0
-    return float(np.floor(1000 * max(low, others)) / 1000)
+    return Reach(float(np.floor(1000 * max(low, others)) / 1000), references)
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ class Reach:
     """
 
     similarity: float | None = None
-    references: int = 5
+    references: int = 8
     photos: int = 4
 
 

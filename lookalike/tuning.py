@@ -31,8 +31,8 @@ class LabelledPairs:
     """n listings' photos, each with the product that it is most alike to, and whether that is so.
 
     `similarity` float (n,) is the normalised one where the policy normalises, the probability where it has a fusion.
-    `lookalike` bool (n,): the listing shows or imitates that product. `brand` str (n,) is the product's; `territory` str
-    (n,) the listing's, "" where unknown. `day` datetime64[D] (n,) of the label, NaT where unknown.
+    `lookalike` bool (n,): the listing shows or imitates that product. `brand` str (n,) is the product's; `territory`
+    str (n,) the listing's, "" where unknown. `day` datetime64[D] (n,) of the label, NaT where unknown.
     """
 
     similarity: NDArray[np.float64]

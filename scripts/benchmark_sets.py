@@ -7,16 +7,25 @@ rendered marketplace's test split has brands and label designs of its own.
 from __future__ import annotations
 
 import csv
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from lookalike.detector import Detector
 from lookalike.errors import TableError
+from lookalike.index.embedding import PhotoReader
+from lookalike.index.reference_index import ReferenceIndex
+from lookalike.labelled import LabelledMatches
 from lookalike.model.edits import EDITS, edit, random_edits
+from lookalike.model.encoder import Encoder
+from lookalike.model.features import reference_features
 from lookalike.model.held_out import is_held_out
 from lookalike.model.images import read_image
+from lookalike.policy import Policy, Reach
+from lookalike.records import Reference
 
 DISTRACTORS, BACKDROPS = 500, 60
 
@@ -108,6 +117,28 @@ def add_market(found: BenchmarkSet, market: Path, *, split: str) -> None:
             found.ask(image, product, "edited", fine)
         else:
             found.ask(image, product, {"photo": "other photo"}.get(row["kind"], row["kind"]))
+
+
+def compared(
+    pictures: BenchmarkSet, encoder: Encoder, *, references: int = Reach().references
+) -> list[LabelledMatches]:
+    """What each query is alike to, every one compared point by point with its nearest references, as a scan would."""
+    images = range(len(pictures.references))
+    index = ReferenceIndex(encoder.spec)
+    with ThreadPoolExecutor() as pool:
+        features = list(pool.map(lambda image: reference_features(image).to_bytes(), pictures.references))
+    index.add(
+        [Reference(str(at), pictures.products[at], "", "") for at in images],
+        np.concatenate([encoder.encode(pictures.references[at : at + 32]) for at in images[::32]]),
+        hashes=[str(at) for at in images],
+        features=features,
+    )
+    policy = Policy("everything in reach", flag=None, review=-1.0, reach=Reach(-1.0, references))
+    found = Detector(encoder, index, policy, PhotoReader()).look_up(pictures.queries)
+    return [
+        LabelledMatches(photo.matches, frozenset({shown} if shown else ()))
+        for photo, shown in zip(found, pictures.shown, strict=True)
+    ]
 
 
 def background_photos(data: Path) -> list[Image.Image]:

@@ -2,14 +2,16 @@
 
 References are the clothing photos of half of the senders in DATA that training held out, and the packshots of MARKET,
 the rendered marketplace's validation split. Edited copies of these and MARKET's other photos should be found again;
-edited copies of the other senders' photos, and rivals' products, should be left alone. The thresholds are where 0.5 %
-(flag) and 5 % (review) of the latter would be hit. Writes POLICY (TOML).
+edited copies of the other senders' photos, and rivals' products, should be left alone. Similarity and points that
+agree are fused, and the thresholds are where 0.5 % (flag) and 5 % (review) of the latter would be hit, each half of the
+pictures judged by a fusion fitted to the other half. Writes POLICY (TOML).
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from textwrap import fill
 
@@ -18,9 +20,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lookalike.errors import LookalikeError
+from lookalike.fusion import Fusion, fit_fusion
+from lookalike.labelled import LabelledMatches, reach_of, within
 from lookalike.model.edits import edit, random_edits
 from lookalike.model.encoder import Encoder, load_encoder
-from lookalike.scripts.benchmark_sets import BenchmarkSet, add_market
+from lookalike.policy import Policy
+from lookalike.scripts.benchmark_sets import BenchmarkSet, add_market, compared
 from lookalike.scripts.training_pictures import Album, load_photos, on_ground, rgb
 
 FLAG_SHARE, REVIEW_SHARE = 0.005, 0.05
@@ -38,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
     except LookalikeError as error:
         print(f"set_default_policy: {error}", file=sys.stderr)
         return 2
-    arguments.policy.write_text(_toml(load_encoder("embedded"), pictures), encoding="utf-8")
+    _policy(load_encoder("embedded"), pictures, arguments.seed).save(arguments.policy)
     print(arguments.policy.read_text(encoding="utf-8"))
     return 0
 
@@ -62,40 +67,56 @@ def validation_set(data: Path, market: Path, rng: np.random.Generator) -> Benchm
     return found
 
 
-def _toml(encoder: Encoder, pictures: BenchmarkSet) -> str:
-    products, shown = np.array(pictures.products), np.array(pictures.shown)
+def _policy(encoder: Encoder, pictures: BenchmarkSet, seed: int) -> Policy:
+    photos = compared(pictures, encoder)
+    reach = reach_of(photos)
+    photos = [within(photo, reach) for photo in photos]
+    fold = np.random.default_rng(seed).permutation(len(photos)) % 2
+    strength, right = np.zeros(len(photos)), np.zeros(len(photos), bool)
+    for half in (0, 1):
+        fusion = _fit([photo for photo, at in zip(photos, fold, strict=True) if at != half])
+        for at in np.flatnonzero(fold == half).tolist():
+            answer = photos[at].answer(fusion)
+            strength[at], right[at] = answer.strength, photos[at].is_right(answer)
+    shown = np.array(pictures.shown)
+    flag, review = (
+        round(float(np.quantile(strength[shown == ""], 1 - share)), 3) for share in (FLAG_SHARE, REVIEW_SHARE)
+    )
+    return Policy(
+        name="embedded-default",
+        flag=flag,
+        review=review,
+        weights_sha256=encoder.spec.weights_sha256,
+        reach=reach,
+        fusion=_fit(photos),
+        about=_about(pictures, strength, right, flag=flag, review=review),
+    )
+
+
+def _fit(photos: Sequence[LabelledMatches]) -> Fusion:
+    return fit_fusion((photo.matches, photo.is_right) for photo in photos)
+
+
+def _about(
+    pictures: BenchmarkSet, strength: NDArray[np.float64], right: NDArray[np.bool_], *, flag: float, review: float
+) -> str:
     strata = np.array([names[0] for names in pictures.strata])
-    similarity = encoder.encode(pictures.queries) @ encoder.encode(pictures.references).T
-    nearest, right = similarity.max(axis=1), products[similarity.argmax(axis=1)] == shown
-    flag, review = (float(np.quantile(nearest[shown == ""], 1 - share)) for share in (FLAG_SHARE, REVIEW_SHARE))
 
     def hit(stratum: str, threshold: float) -> str:
         of = strata == stratum
-        hits: NDArray[np.bool_] = (nearest >= threshold) & (right | (stratum == "unrelated"))
+        hits: NDArray[np.bool_] = (strength >= threshold) & (right | (stratum == "unrelated"))
         return f"{hits[of].mean():.1%}"
 
-    about = fill(
-        f"Set on {len(products)} references, {(strata == 'edited').sum()} edited copies of them, "
-        f"{(strata == 'other photo').sum()} other photos of the same products and {(shown == '').sum()} pictures of "
-        f"nothing among them, none of them trained on. At flag {hit('edited', flag)} of the copies, "
+    return fill(
+        f"Set on {len(pictures.products)} references, {(strata == 'edited').sum()} edited copies of them, "
+        f"{(strata == 'other photo').sum()} other photos of the same products and {pictures.shown.count('')} pictures "
+        f"of nothing among them, none of them trained on. At flag {hit('edited', flag)} of the copies, "
         f"{hit('other photo', flag)} of the other photos and {hit('unrelated', flag)} of the unrelated pictures are "
         f"hit; at review {hit('edited', review)}, {hit('other photo', review)} and {hit('unrelated', review)}. With "
         "more references, unrelated pictures come nearer: set thresholds on listings of your own before you act on "
         "them.",
         width=118,
     )
-    return f'''name = "embedded-default"
-about = """
-{about}"""
-
-[thresholds]
-flag = {flag:.3f}
-review = {review:.3f}
-
-[encoder]
-name = "embedded"
-weights_sha256 = "{encoder.spec.weights_sha256}"
-'''
 
 
 if __name__ == "__main__":
