@@ -6,6 +6,7 @@ listing's photo that is nearer to one of them than to a genuine photo is left al
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -35,6 +36,9 @@ def add(
         typer.Option("--harmless", help="Add photos (reference_id, image) that are alike and yet harmless instead."),
     ] = False,
     model: Annotated[str | None, typer.Option("--model", help="The encoder; by default the index's own.")] = None,
+    features: Annotated[
+        bool, typer.Option("--features/--no-features", help="Keep local features, to compare listings point by point.")
+    ] = True,
     weights: Weights = None,
     device: Device = None,
     allow_scheme: Scheme = None,
@@ -49,7 +53,10 @@ def add(
     from lookalike.tables import HARMLESS_COLUMNS, REFERENCE_COLUMNS, read_harmless, read_references
 
     require_readable(references, required=HARMLESS_COLUMNS if harmless else REFERENCE_COLUMNS)
-    change, read = (add_harmless, read_harmless) if harmless else (add_references, read_references)
+    if harmless:
+        change, read = add_harmless, read_harmless
+    else:
+        change, read = partial(add_references, features=features), read_references
     spec = ReferenceIndex.load(index).spec
     encoder = load_encoder(model or spec.name, weights=weights, device=device)
     with progress("embedding references", quiet=quiet) as advance:

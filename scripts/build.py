@@ -29,6 +29,9 @@ def build(
     model: Annotated[
         str, typer.Option("--model", help="A preset, or ARCHITECTURE/TAG; see: lookalike models")
     ] = "embedded",
+    features: Annotated[
+        bool, typer.Option("--features/--no-features", help="Keep local features, to compare listings point by point.")
+    ] = True,
     weights: Weights = None,
     device: Device = None,
     allow_scheme: Scheme = None,
@@ -50,6 +53,7 @@ def build(
             encoder=encoder,
             reader=photo_reader(allow_scheme, private=allow_private, truncated=accept_truncated),
             progress=advance,
+            features=features,
         )
     report_build(summary, index, quiet=quiet)
     return SOME_ROWS_FAILED if summary.failed else DONE

@@ -24,6 +24,8 @@ from lookalike.scripts.cli import (
     run,
 )
 
+_NUMBERS = {"similarity": "similarity", "normalised_similarity": "normalised", "probability": "probability"}
+
 
 def check(
     images: Annotated[list[str], typer.Argument(help="Pictures: paths, or URLs of an allowed scheme.")],
@@ -55,18 +57,27 @@ def check(
 
 
 def _table(findings: list[Finding]) -> Table:
-    normalised = any(finding.normalised_similarity is not None for finding in findings)
-    numbers = ("similarity", *(["normalised"] if normalised else []), "threshold")
-    table = Table("picture", "verdict", *numbers, "brand", "product", "reference", box=None)
+    told = {
+        name: column
+        for name, column in _NUMBERS.items()
+        if name == "similarity" or any(getattr(finding, name) is not None for finding in findings)
+    }
+    table = Table("picture", "verdict", "kind", *told.values(), "points", "threshold", "brand", "product", "reference",
+                  box=None)  # fmt: skip
     for finding in findings:
         reference = str(finding.matches[0].reference.id) if finding.matches else ""
-        values = [finding.similarity, *([finding.normalised_similarity] if normalised else []), finding.threshold]
-        shown = ["" if value is None else f"{value:.3f}" for value in values]
-        brand, product = finding.brand or "", finding.product or ""
-        table.add_row(finding.listing.id, finding.verdict, *shown, brand, product, reference)
+        verification = finding.matches[0].verification if finding.matches else None
+        shown = [_number(getattr(finding, name)) for name in told]
+        shown += ["" if verification is None else str(verification.inliers), _number(finding.threshold)]
+        brand, product, kind = finding.brand or "", finding.product or "", (finding.kind or "").replace("_", " ")
+        table.add_row(finding.listing.id, finding.verdict, kind, *shown, brand, product, reference)
     for column in table.columns:
         column.overflow = "fold"  # a name cut short is no use
     return table
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
 
 
 def main(argv: list[str] | None = None) -> int:

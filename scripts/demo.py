@@ -13,7 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from lookalike.records import Verdict
+from lookalike.records import Verdict, strength_of
 from lookalike.scripts.cli import DONE, note, photo_reader, progress, report_build, run, write_html_report
 
 _SHOWN = (("flagged", 6), ("review", 4), ("clear", 3))
@@ -60,16 +60,22 @@ def demo(
 
 
 def _examples(rows: list[dict[str, object]], truth: dict[str, str]) -> Table:
-    columns = ("listing", "verdict", "similarity", "threshold", "alike to", "in truth")
+    columns = ("listing", "verdict", "kind", "similarity", "points", "probability", "threshold", "alike to", "in truth")
     table = Table(*columns, title="Strongest findings", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for verdict, most in _SHOWN:
         chosen = [row for row in rows if row["verdict"] == verdict]
-        chosen.sort(key=lambda row: -float(str(row["similarity"])))
+        chosen.sort(key=lambda row: -float(str(strength_of(row))))
         for row in chosen[:most]:
             listing = str(row["listing_id"])
-            similarity, threshold = f"{row['similarity']:.3f}", f"{row['threshold']:.3f}"
-            table.add_row(listing, verdict, similarity, threshold, str(row["product_id"]), truth[listing])
+            kind = str(row["kind"] or "").replace("_", " ")
+            numbers = (_number(row["similarity"]), _number(row["inliers"]), _number(row["probability"]),
+                       _number(row["threshold"]))  # fmt: skip
+            table.add_row(listing, verdict, kind, *numbers, str(row["product_id"]), truth[listing])
     return table
+
+
+def _number(value: object) -> str:
+    return "" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def _counts(rows: list[dict[str, object]], truth: dict[str, str]) -> Table:

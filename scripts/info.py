@@ -31,6 +31,7 @@ def info(
         "products": len(products),
         "brands": dict(brands.most_common()),
         "harmless": harmless.catalogue["reference_id"].to_pylist() if harmless is not None else [],
+        "with_features": sum(len(packed) > 0 for packed in loaded.packed_features),
         "columns": [name for name in loaded.catalogue.column_names if name != "sha256"],
         "encoder": loaded.spec.to_json(),
         "created": loaded.created,
@@ -46,6 +47,8 @@ def info(
     if harmless is not None:
         names = values["harmless"]
         table.add_row("harmless", f"{len(names):,} photos: {', '.join(names[:12])}{' …' if len(names) > 12 else ''}")
+    told = f"{values['with_features']:,} of the references can be compared with point by point"
+    table.add_row("local features", told if values["with_features"] else "none: build it again to have them")
     table.add_row("columns", ", ".join(values["columns"]))
     table.add_row("encoder", f"{loaded.spec}, {loaded.spec.architecture}, {loaded.spec.dim} numbers a picture")
     table.add_row("created", loaded.created)
