@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -52,6 +54,15 @@ def explain_pair(
         caption=caption,
     )
     return Explanation(verification, picture)
+
+
+def explain_finding(row: Mapping[str, Any], reference: Image.Image, listing: Image.Image) -> Explanation:
+    """Explain a row of a findings table by its two photos, both RGB.
+
+    A threshold on the normalised similarity is not written beside the similarity, where it would mean nothing.
+    """
+    threshold = row["threshold"] if row.get("normalised_similarity") is None else None
+    return explain_pair(reference, listing, similarity=row["similarity"], threshold=threshold)
 
 
 def _in_photos(
