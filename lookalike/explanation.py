@@ -61,8 +61,8 @@ def explain_finding(row: Mapping[str, Any], reference: Image.Image, listing: Ima
 
     A threshold on the normalised similarity is not written beside the similarity, where it would mean nothing.
     """
-    threshold = row["threshold"] if row.get("normalised_similarity") is None else None
-    return explain_pair(reference, listing, similarity=row["similarity"], threshold=threshold)
+    threshold = row.get("threshold") if row.get("normalised_similarity") is None else None
+    return explain_pair(reference, listing, similarity=row.get("similarity"), threshold=threshold)
 
 
 def _in_photos(

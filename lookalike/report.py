@@ -31,9 +31,12 @@ _RANK = {str(verdict): rank for rank, verdict in enumerate(_ORDER)}
 KINDS = {"copied_photo": "copied photo", "same_print": "same print", "lookalike": "look-alike"}
 """What each kind of likeness is called, the strongest first."""
 
-_LATER_COLUMNS = ("normalised_similarity", "suppressed_by", "coverage", "mirrored", "inliers", "kind",
-                  "reference_id", "scanned_at", "image_sha256")  # fmt: skip
-"""Columns that tables of earlier versions, or rows made by hand, may lack."""
+_COLUMNS = (
+    "listing_id", "brand", "product_id", "similarity", "normalised_similarity", "threshold", "suppressed_by", "kind",
+    "inliers", "coverage", "mirrored", "reference_id", "seller_id", "territory", "price", "currency", "title", "policy",
+    "encoder", "error", "hint", "scanned_at", "image_sha256",
+)  # fmt: skip
+"""What the page shows of a row; tables of earlier versions, and rows made by hand, lack some."""
 _SEARCHED = ("listing_id", "title", "seller_id", "brand", "product_id")
 
 Card = dict[str, Any]
@@ -104,7 +107,7 @@ def _strongest(rows: Iterable[Row], most: int) -> tuple[Counter[str], list[Row]]
 def _card(rank: int, row: Row, pictures: Thumbnails, composed: Composed) -> Card:
     kind = row.get("kind")
     return {
-        **dict.fromkeys(_LATER_COLUMNS),
+        **dict.fromkeys(_COLUMNS),
         **row,
         "rank": rank,
         "kind_key": kind if kind in KINDS else "",
@@ -205,7 +208,7 @@ def _page(cards: list[Card], summary: ReportSummary, title: str, pictures: Thumb
         verdicts=_counts(cards),
         kinds=[(key, KINDS.get(key, "no kind"), kinds[key]) for key in (*KINDS, "") if kinds[key]],
         brands=sorted({card["brand"] for card in cards if card.get("brand")}),
-        origins=sorted({(card["policy"], card["encoder"]) for card in cards}),
+        origins=sorted({(str(card["policy"]), str(card["encoder"])) for card in cards}),
         days=_days(cards),
         style=style,
         script=script,

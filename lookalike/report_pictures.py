@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _SIDE, _QUALITY = 200, 72
-_EVIDENCE_SIZE, _EVIDENCE_QUALITY = (1200, 1600), 74
+_EVIDENCE_SIZE, _EVIDENCE_QUALITY = (1200, 1600), 70
 _WORKERS = min(8, os.cpu_count() or 1)
 MOST_EVIDENCE_BYTES = 24 << 20
 """Base64 characters that all composed pictures of a page may take together: what a browser opens without a wait."""

@@ -235,7 +235,7 @@ def write_html_report(
             return None
 
     def explained(row: Mapping[str, Any]) -> Image.Image | None:
-        listing, reference = photo(row["image"]), photo(row["reference_image"])
+        listing, reference = photo(row.get("image")), photo(row.get("reference_image"))
         return explain_finding(row, reference, listing).picture if reference and listing else None
 
     with progress("composing evidence", quiet=quiet) as advance:

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lookalike.records import Verdict
-from lookalike.scripts.cli import DONE, note, photo_reader, progress, report_build, run, write_html_report
+from lookalike.scripts.cli import DONE, Evidence, note, photo_reader, progress, report_build, run, write_html_report
 
 _SHOWN = (("flagged", 6), ("review", 4), ("clear", 3))
 
@@ -23,6 +23,7 @@ def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder to write index, findings and report to.")] = Path(
         "lookalike-demo"
     ),
+    evidence: Evidence = 24,
 ) -> int:
     from lookalike.detector import Detector
     from lookalike.index.build import build_index
@@ -54,7 +55,7 @@ def demo(
         console = Console(highlight=False, markup=False)
         console.print(_examples(rows, truth))
         console.print(_counts(rows, truth))
-        write_html_report(findings, report, reader=photo_reader(), quiet=True)
+        write_html_report(findings, report, reader=photo_reader(), evidence=evidence, quiet=False)
     note(f"Open the report: {report.absolute().as_uri()}")
     return DONE
 

@@ -20,6 +20,7 @@
 
   let sequence = cards;  // in the order shown, those that pass the filters
   let current = null;
+  let opened = null;  // the finding that the evidence shows, until the page has the focus again
 
   const filter = () => {
     const shown = { verdict: new Set(), kind: new Set() };
@@ -91,7 +92,7 @@
     if (brand.value) state.set("brand", brand.value);
     if (find.value) state.set("find", find.value);
     if (order.value) state.set("order", order.value);
-    if (evidence.open && current) state.set("listing", current.element.dataset.listing);
+    if (evidence.open && opened) state.set("listing", current.element.dataset.listing);
     const hash = state.toString();
     if (hash !== location.hash.slice(1)) history.replaceState(null, "", hash ? `#${hash}` : location.pathname + location.search);
   };
@@ -117,7 +118,7 @@
   const change = () => { filter(); write(); };
 
   const open = (card) => {
-    current = card;
+    current = opened = card;
     view.replaceChildren(...[...card.element.children].map((child) => child.cloneNode(true)));
     view.className = card.element.className;
     evidence.setAttribute("aria-label", card.element.getAttribute("aria-label"));
@@ -163,11 +164,11 @@
 
   const keys = {
     j: () => step(1), ArrowRight: () => step(1), k: () => step(-1), ArrowLeft: () => step(-1),
-    o: () => { if (current) open(current); }, l: follow,
+    o: () => { if (current) open(current); }, l: () => follow(),
     f: () => toggle("verdict", "flagged"), r: () => toggle("verdict", "review"), c: () => toggle("verdict", "clear"),
     1: () => toggle("kind", "copied_photo"), 2: () => toggle("kind", "same_print"), 3: () => toggle("kind", "lookalike"),
     g: () => { order.value = order.value ? "" : "strength"; change(); if (current) focus(current); },
-    x: fold, 0: reset, "/": () => find.focus(), "?": () => get("keys").showModal(),
+    x: () => fold(), 0: () => reset(), "/": () => find.focus(), "?": () => get("keys").showModal(),
   };
   const inEvidence = new Set(["j", "k", "ArrowRight", "ArrowLeft", "l"]);
 
@@ -188,16 +189,18 @@
     if (card && event.target.closest(".pair, .open")) open(card);
   });
   document.addEventListener("focusin", (event) => {
-    current = cardOf.get(event.target.closest("article")) ?? current;
+    if (!evidence.open && !opened) current = cardOf.get(event.target.closest("article")) ?? current;
   });
   for (const dialog of document.querySelectorAll("dialog")) {
     dialog.querySelector(".close").addEventListener("click", () => dialog.close());
     dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
   }
   evidence.addEventListener("close", () => {
+    const card = opened;
+    opened = null;
     write();
-    for (const group of order.value ? [] : current.groups) group.open = true;
-    focus(current);
+    if (!order.value) for (const group of card.groups) group.open = true;
+    focus(card);
   });
   get("previous").addEventListener("click", () => step(-1));
   get("next").addEventListener("click", () => step(1));
