@@ -59,9 +59,10 @@ def explain_pair(
 def explain_finding(row: Mapping[str, Any], reference: Image.Image, listing: Image.Image) -> Explanation:
     """Explain a row of a findings table by its two photos, both RGB.
 
-    A threshold on the normalised similarity is not written beside the similarity, where it would mean nothing.
+    A threshold on something other than the similarity is not written beside it, where it would mean nothing.
     """
-    threshold = row.get("threshold") if row.get("normalised_similarity") is None else None
+    other = any(row.get(name) is not None for name in ("normalised_similarity", "probability"))
+    threshold = None if other else row.get("threshold")
     return explain_pair(reference, listing, similarity=row.get("similarity"), threshold=threshold)
 
 

@@ -32,8 +32,8 @@ KINDS = {"copied_photo": "copied photo", "same_print": "same print", "lookalike"
 """What each kind of likeness is called, the strongest first."""
 
 _COLUMNS = (
-    "listing_id", "brand", "product_id", "similarity", "normalised_similarity", "threshold", "suppressed_by", "kind",
-    "inliers", "coverage", "mirrored", "reference_id", "seller_id", "territory", "price", "currency", "title", "policy",
+    "listing_id", "brand", "product_id", "similarity", "normalised_similarity", "probability", "threshold",
+    "suppressed_by", "kind", "inliers", "coverage", "mirrored", "reference_id", "seller_id", "territory", "price", "currency", "title", "policy",
     "encoder", "error", "hint", "scanned_at", "image_sha256",
 )  # fmt: skip
 """What the page shows of a row; tables of earlier versions, and rows made by hand, lack some."""
@@ -105,7 +105,8 @@ def _strongest(rows: Iterable[Row], most: int) -> tuple[Counter[str], list[Row]]
 
 
 def _card(rank: int, row: Row, pictures: Thumbnails, composed: Composed) -> Card:
-    kind = row.get("kind")
+    kind, probability = row.get("kind"), row.get("probability")
+    normalised = row.get("normalised_similarity") is not None
     return {
         **dict.fromkeys(_COLUMNS),
         **row,
@@ -117,9 +118,9 @@ def _card(rank: int, row: Row, pictures: Thumbnails, composed: Composed) -> Card
         "reference_picture": pictures.name(row.get("reference_image")),
         "composed": composed,
         "link": safe_link(row.get("url")),
-        "filled": _percent(row.get("similarity")),
-        # the bar is of the similarity, where a threshold on the normalised one has no place
-        "ticked": _percent(row.get("threshold")) if row.get("normalised_similarity") is None else None,
+        # the bar is of the probability or the similarity; a threshold on the normalised one has no place on it
+        "filled": _percent(row.get("similarity") if probability is None else probability),
+        "ticked": None if normalised and probability is None else _percent(row.get("threshold")),
         "search": " ".join(str(row[name]) for name in _SEARCHED if row.get(name)).lower(),
     }
 
@@ -140,7 +141,7 @@ def safe_link(url: str | None) -> str | None:
 
 
 def _percent(value: float | None) -> float | None:
-    """A similarity's place on the bar, 0 to 1; below 0 nothing is alike at all."""
+    """Where a value of 0 to 1 stands on the bar; below 0 nothing is alike at all."""
     return None if value is None else round(100 * min(max(value, 0.0), 1.0), 1)
 
 

@@ -225,6 +225,13 @@ def test_says_what_a_comparison_point_by_point_found(tmp_path: Path) -> None:
     text = words(page(tmp_path, rows))
     assert "1,234 matching points over 67% of the genuine photo" in text
     assert text.count("mirrored") == 1
+    assert "No points of the two photos agree" in words(page(tmp_path, [row(inliers=0, coverage=0.0)]))
+
+
+def test_the_bar_is_of_what_the_threshold_is_held_against(tmp_path: Path) -> None:
+    found = page(tmp_path, [row(similarity=0.71, probability=0.93, threshold=0.9)])
+    assert '<rect class="fill" width="93.0"' in found.text and '<rect class="tick" x="90.0"' in found.text
+    assert "0.930 probability · 0.710 similarity · threshold 0.900" in words(found)
 
 
 def test_shows_rows_of_a_table_that_lacks_columns(tmp_path: Path) -> None:
