@@ -223,7 +223,7 @@ def test_offers_the_verdicts_and_kinds_that_there_are_as_filters(tmp_path: Path)
 def test_says_what_a_comparison_point_by_point_found(tmp_path: Path) -> None:
     rows = [row(listing_id="m", kind="same_print", inliers=1234, coverage=0.666, mirrored=True), row(mirrored="false")]
     text = words(page(tmp_path, rows))
-    assert "1,234 matching points over 67% of the genuine photo" in text
+    assert "1,234 matching points over 67% of the reference" in text
     assert text.count("mirrored") == 1
     assert "No points of the two photos agree" in words(page(tmp_path, [row(inliers=0, coverage=0.0)]))
 
