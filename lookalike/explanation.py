@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -52,6 +54,16 @@ def explain_pair(
         caption=caption,
     )
     return Explanation(verification, picture)
+
+
+def explain_finding(row: Mapping[str, Any], reference: Image.Image, listing: Image.Image) -> Explanation:
+    """Explain a row of a findings table by its two photos, both RGB.
+
+    A threshold on something other than the similarity is not written beside it, where it would mean nothing.
+    """
+    other = any(row.get(name) is not None for name in ("normalised_similarity", "probability"))
+    threshold = None if other else row.get("threshold")
+    return explain_pair(reference, listing, similarity=row.get("similarity"), threshold=threshold)
 
 
 def _in_photos(

@@ -133,10 +133,9 @@ def _make(
 
 def _draw(row: Mapping[str, Any], reference: Image.Image, listing: Image.Image) -> Image.Image:
     """Both photos of a finding, what agrees and what differs."""
-    from lookalike.explanation import explain_pair
+    from lookalike.explanation import explain_finding
 
-    held = None if row.get("normalised_similarity") is not None else row["threshold"]
-    return explain_pair(reference, listing, similarity=row["similarity"], threshold=held).picture
+    return explain_finding(row, reference, listing).picture
 
 
 def _verify(

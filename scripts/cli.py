@@ -12,7 +12,7 @@ import sqlite3
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
@@ -42,6 +42,7 @@ COMMANDS = (
     "evaluate",
     "monitor",
     "shortlist",
+    "report",
     "bundle",
     "models",
 )
@@ -61,6 +62,13 @@ Private = Annotated[
     bool, typer.Option("--allow-private", help="Read remote pictures from private and loopback addresses, too.")
 ]
 Truncated = Annotated[bool, typer.Option("--accept-truncated", help="Accept JPEGs whose end is missing.")]
+EVIDENCE = 100
+Evidence = Annotated[
+    int,
+    typer.Option(
+        "--evidence", min=0, help="Show in the report what agrees and differs for so many findings, the strongest."
+    ),
+]
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda or cuda:N; by default a GPU if there is one.")]
 Weights = Annotated[str | None, typer.Option("--weights", help="A local checkpoint: safetensors, or torch weights.")]
 
@@ -205,21 +213,40 @@ def report_build(summary: BuildSummary, index: Path, *, quiet: bool) -> None:
     )
 
 
-def write_html_report(findings: Path, report: Path, *, reader: PhotoReader, quiet: bool) -> None:
-    """Write the page of a findings table, with a thumbnail of every picture that can still be read."""
+def write_html_report(
+    findings: Path, report: Path, *, reader: PhotoReader, quiet: bool, evidence: int = EVIDENCE, most: int = 2000
+) -> None:
+    """Write the page of a findings table, with thumbnails, and with what agrees and differs for the strongest.
+
+    A photo that can't be read any more gives no picture; the page says so.
+    """
     from PIL import Image
 
     from lookalike.errors import ImageReadError
+    from lookalike.explanation import explain_finding
     from lookalike.model.images import read_image
     from lookalike.report import write_report
     from lookalike.scan import read_findings
 
-    def thumbnail(image: str) -> Image.Image | None:
+    def photo(image: str | None) -> Image.Image | None:
         try:
-            return read_image(image, limits=reader.limits, access=reader.access).image
+            return None if image is None else read_image(image, limits=reader.limits, access=reader.access).image
         except ImageReadError:  # the finding's own row says what is wrong with the picture
             return None
 
-    summary = write_report(read_findings(findings), report, thumbnail=thumbnail)
+    def explained(row: Mapping[str, Any]) -> Image.Image | None:
+        listing, reference = photo(row.get("image")), photo(row.get("reference_image"))
+        return explain_finding(row, reference, listing).picture if reference and listing else None
+
+    with progress("composing evidence", quiet=quiet) as advance:
+        summary = write_report(
+            read_findings(findings),
+            report,
+            thumbnail=photo,
+            most=most,
+            evidence=explained,
+            most_evidence=evidence,
+            progress=advance,
+        )
     more = f", {summary.left_out:,} weaker ones left out" if summary.left_out else ""
-    note(f"report with {summary.shown:,} findings{more}: {report}", quiet=quiet)
+    note(f"report with {summary.shown:,} findings{more}, {summary.evidence:,} with evidence: {report}", quiet=quiet)

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lookalike.records import Verdict, strength_of
-from lookalike.scripts.cli import DONE, note, photo_reader, progress, report_build, run, write_html_report
+from lookalike.scripts.cli import DONE, Evidence, note, photo_reader, progress, report_build, run, write_html_report
 
 _SHOWN = (("flagged", 6), ("review", 4), ("clear", 3))
 
@@ -23,6 +23,7 @@ def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder to write index, findings and report to.")] = Path(
         "lookalike-demo"
     ),
+    evidence: Evidence = 24,
 ) -> int:
     from lookalike.detector import Detector
     from lookalike.index.build import build_index
@@ -54,23 +55,29 @@ def demo(
         console = Console(highlight=False, markup=False)
         console.print(_examples(rows, truth))
         console.print(_counts(rows, truth))
-        write_html_report(findings, report, reader=photo_reader(), quiet=True)
+        write_html_report(findings, report, reader=photo_reader(), evidence=evidence, quiet=False)
     note(f"Open the report: {report.absolute().as_uri()}")
     return DONE
 
 
 def _examples(rows: list[dict[str, object]], truth: dict[str, str]) -> Table:
-    columns = ("listing", "verdict", "kind", "similarity", "points", "probability", "threshold", "alike to", "in truth")
+    columns = ("listing", "verdict", "kind", "similarity", "points", "probability", "alike to", "in truth")
     table = Table(*columns, title="Strongest findings", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in table.columns:
+        column.no_wrap = column.header not in ("alike to", "kind")
+        column.overflow = "fold"
     for verdict, most in _SHOWN:
         chosen = [row for row in rows if row["verdict"] == verdict]
         chosen.sort(key=lambda row: -float(str(strength_of(row))))
         for row in chosen[:most]:
             listing = str(row["listing_id"])
             kind = str(row["kind"] or "").replace("_", " ")
-            numbers = (_number(row["similarity"]), _number(row["inliers"]), _number(row["probability"]),
-                       _number(row["threshold"]))  # fmt: skip
+            numbers = (_number(row[name]) for name in ("similarity", "inliers", "probability"))
             table.add_row(listing, verdict, kind, *numbers, str(row["product_id"]), truth[listing])
+    held = {str(row["verdict"]): _number(row["threshold"]) for row in rows}
+    table.caption = ", ".join(
+        f"{verdict} from {held[verdict]} on" for verdict in ("flagged", "review") if verdict in held
+    )
     return table
 
 

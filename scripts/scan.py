@@ -9,8 +9,10 @@ import typer
 
 from lookalike.scripts.cli import (
     DONE,
+    EVIDENCE,
     SOME_ROWS_FAILED,
     Device,
+    Evidence,
     Private,
     Quiet,
     Scheme,
@@ -30,6 +32,7 @@ def scan(
     out: Annotated[Path, typer.Option("--out", help="Findings table to write: .csv, .parquet or .jsonl")],
     policy: Annotated[Path | None, typer.Option("--policy", help="Thresholds; by default the encoder's own.")] = None,
     report: Annotated[Path | None, typer.Option("--report", help="HTML page to write, to look at.")] = None,
+    evidence: Evidence = EVIDENCE,
     model: Annotated[str | None, typer.Option("--model", help="The encoder; by default the index's own.")] = None,
     weights: Weights = None,
     device: Device = None,
@@ -62,7 +65,7 @@ def scan(
         quiet=quiet,
     )
     if report is not None:
-        write_html_report(out, report, reader=reader, quiet=quiet)
+        write_html_report(out, report, reader=reader, evidence=evidence, quiet=quiet)
     return SOME_ROWS_FAILED if summary.errors else DONE
 
 

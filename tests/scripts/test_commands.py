@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -65,10 +66,29 @@ def test_builds_adds_removes_and_informs(shop: Path, tmp_path: Path, capsys: pyt
 def test_scans_to_findings_and_a_report(shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, report = tmp_path / "f.parquet", tmp_path / "r.html"
     call = ["scan", str(shop / "listings.csv"), "--index", str(shop / "index"), "--out", str(out)]
-    assert main([*call, "--report", str(report)]) == 0
-    assert "12 listings" in capsys.readouterr().err
+    assert main([*call, "--report", str(report), "--evidence", "2"]) == 0
+    said = capsys.readouterr().err
+    assert "12 listings" in said and "12 findings, 2 with evidence" in said
     assert pq.read_table(out).column("verdict").to_pylist()[:8] == ["flagged"] * 8
     assert report.read_text().count("data:image/webp") >= 8
+    assert report.read_text().count("data:image/jpeg") == 2
+
+
+def test_reports_findings_whose_photos_are_gone(shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photos, out, page = tmp_path / "photos", tmp_path / "f.parquet", tmp_path / "r.html"
+    shutil.copytree(shop / "photos", photos)
+    (tmp_path / "l.csv").write_text("listing_id,image\nkept,photos/0-1.png\ngone,photos/0-2.png\n")
+    call = ["scan", str(tmp_path / "l.csv"), "--index", str(shop / "index"), "--out", str(out), "--quiet"]
+    assert main(call) == 0
+    (photos / "0-2.png").unlink()
+    capsys.readouterr()
+    assert main(["report", str(out), "--out", str(page)]) == 0
+    assert capsys.readouterr().err == f"report with 2 findings, 1 with evidence: {page}\n"
+    text = page.read_text()
+    assert (text.count("data:image/jpeg"), text.count("can’t be read any more")) == (1, 1)
+    assert main(["report", str(out), "--out", str(page), "--most", "1", "--evidence", "0"]) == 0
+    assert "report with 1 findings, 1 weaker ones left out, 0 with evidence" in capsys.readouterr().err
+    assert "data:image/jpeg" not in page.read_text()
 
 
 def test_a_scan_with_bad_rows_ends_with_status_1(shop: Path, tmp_path: Path) -> None:
@@ -168,7 +188,7 @@ def test_lists_models(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_demo_flags_reviews_and_clears(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["demo", "--out", str(tmp_path)]) == 0
+    assert main(["demo", "--out", str(tmp_path), "--evidence", "2"]) == 0
     verdicts = {row["verdict"] for row in read_findings(tmp_path / "findings.parquet")}
     assert verdicts == {"flagged", "review", "clear"}
     assert (tmp_path / "report.html").stat().st_size > 100_000
