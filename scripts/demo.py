@@ -16,6 +16,7 @@ from rich.table import Table
 from lookalike.records import Verdict, strength_of
 from lookalike.scripts.cli import DONE, Evidence, note, photo_reader, progress, report_build, run, write_html_report
 
+_WIDTH = 100  # of what goes into a file or pipe, which wraps nothing
 _SHOWN = (("flagged", 6), ("review", 4), ("clear", 3))
 
 
@@ -53,6 +54,7 @@ def demo(
         with open(sample / "listings.csv", encoding="utf-8", newline="") as file:
             truth = {row["listing_id"]: row["truth"] for row in csv.DictReader(file)}
         console = Console(highlight=False, markup=False)
+        console.width = max(console.width, _WIDTH) if not console.is_terminal else console.width
         console.print(_examples(rows, truth))
         console.print(_counts(rows, truth))
         write_html_report(findings, report, reader=photo_reader(), evidence=evidence, quiet=False)
@@ -61,10 +63,10 @@ def demo(
 
 
 def _examples(rows: list[dict[str, object]], truth: dict[str, str]) -> Table:
-    columns = ("listing", "verdict", "kind", "similarity", "points", "probability", "alike to", "in truth")
+    columns = ("listing", "verdict", "kind", "similarity", "points", "prob.", "alike to", "in truth")
     table = Table(*columns, title="Strongest findings", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in table.columns:
-        column.no_wrap = column.header not in ("alike to", "kind")
+        column.no_wrap = column.header != "alike to"
         column.overflow = "fold"
     for verdict, most in _SHOWN:
         chosen = [row for row in rows if row["verdict"] == verdict]
