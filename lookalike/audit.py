@@ -193,6 +193,7 @@ class _Check:
         if row["verdict"] not in _JUDGED:  # the others rest on rights, or on no photo at all
             return
         again = replay(row, policy)
+        verification = again.matches[0].verification if again.matches else None
         self.judged += 1
         scope, said = policy.scope(row["brand"], row["territory"]), entry.said["thresholds"]
         pairs = (
@@ -201,6 +202,11 @@ class _Check:
             ("threshold", row["threshold"], again.threshold),
             ("similarity", row["similarity"], again.similarity),
             ("normalised similarity", row["normalised_similarity"], again.normalised_similarity),
+            ("probability", row["probability"], again.probability),
+            ("kind", row["kind"], again.kind),
+            ("inliers", row["inliers"], verification.inliers if verification else None),
+            ("coverage", row["coverage"], verification.coverage if verification else None),
+            ("mirrored", row["mirrored"], verification.mirrored if verification else None),
             ("brand", row["brand"], again.brand),
             ("product", row["product_id"], again.product),
             ("flag threshold", said["flag"], None if scope.withdrawn else scope.flag),

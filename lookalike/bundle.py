@@ -39,7 +39,9 @@ POLICY = "policy/policy.toml"
 _ENDINGS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "TIFF": "tif", "BMP": "bmp", "AVIF": "avif"}
 _PICTURE_SIDE = 2400
 _POLICY_BYTES = 1 << 24
-_NUMBERS = frozenset({"similarity", "normalised_similarity", "threshold", "price", "inliers"})
+_NUMBERS = frozenset({
+    "similarity", "normalised_similarity", "probability", "threshold", "price", "inliers", "coverage", "mirrored",
+})  # fmt: skip
 _TROUBLES = {
     ("listing", "unreadable"): "The listing's photo can't be read any more",
     ("listing", "changed"): "The listing's photo was changed since the scan: the numbers are those of the photo before",
@@ -183,6 +185,7 @@ def _made_by(index: ReferenceIndex, policy: Policy, harmless: ReferenceIndex | N
             "name": policy.name,
             "file": POLICY,
             "normalises": policy.cohort is not None,
+            "fuses": policy.fusion is not None,
             "promise": f"{said} (with {promise.confidence:.0%} confidence)" if promise and said else None,
         },
     }

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .chain import Disagreement, Entry, canonical, plain
+from .errors import TableError
+from .records import Verification
+from .replay import matches_of
+from .verification import NOTHING
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,7 +28,10 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-4
 """How far a similarity computed again may lie off: machines and batches differ in the last bits."""
 
-DAMAGE = (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, IndexError)
+INLIERS_TOLERANCE = 0.1
+"""How far the number of points that agree may lie off, as a share of it: releases of OpenCV differ a little."""
+
+DAMAGE = (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, IndexError, TableError)
 """What reading values raises that a stranger put together."""
 
 
@@ -88,6 +96,9 @@ class Numbers:
                 self.computed += 1
                 for what in self._compare(row, listing, reference, vectors.get(str(row["reference_id"])), harmless):
                     self._found.append(Disagreement(entry.place, what))
+                if row["inliers"] is not None:
+                    for what in self._points(entry, row):
+                        self._found.append(Disagreement(entry.place, what))
             except DAMAGE as error:
                 self._found.append(Disagreement(entry.place, f"its numbers can't be compared ({plain(error)})"))
 
@@ -143,8 +154,35 @@ class Numbers:
             held = similarity if strength is None else strength
             scope = self._policy.scope(row["brand"], row["territory"])
             # on the threshold itself the last bits decide, and nothing is to be made of that
-            if row["verdict"] not in {str(scope.verdict(held + off)) for off in (-slack, 0, slack)}:
-                yield f"its verdict is {row['verdict']}, but by what its photos give it is {scope.verdict(held)}"
+            verdicts = [str(scope.verdict(self._held(row, held + off))) for off in (0, -slack, slack)]
+            if row["verdict"] not in verdicts:
+                yield f"its verdict is {row['verdict']}, but by what its photos give it is {verdicts[0]}"
+
+    def _held(self, row: Mapping[str, Any], similarity: float) -> float:
+        """What the policy's thresholds are held against, for that similarity and the row's own points and margin."""
+        if self._policy is None or self._policy.fusion is None:
+            return similarity
+        match = matches_of(row)[0]
+        return self._policy.fusion.probability(replace(match, similarity=similarity, normalised_similarity=None))
+
+    def _points(self, entry: Entry, row: Mapping[str, Any]) -> Iterator[str]:
+        """What of the comparison point by point doesn't agree with what the two photos give."""
+        from lookalike.model.features import local_features, reference_features
+        from lookalike.model.images import ImageLimits, read_image
+        from lookalike.model.local import verify
+
+        limits = ImageLimits(truncated=True)
+        files = [entry.file(role) for role in ("reference", "listing")]
+        reference, listing = (read_image(self._archive.read(file.name), limits=limits) for file in files if file)
+        found = verify(reference_features(reference.image), local_features(listing.image)) or NOTHING
+        told = int(row["inliers"])
+        if abs(found.inliers - told) > max(2, INLIERS_TOLERANCE * told):
+            yield f"in its photos {plain(told)} points are said to agree, but {found.inliers} do"
+            return
+        said = matches_of(row)[0].verification or NOTHING
+        # where the very same points agree, so must what is made of them
+        if found.inliers == told and (found.kind, found.mirrored) != (said.kind, said.mirrored):
+            yield f"its photos are said to be {_told(said)}, but are {_told(found)}"
 
     def _normalised(self, similarity: float, listing: Vector, reference: Vector) -> tuple[float | None, float]:
         """The normalised similarity, where the policy has a cohort, and how far it may lie off."""
@@ -174,6 +212,10 @@ def _suppression(row: Mapping[str, Any], similarity: float, listing: Vector, har
             f"it is suppressed by {told}, but its photo has {similarity:.6f} to the genuine one and "
             f"{nearest.similarity:.6f} to the harmless photo {plain(nearest.reference.id)}"
         )
+
+
+def _told(verification: Verification) -> str:
+    return f"{plain(verification.kind)}, {'mirrored' if verification.mirrored else 'not mirrored'}"
 
 
 def _off(value: float, told: Any, tolerance: float) -> bool:
