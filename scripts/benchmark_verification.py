@@ -1,4 +1,9 @@
-"""Measure point-by-point verification: its speed, what it finds that isn't there, mirrored copies, and kinds.
+"""Measure point-by-point verification: what it adds to similarity, its cost, false finds, mirrored copies, and kinds.
+
+What it adds: each query's nearest references are compared, and answered by similarity alone, by the points that agree
+alone (on the same candidates), and by both, as the default policy fuses them, within its reach; it was fitted on other
+pictures (set_default_policy.py). The cost is that of a scan of storefront views and clothing photos with the default
+policy, beside the same scan without comparing.
 
 Unrelated are 500 clothing photos, each against its nearest storefront photos by the embedded encoder, and a sample of
 them against all; mirrored are storefront photos edited, and the same mirrored; kinds are asked on the rendered test
@@ -10,11 +15,14 @@ training and validation photos.
 from __future__ import annotations
 
 import argparse
+import io
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from contextlib import redirect_stdout
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,14 +30,26 @@ from PIL import Image, ImageOps
 from rich.console import Console
 from rich.table import Table
 
+from lookalike.detector import Detector
+from lookalike.errors import TableError
+from lookalike.evaluation import Retrieval, evaluate_retrieval
+from lookalike.index.build import build_index
+from lookalike.index.embedding import PhotoReader
+from lookalike.index.reference_index import ReferenceIndex
+from lookalike.labelled import LabelledMatches, within
 from lookalike.model.edits import EDITS, edit
 from lookalike.model.encoder import Encoder, load_encoder
 from lookalike.model.features import LocalFeatures, local_features, reference_features
 from lookalike.model.local import verify
-from lookalike.records import Verification
-from lookalike.scripts.benchmark_sets import BenchmarkSet, add_market, storefront_sets
+from lookalike.policy import Policy, Reach, default_policy
+from lookalike.records import Match, Verification
+from lookalike.scripts import storefront_tables
+from lookalike.scripts.benchmark_sets import BenchmarkSet, add_market, compared, market_set, storefront_sets
+from lookalike.tables import read_listings, read_references
 
 KINDS = ("copied_photo", "same_print", "lookalike")
+_METRICS = ("recall_at_1", "micro_average_precision", "recall_at_precision_90")
+_ROUNDS = 3
 _UNMIRRORED = [name for name in EDITS if name != "mirror"]
 
 
@@ -51,8 +71,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--copies", type=int, default=234, help="storefront photos to mirror (default 234)")
     parser.add_argument("--every", type=int, default=1, help="ask only every so many-th rendered query (default 1)")
     arguments = parser.parse_args(argv)
-    console = Console(highlight=False, width=110)
-    views = storefront_sets(arguments.data)[1]
+    console = Console(highlight=False, width=140)
+    copies, views = storefront_sets(arguments.data)
+    encoder = load_encoder("embedded", device="cpu")
+    policy = default_policy(encoder.spec.weights_sha256)
+    if policy is None or policy.fusion is None:
+        raise TableError("no policy with a fusion ships for the embedded encoder; set one with set_default_policy.py")
+    for pictures in (copies, market_set(arguments.market, arguments.data)):
+        console.print(fused_table(pictures, encoder, policy))
+    console.print(cost_table(arguments.data, encoder, policy))
     storefront = Gallery(views.references, [reference_features(image) for image in views.references])
     strangers = [views.queries[i] for i in range(len(views.queries)) if not views.shown[i]][: arguments.photos]
     console.print(speed_table(storefront, strangers[:50]))
@@ -62,6 +89,87 @@ def main(argv: list[str] | None = None) -> int:
     add_market(rendered, arguments.market, split="test")
     console.print(kind_table(rendered, arguments.every))
     return 0
+
+
+def fused_table(pictures: BenchmarkSet, encoder: Encoder, policy: Policy) -> Table:
+    """R@1, µAP and recall at 90 % precision of the three ways to answer, by stratum."""
+    photos = [within(photo, policy.reach) for photo in compared(pictures, encoder, references=policy.reach.references)]
+    answers = {
+        "similarity": [photo.answer(None) for photo in photos],
+        "points": [max(photo.matches, key=_by_points) for photo in photos],
+        "fused": [photo.answer(policy.fusion) for photo in photos],
+    }
+    ways = list(answers)
+    metrics = [f"{metric}\n{way}" for metric in ("R@1", "µAP", "R@P90") for way in ways]
+    table = _table(
+        f"{pictures.name}: similarity, points that agree, and both fused", "", "queries", *metrics, "misses\nleft"
+    )
+    related = np.array([bool(shown) for shown in pictures.shown], bool)
+    names = sorted(
+        {name for strata, shown in zip(pictures.strata, pictures.shown, strict=True) if shown for name in strata}
+    )
+    for stratum in ("all", *names):
+        rows = ~related | np.array([stratum == "all" or stratum in strata for strata in pictures.strata])
+        if (rows & related).any():
+            found = [_measured(photos, answers[way], related, rows, by_points=way == "points") for way in ways]
+            cells = [f"{value:.3f}" for name in _METRICS for value in (getattr(each, name) for each in found)]
+            missed = [1 - each.recall_at_precision_90 for each in (found[0], found[-1])]
+            left = f"{missed[1] / missed[0]:.2f}" if missed[0] else ""
+            table.add_row(stratum, str(int((rows & related).sum())), *cells, left)
+    near = np.mean(
+        [photo.matches[0].verification is not None for photo, has in zip(photos, related, strict=True) if not has]
+    )
+    table.caption = f"{(~related).sum()} unrelated photos beside each, of which {near:.1%} are in reach and compared"
+    return table
+
+
+def _by_points(match: Match) -> tuple[int, float]:
+    return (match.verification.inliers if match.verification else 0), match.similarity
+
+
+def _measured(
+    photos: Sequence[LabelledMatches],
+    answers: Sequence[Match],
+    related: NDArray[np.bool_],
+    rows: NDArray[np.bool_],
+    *,
+    by_points: bool,
+) -> Retrieval:
+    # of equal points the more similar comes first
+    strength = np.array([sum(_by_points(match)) if by_points else match.strength for match in answers])
+    right = np.array([photo.is_right(match) for photo, match in zip(photos, answers, strict=True)], bool)
+    return evaluate_retrieval(strength[rows], right[rows], related=related[rows])
+
+
+def cost_table(data: Path, encoder: Encoder, policy: Policy) -> Table:
+    """Seconds of a scan from files with the default policy and without comparing, alternating."""
+    with TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):
+        storefront_tables.main([str(data), folder])
+        listings = list(read_listings(Path(folder, "listings.parquet")))
+        build_index(read_references(Path(folder, "references.csv")), index=Path(folder, "index"), encoder=encoder)
+        index = ReferenceIndex.load(Path(folder, "index"))
+    without = replace(policy, fusion=None, reach=Reach(references=0))
+    seconds: dict[str, list[float]] = {"without": [], "with": []}
+    compared_photos = 0
+    for _ in range(_ROUNDS):
+        for name, used in (("without", without), ("with", policy)):
+            start = time.perf_counter()
+            found = Detector(encoder, index, used, PhotoReader()).check_many(listings)
+            seconds[name].append(time.perf_counter() - start)
+            compared_photos = sum(any(match.verification for match in finding.matches) for finding in found)
+    table = _table("cost of comparing, storefront views and clothing photos", "", "median", "least", "most")
+    for name, values in seconds.items():
+        table.add_row(
+            f"seconds {name} comparing", *(f"{value:.1f}" for value in (np.median(values), min(values), max(values)))
+        )
+    shares = [1 - a / b for a, b in zip(seconds["without"], seconds["with"], strict=True)]
+    table.add_row(
+        "share of a scan's time", *(f"{value:.1%}" for value in (np.median(shares), min(shares), max(shares)))
+    )
+    table.caption = (
+        f"{len(listings):,} listings, of which {compared_photos / len(listings):.1%} were in reach and compared"
+    )
+    return table
 
 
 def speed_table(gallery: Gallery, photos: Sequence[Image.Image]) -> Table:

@@ -206,7 +206,7 @@ def measure(answers: Answers, policy: Policy, *, budget: int | None = None) -> E
         similarity, correct, related=related, brand=answers.brand, threshold=threshold
     )  # fmt: skip
     return Evaluation(
-        similarity="cosine" if policy.cohort is None else f"normalised by the cohort of {policy.name}",
+        similarity=_told(policy),
         policy=None if policy is _NO_POLICY else str(policy),
         overall=evaluate_retrieval(similarity, correct, related=related),
         strata=dict(_by_stratum(answers)),
@@ -229,6 +229,13 @@ def measure(answers: Answers, policy: Policy, *, budget: int | None = None) -> E
     )  # fmt: skip
 
 
+def _told(policy: Policy) -> str:
+    """What is ranked."""
+    if policy.fusion is not None:
+        return f"probability by {policy.name}"
+    return "cosine" if policy.cohort is None else f"normalised by the cohort of {policy.name}"
+
+
 def _by_stratum(answers: Answers) -> Iterable[tuple[str, Retrieval]]:
     """The metrics of each stratum that has a photo to be found, beside all unrelated photos."""
     for name in sorted({stratum for photo in answers.photos if photo.products for stratum in photo.strata}):
@@ -244,7 +251,7 @@ def draw(answers: Answers, result: Evaluation, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     similarity, correct, related = answers.similarity, answers.correct, answers.related
     marks = {} if result.threshold is None else {result.threshold_of: result.threshold}
-    unit = "cosine" if result.similarity == "cosine" else "normalised"
+    unit = result.similarity.split(" ")[0]
     figures = {
         "similarities": plot_similarities(similarity[related], similarity[~related], thresholds=marks, unit=unit)
     }
