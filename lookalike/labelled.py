@@ -38,12 +38,16 @@ the other photos does: comparing costs some ten times what embedding does."""
 
 @dataclass(frozen=True)
 class LabelledMatches:
-    """What one photo, or one listing, is alike to, and the products of which that is right."""
+    """What one photo, or one listing, is alike to, and the products of which that is right.
+
+    `decided` is the match that a finding rests on, with the probability of its policy, if any.
+    """
 
     matches: tuple[Match, ...]
     right: frozenset[str]
     territory: str | None = None
     day: date | None = None
+    decided: Match | None = None
 
     def is_right(self, match: Match) -> bool:
         """Whether the photo shows or imitates the match's product."""
@@ -58,7 +62,10 @@ class LabelledMatches:
 
 def pairs_of(photos: Iterable[LabelledMatches], fusion: Fusion | None = None) -> LabelledPairs:
     """The answer to each photo as a labelled pair; with a fusion, its strength is the probability."""
-    answers = ((photo, photo.answer(fusion)) for photo in photos if photo.matches)
+    return _pairs((photo, photo.answer(fusion)) for photo in photos if photo.matches)
+
+
+def _pairs(answers: Iterable[tuple[LabelledMatches, Match]]) -> LabelledPairs:
     return LabelledPairs.of(
         (match.strength, photo.is_right(match), match.reference.brand, photo.territory, photo.day)
         for photo, match in answers
@@ -77,8 +84,8 @@ class Labels:
 
     @property
     def pairs(self) -> LabelledPairs:
-        """Each photo with what it is most alike to."""
-        return pairs_of(self.photos)
+        """Each photo with what its finding rests on, or without a finding with what it is most alike to."""
+        return _pairs((photo, photo.decided or photo.answer(None)) for photo in self.photos if photo.matches)
 
 
 def labels_of_findings(labels: str | Path, findings: str | Path, *, candidates: bool = False) -> Labels:
@@ -105,7 +112,7 @@ def labels_of_findings(labels: str | Path, findings: str | Path, *, candidates: 
             other += 1
             continue
         right = frozenset({str(verdict.product_id or row["product_id"])} if verdict.lookalike else ())
-        photos.append(LabelledMatches(_matches(row, candidates), right, row["territory"], verdict.day))
+        photos.append(LabelledMatches(_matches(row, candidates), right, row["territory"], verdict.day, _decided(row)))
     if not photos:
         raise TableError(f"none of the {len(verdicts)} labels of {labels} is of a finding in {findings}")
     return Labels(tuple(photos), unknown=len(verdicts) - seen, other=other)
@@ -114,17 +121,29 @@ def labels_of_findings(labels: str | Path, findings: str | Path, *, candidates: 
 def unrelated_findings(findings: str | Path, *, candidates: bool = False) -> Labels:
     """Findings of listings believed to be unrelated, each with what it is nevertheless alike to."""
     rows = (row for row in read_findings(findings) if row["similarity"] is not None)
-    return Labels(tuple(LabelledMatches(_matches(row, candidates), frozenset(), row["territory"]) for row in rows))
+    return Labels(
+        tuple(
+            LabelledMatches(_matches(row, candidates), frozenset(), row["territory"], decided=_decided(row))
+            for row in rows
+        )
+    )
 
 
 def _matches(row: dict[str, Any], candidates: bool) -> tuple[Match, ...]:
     """All matches of a finding; without `candidates` the one that decided, if it did so by similarity."""
-    if candidates or row["probability"] is not None:
-        return tuple(matches_of(row))
+    return tuple(matches_of(row)) if candidates or row["probability"] is not None else (_decided(row),)
+
+
+def _decided(row: dict[str, Any]) -> Match:
     reference = Reference(
         str(row["reference_id"]), str(row["product_id"]), row["brand"] or "", row["reference_image"] or ""
     )
-    return (Match(reference, row["similarity"], normalised_similarity=row["normalised_similarity"]),)
+    return Match(
+        reference,
+        row["similarity"],
+        normalised_similarity=row["normalised_similarity"],
+        probability=row["probability"],
+    )
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from lookalike.scripts.cli import (
     run,
 )
 
+_SHORT = ("verdict", "similarity", "normalised", "probability", "points", "threshold")
 _NUMBERS = {"similarity": "similarity", "normalised_similarity": "normalised", "probability": "probability"}
 
 
@@ -73,6 +74,7 @@ def _table(findings: list[Finding]) -> Table:
         table.add_row(finding.listing.id, finding.verdict, kind, *shown, brand, product, reference)
     for column in table.columns:
         column.overflow = "fold"  # a name cut short is no use
+        column.no_wrap = column.header in _SHORT
     return table
 
 

@@ -38,7 +38,7 @@ def test_flags_the_genuine_photo_and_clears_another(detector: Detector, paths: l
     assert (finding.verdict, finding.product, finding.image) == (Verdict.FLAGGED, "p3", str(paths[3]))
     assert finding.similarity == pytest.approx(1)
     assert finding.listing.seller == "s9"
-    assert len(finding.matches) == 5
+    assert len(finding.matches) == 8
     assert detector.check(Listing("M", (paths[25],))).verdict is Verdict.CLEAR
 
 

@@ -161,7 +161,12 @@ def test_says_what_a_change_of_policy_does_to_findings(
     assert main([*call, "--sellers", str(tmp_path / "sellers.csv"), "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     rows = list(read_findings(shop / "findings.parquet"))
-    fresh = [row for row in rows if 0.3 <= row["similarity"] < 0.999]
+    best = [max(json.loads(row["candidates"]), key=lambda each: each["similarity"]) for row in rows]
+    fresh = [
+        {**each, "seller_id": row["seller_id"]}
+        for row, each in zip(rows, best, strict=True)
+        if 0.3 <= each["similarity"] < 0.999
+    ]
     assert sum(said["gained"].values()) == len(fresh) > 50 and said["lost"] == {}
     assert said["authorised"] == sum((row["brand"], row["seller_id"]) == ("Acme", "s0") for row in fresh) > 0
     assert main(call) == 0
@@ -173,8 +178,8 @@ def test_says_what_a_change_of_policy_does_to_findings(
 def test_shortlists_the_strongest_or_with_few_false_ones(shop: Path, tmp_path: Path) -> None:
     call = ["shortlist", str(shop / "findings.parquet"), "--out", str(tmp_path / "s.csv"), "--quiet"]
     assert main([*call, "--most", "7"]) == 0
-    everything = sorted((row["similarity"] for row in read_findings(shop / "findings.parquet")), reverse=True)
-    listed = [row["similarity"] for row in read_findings(tmp_path / "s.csv")]
+    everything = sorted((row["probability"] for row in read_findings(shop / "findings.parquet")), reverse=True)
+    listed = [row["probability"] for row in read_findings(tmp_path / "s.csv")]
     assert listed == pytest.approx(everything[:7], abs=1e-6)
     assert main([*call, "--false-share", "0.2", "--labels", str(shop / "labels.csv")]) == 0
     ids = [row["listing_id"] for row in read_findings(tmp_path / "s.csv")]
