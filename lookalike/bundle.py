@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
@@ -38,6 +39,7 @@ POLICY = "policy/policy.toml"
 
 _ENDINGS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "TIFF": "tif", "BMP": "bmp", "AVIF": "avif"}
 _PICTURE_SIDE = 2400
+_REFERENCES_KEPT = 8
 _POLICY_BYTES = 1 << 24
 _NUMBERS = frozenset({
     "similarity", "normalised_similarity", "probability", "threshold", "price", "inliers", "coverage", "mirrored",
@@ -244,6 +246,8 @@ class _Photos:
         self._reader = reader
         catalogue = index.catalogue
         self._indexed = dict(zip(catalogue["reference_id"].to_pylist(), catalogue["sha256"].to_pylist(), strict=True))
+        # findings of one product mostly come together, and share its photo
+        self._reference = lru_cache(maxsize=_REFERENCES_KEPT)(self._photo)
 
     def read(self, rows: Iterable[Row], *, pictures: bool) -> Iterator[tuple[Row, _Photo, _Photo]]:
         """Each row with its listing's and its reference's photo; a few at a time, several at once."""
@@ -255,7 +259,7 @@ class _Photos:
     def _pair(self, row: Row, pictures: bool) -> tuple[Row, _Photo, _Photo]:
         reference = row["reference_id"]
         listing = self._photo(row["image"], row["image_sha256"], whole=pictures)
-        return row, listing, self._photo(row["reference_image"], self._indexed.get(reference), whole=pictures)
+        return row, listing, self._reference(row["reference_image"], self._indexed.get(reference), whole=pictures)
 
     def _photo(self, source: str | None, expected: str | None, *, whole: bool) -> _Photo:
         from lookalike.model.images import decode_image
