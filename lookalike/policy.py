@@ -17,6 +17,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from .claims import Claims
 from .errors import PolicyError
 from .fusion import Fusion
 from .normalisation import Cohort, load_cohort
@@ -108,7 +109,8 @@ class Policy:
     `scopes` have thresholds of their own. `weights_sha256` and `index_digest` bind the policy to the encoder and the
     index whose similarities its thresholds were set on; None leaves that to you. With a `cohort` the thresholds are
     on the normalised similarity; with a `fusion` on the probability that it gives, whatever else there is. `reach` says
-    which photos are compared point by point, for the fusion and for the kind of a finding.
+    which photos are compared point by point, for the fusion and for the kind of a finding. `claims` says which
+    rights a match may rest on, where rights are asked for.
 
     >>> policy = Policy(name="mine", flag=0.8, review=0.7)
     >>> policy.verdict(0.8), policy.verdict(0.75), policy.verdict(0.1)
@@ -133,6 +135,7 @@ class Policy:
     created: date | None = None
     expires: date | None = None
     about: str = ""
+    claims: Claims = field(default_factory=Claims)
     _by_place: Mapping[tuple[str | None, str | None], Scope] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -228,6 +231,7 @@ class Policy:
         said["cohort"] = self.cohort.said() if self.cohort else None
         said["verification"] = asdict(self.reach) if self.reach != Reach() else None
         said["fusion"] = asdict(self.fusion) if self.fusion else None
+        said["claims"] = self.claims.said() if self.claims != Claims() else None
         said["scopes"] = [
             {"brand": scope.brand, "territory": scope.territory, **_scope_said(scope)} for scope in self.scopes
         ] or None
@@ -259,7 +263,7 @@ def parse(text: str, *, source: str, folder: Path | None) -> Policy:
     read = _Reader(source)
     read.only(
         values, "name", "about", "created", "expires", "thresholds", "promise", "encoder", "index", "cohort",
-        "verification", "fusion", "scopes",
+        "verification", "fusion", "claims", "scopes",
     )  # fmt: skip
     thresholds, scopes = values.get("thresholds"), values.get("scopes", [])
     if not isinstance(thresholds, dict) or "review" not in thresholds:
@@ -287,6 +291,7 @@ def parse(text: str, *, source: str, folder: Path | None) -> Policy:
         created=read.day(values, "created"),
         expires=read.day(values, "expires"),
         about=read.text(values, "about") or "",
+        claims=read.claims(values),
     )
 
 
@@ -366,6 +371,24 @@ class _Reader:
         return Fusion(
             **{name: value or 0.0 for name, value in numbers.items()}, labels=int(self.number(table, "labels") or 0)
         )
+
+    def claims(self, values: Mapping[str, Any]) -> Claims:
+        table = self.table(values, "claims", *Claims.names())
+        lists = {name: self.texts(table, name) for name in Claims.names() if name != "unknown_territory"}
+        said = {name: names for name, names in lists.items() if names is not None}
+        unknown = self.text(table, "unknown_territory") or Claims.unknown_territory
+        try:
+            return Claims(unknown_territory=unknown, **said)
+        except PolicyError as error:
+            raise PolicyError(f"the policy {self.source}: {error}") from None
+
+    def texts(self, table: Mapping[str, Any], name: str) -> tuple[str, ...] | None:
+        values = table.get(name)
+        if values is None:
+            return None
+        if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+            raise PolicyError(f"the policy {self.source} has {name} = {values!r}; needed a list of texts in quotes")
+        return tuple(values)
 
     def number(self, table: Mapping[str, Any], name: str) -> float | None:
         value = table.get(name)

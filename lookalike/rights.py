@@ -1,63 +1,213 @@
-"""Who may sell what where: rows of the sellers table, asked for a brand, a seller, a territory and a day."""
+"""Rights and sellers: for a match, in the listing's territory and on a day, who could claim and who may sell.
+
+The rules are one query, in `rights_query`, that DuckDB answers for one listing or for millions. This is no legal
+advice: it says what the tables say, and docs/rights.md what is left to people.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date
+from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from . import rights_query
+from .claims import MATCH_KINDS, Claims
 from .errors import TableError
-from .rows import Line, read_rows
+from .records import BadRow, Verdict
+from .rights_tables import Authorisation, Right, read_rights, read_sellers
+from .territories import CODES, EVERYWHERE, Regions
 
-SELLER_COLUMNS = ("brand", "seller_id", "territory", "valid_from", "valid_until")
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+MEMORY_LIMIT = "4GB"
+_LOADED_TOGETHER = 1 << 16
+_BAD_ROWS_KEPT = 20
+
+
+class RightsMatch(NamedTuple):
+    """A match to be asked about: that of listing `id` which the policy puts in place `rank`, from 1."""
+
+    id: int
+    rank: int
+    image: str | None
+    verdict: str
+    brand: str
+    product_id: str | None
+    kind: str | None
+    territory: str | None
+    seller_id: str | None
+
+
+class Outcome(NamedTuple):
+    """What rights and sellers make of a listing: the place of the match that decides, its verdict, and why."""
+
+    rank: int
+    verdict: Verdict
+    rights: str | None
 
 
 @dataclass(frozen=True)
-class _Term:
-    territory: str
-    first: date
-    last: date
+class Rights:
+    """The tables of rights and sellers, ready to be asked; safe to be used from several threads at once.
 
+    `unusable` counts the rows of the rights table that can't be used, `bad_rows` are the first of them. `label` names
+    the tables by hashes of what they say.
+    """
 
-@dataclass(frozen=True)
-class AuthorisedSellers:
-    """Sellers that may sell a brand, in one territory or (where none is named) everywhere, between two days."""
-
-    _terms: dict[tuple[str, str], list[_Term]] = field(default_factory=dict)
+    label: str
+    unusable: int
+    bad_rows: tuple[BadRow, ...]
+    _database: duckdb.DuckDBPyConnection
+    _protected: bool
 
     @classmethod
-    def load(cls, path: str | Path) -> AuthorisedSellers:
-        """Read a sellers table: brand, seller_id, territory, valid_from, valid_until (empty: everywhere, unlimited).
+    def load(
+        cls,
+        *,
+        rights: str | Path | None = None,
+        sellers: str | Path | None = None,
+        regions: str | Path | None = None,
+        memory_limit: str = MEMORY_LIMIT,
+    ) -> Rights:
+        """Read a rights table, a sellers table or both, and regions other than those shipped.
 
-        Raises TableError for a table that is missing or lacks a column, and for a row that can't be used: a seller
-        that is missed would be flagged.
+        Without rights nothing is unprotected; without sellers none is authorised. Raises TableError as `read_rights`,
+        `read_sellers` and `Regions.load` do.
         """
-        terms: dict[tuple[str, str], list[_Term]] = {}
-        for line in read_rows(Path(path), required=SELLER_COLUMNS):
-            brand, seller = line.values.get("brand"), line.values.get("seller_id")
-            if line.error or not brand or not seller:
-                raise TableError(f"{path}: {line.error or f'row {line.number} needs a brand and a seller_id'}")
-            first, last = _days(line, path)
-            terms.setdefault((str(brand), str(seller)), []).append(
-                _Term(str(line.values.get("territory") or ""), first, last)
-            )
-        return cls(terms)
+        known = Regions.shipped() if regions is None else Regions.load(regions)
+        database = _connect(memory_limit)
+        database.execute(rights_query.TABLES)
+        _fill(database, "places", ("name", "place"), known.spellings())
+        _fill(database, "covers", ("place", "code", "nearness", "first", "last"), _covers(known))
+        bad: list[BadRow] = []
+        unusable = 0
+        if rights is not None:
 
-    def allow(self, *, brand: str, seller: str | None, territory: str | None, day: date) -> bool:
-        """Whether that seller may sell that brand there on that day; a listing of no known seller never may."""
-        return any(
-            term.territory in ("", territory) and term.first <= day <= term.last
-            for term in self._terms.get((brand, seller or ""), [])
+            def usable() -> Iterator[Right]:
+                nonlocal unusable
+                for row in read_rights(rights, known):
+                    if isinstance(row, Right):
+                        yield row
+                        continue
+                    unusable += 1
+                    if len(bad) < _BAD_ROWS_KEPT:
+                        bad.append(row)
+
+            _fill(database, "rights", Right._fields, usable())
+            database.execute(rights_query.CONTEST)
+        if sellers is not None:
+            _fill(database, "sellers", Authorisation._fields, read_sellers(sellers, known))
+        label = " ".join(
+            f"{name}@{_digest(path)}"
+            for name, path in (("rights", rights), ("sellers", sellers), ("regions", regions))
+            if path is not None
         )
+        return cls(label, unusable, tuple(bad), database, rights is not None)
 
+    def judge(self, matches: Iterable[RightsMatch], *, day: date, claims: Claims) -> dict[int, Outcome]:
+        """What becomes of each listing, by its id; the matches are those that the policy flags or gives to review."""
+        import pyarrow as pa
 
-def _days(line: Line, path: str | Path) -> Iterator[date]:
-    for column, otherwise in (("valid_from", date.min), ("valid_until", date.max)):
-        value = line.values.get(column)
+        rows = list(matches)
+        with self._database.cursor() as cursor:
+            columns = list(zip(*rows, strict=True)) or [()] * len(RightsMatch._fields)
+            cursor.register("found", pa.table(
+                {name: pa.array(values, _MATCH_TYPES.get(name, "string")) for name, values in
+                 zip(RightsMatch._fields, columns, strict=True)}
+            ))  # fmt: skip
+            cursor.execute(
+                "CREATE TEMP TABLE matches AS SELECT * REPLACE (coalesce(kind, 'lookalike') AS kind) FROM found"
+            )
+            answers = self._ask(cursor, day, claims).to_pydict()
+        return {
+            number: Outcome(chosen["rank"], Verdict(chosen["verdict"]), chosen["rights"])
+            for number, chosen in zip(answers["id"], answers["chosen"], strict=True)
+        }
+
+    def judge_findings(self, findings: pa.Table, *, day: date, claims: Claims) -> pa.Table:
+        """What becomes of rows of a findings table: a table of id (the row's place, from 0), rank, verdict and rights.
+
+        Rows that the policy left clear, or whose photos were unreadable, are not in it. Each row's
+        `similarity_verdict` is taken for what the similarity said. Raises TableError for candidates or kinds that
+        can't be read.
+        """
+        import duckdb
+
+        with self._database.cursor() as cursor:
+            cursor.register("given", findings)
+            try:
+                cursor.execute("CREATE TEMP TABLE findings AS SELECT row_number() OVER () - 1 AS id, * FROM given")
+                cursor.execute(rights_query.ENTERED)
+                cursor.execute(rights_query.MATCHES)
+            except (duckdb.ConversionException, duckdb.InvalidInputException) as error:
+                raise TableError(f"the candidates of a finding can't be read ({error}); scan again") from None
+            return self._ask(cursor, day, claims)
+
+    def _ask(self, cursor: duckdb.DuckDBPyConnection, day: date, claims: Claims) -> pa.Table:
+        import duckdb
+
+        rows = [(kind, right, place) for kind in MATCH_KINDS for place, right in enumerate(claims.of(kind))]
+        cursor.execute("CREATE TEMP TABLE claims (kind VARCHAR, right_kind VARCHAR, position TINYINT)")
+        if rows:
+            cursor.executemany("INSERT INTO claims VALUES (?, ?, ?)", rows)
+        unknown = cursor.sql("SELECT DISTINCT kind FROM matches").fetchall()
+        if strange := sorted(kind for (kind,) in unknown if kind not in MATCH_KINDS):
+            raise TableError(f"a finding is of kind {strange[0][:40]!r}; needed one of {', '.join(MATCH_KINDS)}")
+        values = {"day": day, "protected": self._protected, "unknown": claims.unknown_territory,
+                  "unfair": list(claims.unfair_competition_in)}  # fmt: skip
         try:
-            yield value if isinstance(value, date) else date.fromisoformat(str(value)) if value else otherwise
-        except ValueError as error:
-            raise TableError(
-                f"{path}: row {line.number} has {column} {str(value)[:40]!r}; needed a day like 2026-12-31"
-            ) from error
+            return cursor.sql(rights_query.QUERY, params=values).to_arrow_table()
+        except duckdb.OutOfMemoryException as error:
+            raise TableError(f"asking for rights took more memory than allowed ({error}); allow more") from None
+
+
+_MATCH_TYPES = {"id": "int64", "rank": "int32"}
+
+
+def _connect(memory_limit: str) -> duckdb.DuckDBPyConnection:
+    """A database in memory that touches no file and loads nothing, whatever a table says."""
+    import duckdb
+
+    settings = {
+        "memory_limit": memory_limit,
+        "temp_directory": "",
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "python_enable_replacements": False,
+    }
+    database = duckdb.connect(":memory:", config=settings)
+    database.execute("SET enable_external_access = false")
+    return database
+
+
+def _fill(
+    database: duckdb.DuckDBPyConnection, table: str, names: Sequence[str], rows: Iterable[tuple[Any, ...]]
+) -> None:
+    import pyarrow as pa
+
+    remaining = iter(rows)
+    while part := list(islice(remaining, _LOADED_TOGETHER)):
+        columns = dict(zip(names, map(pa.array, zip(*part, strict=True)), strict=True))
+        database.from_arrow(pa.table(columns)).insert_into(table)
+
+
+def _covers(regions: Regions) -> Iterator[tuple[str, str, int, date, date]]:
+    """For each place, and for the unknown one, the codes that cover it: its own, its regions', and everywhere."""
+    always = date.min, date.max
+    yield ("", EVERYWHERE, 2, *always)
+    for code in sorted(CODES):
+        yield (code, code, 0, *always)
+        yield (code, EVERYWHERE, 2, *always)
+    for member in regions.members:
+        yield (member.territory, member.region, 1, member.first, member.last)
+
+
+def _digest(path: str | Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:8]

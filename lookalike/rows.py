@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,20 @@ def read_rows(path: Path, *, required: Sequence[str] = ()) -> Iterator[Line]:
 def require_readable(path: Path, *, required: Sequence[str]) -> None:
     """Raise what reading the table's first row would raise, so that a wrong call fails before long work."""
     next(read_rows(path, required=required), None)
+
+
+def row_day(line: Line, column: str, otherwise: date) -> date:
+    """The day in that column of a row, or where it is empty the other one.
+
+    Raises ValueError for what is no day like 2026-12-31.
+    """
+    value = line.values.get(column)
+    if isinstance(value, datetime):
+        return value.date()
+    try:
+        return value if isinstance(value, date) else date.fromisoformat(str(value).strip()) if value else otherwise
+    except ValueError:
+        raise ValueError(f"row {line.number} has {column} {str(value)[:40]!r}; needed a day like 2026-12-31") from None
 
 
 class TableWriter:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from toy import unit_vectors
 
+from lookalike.claims import Claims
 from lookalike.errors import PolicyError
 from lookalike.normalisation import Cohort
 from lookalike.policy import Evidence, Policy, Promise, Scope, default_policy, withdraw
@@ -31,6 +32,7 @@ FULL = Policy(
     created=date(2026, 11, 24),
     expires=date(2027, 2, 22),
     about="Tuned\non labels.",
+    claims=Claims(lookalike=("design",), unfair_competition_in=()),
 )
 
 
@@ -42,7 +44,8 @@ def test_reads_back_what_it_wrote(tmp_path: Path) -> None:
 
 def test_its_name_changes_with_anything_that_it_says() -> None:
     changes = [{"flag": 0.81}, {"scopes": FULL.scopes[:2]}, {"expires": date(2027, 2, 23)}, {"index_digest": None},
-               {"promise": Promise(0.95, precision=0.91)}]  # fmt: skip
+               {"promise": Promise(0.95, precision=0.91)}, {"claims": Claims()},
+               {"claims": replace(FULL.claims, unknown_territory="unprotected")}]  # fmt: skip
     assert len({str(FULL), *(str(replace(FULL, **change)) for change in changes)}) == len(changes) + 1
 
 
@@ -50,6 +53,10 @@ def test_reads_a_file_written_by_hand(tmp_path: Path) -> None:
     path = tmp_path / "p.toml"
     path.write_text('name = "n"\n[thresholds]\nflag = 0.9\nreview = 0.5\n[encoder]\nweights_sha256 = "ab"\n')
     assert Policy.load(path) == Policy(name="n", flag=0.9, review=0.5, weights_sha256="ab")
+    path.write_text(
+        'name = "n"\n[thresholds]\nreview = 0.5\n[claims]\nlookalike = ["patent"]\nunfair_competition_in = []\n'
+    )
+    assert Policy.load(path).claims == Claims(lookalike=("patent",), unfair_competition_in=())
 
 
 def test_a_scope_is_found_by_brand_and_territory() -> None:
@@ -108,6 +115,10 @@ def test_a_cohort_is_never_unpickled(tmp_path: Path) -> None:
         ("scopes = [1]\n[thresholds]\nreview = 0.5", "needed a table"),
         ('expires = "soon"\n[thresholds]\nreview = 0.5', "needed a day like 2026-12-31"),
         ('[thresholds]\nreview = 0.5\n[cohort]\nfile = "../x.npy"', "needed the name of a file beside the policy"),
+        ("claims = 1\n[thresholds]\nreview = 0.5", "needed a table .claims."),
+        ('[thresholds]\nreview = 0.5\n[claims]\nsameprint = ["design"]', "unknown entries sameprint; known: cop"),
+        ('[thresholds]\nreview = 0.5\n[claims]\nsame_print = "design"', "= 'design'; needed a list of texts"),
+        ('[thresholds]\nreview = 0.5\n[claims]\nsame_print = ["tm"]', "p.toml: .* has 'tm' as same_print; needed of"),
         ('[thresholds]\nreview = 0.5\n[[scopes]]\nbrand = "A"\nreview = 0.5\n' * 1
          + '[[scopes]]\nbrand = "A"\nreview = 0.6\n', "two entries for the same brand"),
     ],

@@ -1,0 +1,189 @@
+"""The rules of rights and sellers, as tables and one query of DuckDB."""
+
+from __future__ import annotations
+
+TABLES = """
+CREATE TABLE rights (brand VARCHAR, product_id VARCHAR, kind VARCHAR, number VARCHAR, territory VARCHAR, owner VARCHAR,
+                     first DATE, last DATE);
+CREATE TABLE sellers (brand VARCHAR, seller_id VARCHAR, territory VARCHAR, first DATE, last DATE);
+CREATE TABLE contested (kind VARCHAR, number VARCHAR, territory VARCHAR, owner VARCHAR, first DATE, last DATE);
+CREATE TABLE covers (place VARCHAR, code VARCHAR, nearness TINYINT, first DATE, last DATE);
+CREATE TABLE places (name VARCHAR, place VARCHAR);
+CREATE MACRO lowest(these, those, many) AS
+    list_sort(list_distinct(list_concat(coalesce(these, []), coalesce(those, []))))[:many];
+CREATE MACRO listed(names, many, total) AS
+    array_to_string(names[:many], ', ') || CASE WHEN total > many THEN ' and ' || (total - many) || ' more' ELSE '' END;
+CREATE MACRO placed_in(territory) AS CASE WHEN territory = '*' THEN ' everywhere' ELSE ' in ' || territory END;
+"""
+"""What a `Rights` keeps. An empty product_id is the whole brand; `contested` are rights of a number that several owners
+name; `covers` has for each place ('' is the unknown one) the codes that a right in force there may be of."""
+
+CONTEST = """
+INSERT INTO contested SELECT DISTINCT kind, number, territory, owner, first, last FROM rights
+SEMI JOIN (SELECT kind, number, territory FROM rights WHERE number <> '' AND owner <> '' GROUP BY ALL
+           HAVING count(DISTINCT owner) > 1) USING (kind, number, territory)
+WHERE owner <> '';
+"""
+
+FOUND = "CREATE TEMP TABLE matches AS SELECT * REPLACE (coalesce(kind, 'lookalike') AS kind) FROM found"
+
+MATCHES = """
+CREATE TEMP TABLE matches AS
+SELECT id, rank, image, verdict, brand, product_id, coalesce(kind, 'lookalike') AS kind, territory, seller_id
+FROM (
+    SELECT id, territory, seller_id, rank, entry.brand AS brand, entry.product_id AS product_id, entry.kind AS kind,
+           entry.image AS image, entry.verdict AS verdict
+    FROM (SELECT id, territory, seller_id, generate_subscripts(entries, 1) AS rank, unnest(entries) AS entry
+          FROM entered WHERE entries[1].verdict IS NOT NULL)
+    UNION ALL
+    SELECT id, territory, seller_id, 1, brand, product_id, kind, image, similarity_verdict
+    FROM entered WHERE entries[1].verdict IS NULL
+)
+WHERE verdict IN ('flagged', 'review')
+"""
+"""The matches of findings that are strong enough to act on; findings without candidates' own verdicts have the one."""
+
+ENTERED = """
+CREATE TEMP TABLE entered AS
+SELECT *, from_json(CASE WHEN similarity_verdict IN ('flagged', 'review') THEN candidates END,
+    '[{"brand": "VARCHAR", "product_id": "VARCHAR", "kind": "VARCHAR", "image": "VARCHAR", "verdict": "VARCHAR"}]'
+) AS entries
+FROM findings
+"""
+
+QUERY = """
+WITH placed AS (
+    SELECT m.id, m.rank, coalesce(m.image, '') AS image, m.verdict, m.brand, coalesce(m.product_id, '') AS product_id,
+           m.kind, coalesce(m.seller_id, '') AS seller_id, m.territory, coalesce(p.place, '') AS place
+    FROM matches m LEFT JOIN places p ON p.name = upper(trim(m.territory))
+),
+keys AS (SELECT DISTINCT brand, product_id, kind, place FROM placed),
+wanted AS (FROM keys UNION SELECT brand, '', kind, place FROM keys),
+disputed AS (
+    SELECT kind, number, territory, string_agg(DISTINCT owner, ' and ' ORDER BY owner) AS owners
+    FROM contested WHERE $day BETWEEN first AND last GROUP BY ALL HAVING count(DISTINCT owner) > 1
+),
+covering AS (
+    SELECT w.brand, w.product_id, w.kind, w.place, r.kind AS right_kind, r.owner, r.first, r.last, c.position,
+           c.position IS NOT NULL AND $day BETWEEN r.first AND r.last AS standing,
+           trim(r.kind || ' ' || r.number) || placed_in(r.territory) AS name, d.owners
+    FROM wanted w
+    JOIN covers v ON v.place = w.place AND $day BETWEEN v.first AND v.last
+    JOIN rights r ON r.brand = w.brand AND r.product_id = w.product_id AND r.territory = v.code
+    LEFT JOIN claims c ON c.kind = w.kind AND c.right_kind = r.kind
+    LEFT JOIN disputed d ON d.kind = r.kind AND d.number = r.number AND d.territory = r.territory
+),
+designers AS (
+    SELECT brand, product_id, kind, place, string_agg(DISTINCT owner, ' and ' ORDER BY owner) AS owners
+    FROM covering WHERE standing AND right_kind = 'design' AND product_id <> '' AND owner <> ''
+    GROUP BY ALL HAVING count(DISTINCT owner) > 1
+),
+found AS (
+    SELECT brand, product_id, kind, place,
+           count(DISTINCT name) FILTER (standing) AS total,
+           count(DISTINCT name) FILTER (standing AND owners IS NULL AND NOT (right_kind = 'design' AND product_id <> ''))
+               AS sound,
+           count(DISTINCT name) FILTER (standing AND owners IS NULL AND right_kind = 'design' AND product_id <> '')
+               AS designs,
+           min(position || name, 8) FILTER (standing) AS standing,
+           min(name || ' ended on ' || last, 4) FILTER (position IS NOT NULL AND last < $day) AS ended,
+           min(name || ' begins on ' || first, 4) FILTER (position IS NOT NULL AND first > $day) AS later,
+           list(DISTINCT right_kind) FILTER (position IS NULL AND $day BETWEEN first AND last) AS unsuited,
+           min(name || ' is claimed by ' || owners, 4) FILTER (standing AND owners IS NOT NULL) AS disputes
+    FROM covering GROUP BY ALL
+),
+merged AS (
+    SELECT k.*, coalesce(w.total, 0) + coalesce(n.total, 0) AS total,
+           coalesce(w.sound, 0) + coalesce(n.sound, 0)
+               + CASE WHEN d.owners IS NULL THEN coalesce(n.designs, 0) ELSE 0 END AS sound,
+           list_transform(lowest(w.standing, n.standing, 16), lambda name: name[2:]) AS standing,
+           lowest(w.ended, n.ended, 4) || lowest(w.later, n.later, 4) AS untimely,
+           lowest(w.unsuited, n.unsuited, 8) AS unsuited,
+           lowest(w.disputes, n.disputes, 4) || CASE WHEN d.owners IS NULL THEN []
+               ELSE ['the design of ' || k.product_id || ' is claimed by ' || d.owners] END AS disputes
+    FROM keys k
+    LEFT JOIN found w ON w.brand = k.brand AND w.product_id = '' AND w.kind = k.kind AND w.place = k.place
+    LEFT JOIN found n ON n.brand = k.brand AND n.product_id = k.product_id AND n.product_id <> '' AND n.kind = k.kind
+        AND n.place = k.place
+    LEFT JOIN designers d ON d.brand = k.brand AND d.product_id = k.product_id AND d.kind = k.kind
+        AND d.place = k.place
+),
+lacking AS (SELECT DISTINCT brand, product_id, kind FROM merged WHERE total = 0),
+spread AS (
+    SELECT l.brand, l.product_id, l.kind, c.position, r.kind AS right_kind, list(DISTINCT r.territory) AS territories
+    FROM (FROM lacking UNION SELECT brand, '', kind FROM lacking) l
+    JOIN claims c ON c.kind = l.kind
+    JOIN rights r ON r.brand = l.brand AND r.product_id = l.product_id AND r.kind = c.right_kind
+    WHERE $day BETWEEN r.first AND r.last GROUP BY ALL
+),
+reached AS (
+    SELECT l.*, s.position, s.right_kind, s.territories FROM lacking l
+    JOIN spread s ON s.brand = l.brand AND s.product_id = l.product_id AND s.kind = l.kind
+    UNION ALL
+    SELECT l.*, s.position, s.right_kind, s.territories FROM lacking l
+    JOIN spread s ON s.brand = l.brand AND s.product_id = '' AND l.product_id <> '' AND s.kind = l.kind
+),
+elsewhere AS (
+    SELECT brand, product_id, kind,
+           string_agg(right_kind || ' in ' || listed(territories, 12, len(territories)), '; ' ORDER BY position)
+               AS names
+    FROM (SELECT brand, product_id, kind, position, right_kind,
+                 list_sort(list_distinct(flatten(list(territories)))) AS territories FROM reached GROUP BY ALL)
+    GROUP BY ALL
+),
+rules AS (
+    SELECT s.brand, s.seller_id, s.place,
+           min_by(a.brand || ', ' || a.seller_id || placed_in(a.territory)
+                  || CASE WHEN a.first > DATE '0001-01-01' THEN ' from ' || a.first ELSE '' END
+                  || CASE WHEN a.last < DATE '9999-12-31' THEN ' until ' || a.last ELSE '' END,
+                  (v.nearness, DATE '9999-12-31' - a.last, a.first)) AS rule
+    FROM (SELECT DISTINCT brand, seller_id, place FROM placed WHERE seller_id <> '') s
+    JOIN covers v ON v.place = s.place AND $day BETWEEN v.first AND v.last
+    JOIN sellers a ON a.brand = s.brand AND a.seller_id = s.seller_id AND a.territory = v.code
+    WHERE $day BETWEEN a.first AND a.last GROUP BY ALL
+),
+judged AS (
+    SELECT p.id, p.rank, p.image, r.rule,
+           CASE WHEN r.rule IS NOT NULL THEN 'authorised'
+                WHEN NOT $protected OR m.sound > 0 THEN p.verdict
+                WHEN m.total > 0 THEN 'review'
+                WHEN p.place = '' AND (e.names IS NOT NULL OR u.kind IS NOT NULL) THEN
+                    CASE WHEN $unknown = 'flagged' THEN p.verdict ELSE $unknown END
+                WHEN u.kind IS NOT NULL AND list_contains($unfair, p.place) THEN 'review'
+                ELSE 'unprotected' END AS verdict,
+           CASE WHEN r.rule IS NOT NULL THEN r.rule
+                WHEN NOT $protected THEN NULL
+                WHEN m.total > 0 THEN array_to_string(
+                    [listed(m.standing, 8, m.total)]
+                    || list_transform(m.disputes, lambda name: 'conflict: ' || name), '; ')
+                ELSE concat_ws('; ',
+                    CASE WHEN u.kind IS NOT NULL AND list_contains($unfair, p.place)
+                         THEN 'unfair competition in ' || p.place END,
+                    CASE WHEN m.unsuited <> []
+                         THEN array_to_string(m.unsuited, ', ') || ' can''t carry a ' || p.kind END,
+                    CASE WHEN m.untimely <> [] THEN array_to_string(m.untimely, ', ') END,
+                    CASE WHEN e.names IS NOT NULL THEN e.names
+                         WHEN m.unsuited = [] AND m.untimely = []
+                         THEN 'no right of ' || p.brand || ' that could carry a ' || p.kind || ' is known' END,
+                    CASE WHEN p.place <> '' THEN 'listing is in ' || p.place
+                         WHEN trim(coalesce(p.territory, '')) = '' THEN 'listing is in an unknown territory'
+                         ELSE 'listing is in ' || p.territory[:40] || ', which is no ISO 3166 code' END)
+           END AS rights
+    FROM placed p
+    LEFT JOIN merged m ON m.brand = p.brand AND m.product_id = p.product_id AND m.kind = p.kind AND m.place = p.place
+    LEFT JOIN elsewhere e ON e.brand = p.brand AND e.product_id = p.product_id AND e.kind = p.kind
+    LEFT JOIN claims u ON u.kind = p.kind AND u.right_kind = 'unfair_competition'
+    LEFT JOIN rules r ON r.brand = p.brand AND r.seller_id = p.seller_id AND r.place = p.place
+),
+excused AS (SELECT id, image, min(rank) AS rank FROM judged WHERE rule IS NOT NULL GROUP BY ALL)
+SELECT j.id, arg_min({'rank': j.rank, 'verdict': j.verdict, 'rights': j.rights},
+    (CASE WHEN e.rank < j.rank THEN 4 WHEN j.verdict = 'flagged' THEN 0 WHEN j.verdict = 'review' THEN 1
+          WHEN j.verdict = 'authorised' THEN 2 ELSE 3 END, j.rank), 1)[1] AS chosen
+FROM judged j LEFT JOIN excused e ON e.id = j.id AND e.image = j.image
+GROUP BY j.id ORDER BY j.id
+"""
+"""For each id of `matches` the match that decides, and what rights and sellers make of it.
+
+A match whose photo shows, more alike, what its seller may sell is excused by that; of the others the strongest verdict
+decides, then the order that the policy gave. What a row names is bounded, however many rights there are.
+"""
