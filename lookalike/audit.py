@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 from .archive import Archive, reading
 from .bundle import FINDINGS, load_policy
 from .chain import MANIFEST, MANIFEST_BYTES, Disagreement, Entry, broken_links, canonical, plain, read_entries
+from .decision import decided_by
 from .errors import BundleError, PolicyError, TableError
 from .policy import Policy
 from .recomputation import DAMAGE, Numbers, check_index
 from .records import Verdict
-from .replay import replay
+from .replay import replay, said_by_similarity
 
 if TYPE_CHECKING:
     from lookalike.index.reference_index import ReferenceIndex
@@ -190,14 +191,17 @@ class _Check:
                 self.say(entry.place, f"it can't be judged again ({plain(error)})")
 
     def _verdict(self, entry: Entry, row: Mapping[str, Any], policy: Policy) -> None:
-        if row["verdict"] not in _JUDGED:  # the others rest on rights, or on no photo at all
+        if said_by_similarity(row) not in _JUDGED:  # the others rest on no photo at all
             return
         again = replay(row, policy)
-        verification = again.matches[0].verification if again.matches else None
+        verification = None
+        for match in again.matches:
+            if (match.reference.brand, match.reference.product) == (row["brand"], row["product_id"]):
+                again, verification = decided_by(again, match), match.verification
         self.judged += 1
         scope, said = policy.scope(row["brand"], row["territory"]), entry.said["thresholds"]
         pairs = (
-            ("verdict", row["verdict"], str(again.verdict)),
+            ("verdict", said_by_similarity(row), str(again.verdict)),
             ("policy", row["policy"], again.policy),
             ("threshold", row["threshold"], again.threshold),
             ("similarity", row["similarity"], again.similarity),

@@ -55,30 +55,27 @@ def decide(listing: Listing, photos: Sequence[PhotoMatches], *, policy: Policy, 
 def judge(finding: Finding, matches: Iterable[Match], *, policy: Policy) -> Finding:
     """The finding as that policy would have it of these matches."""
     territory = finding.listing.territory
+    ordered = tuple(sorted((_judged(match, policy, territory) for match in matches), key=_weight, reverse=True))
+    found = replace(finding, policy=str(policy), matches=ordered)
+    return found if not ordered else decided_by(found, ordered[0])
 
-    def weight(match: Match) -> tuple[int, float]:
-        return _RANK[_verdict(match, policy, territory)], match.strength
 
-    ordered = tuple(sorted((weighed(match, policy) for match in matches), key=weight, reverse=True))
-    if not ordered:
-        return replace(finding, policy=str(policy))
-    best = ordered[0]
-    verdict = _verdict(best, policy, territory)
+def decided_by(finding: Finding, match: Match) -> Finding:
+    """The finding with the verdict and the numbers of this one of its matches, which was judged."""
+    assert match.verdict is not None, "a match that was judged has a verdict"
     return replace(
         finding,
-        verdict=verdict,
-        policy=str(policy),
-        kind=None if verdict is Verdict.CLEAR else _kind(best),
-        product=best.reference.product,
-        brand=best.reference.brand,
-        similarity=best.similarity,
-        normalised_similarity=best.normalised_similarity,
-        probability=best.probability,
-        threshold=policy.scope(best.reference.brand, territory).threshold(verdict),
-        suppressed_by=best.suppressed_by,
-        matches=ordered,
-        image=best.image,
-        image_sha256=best.image_sha256,
+        verdict=match.verdict,
+        kind=None if match.verdict is Verdict.CLEAR else match.kind,
+        product=match.reference.product,
+        brand=match.reference.brand,
+        similarity=match.similarity,
+        normalised_similarity=match.normalised_similarity,
+        probability=match.probability,
+        threshold=match.threshold,
+        suppressed_by=match.suppressed_by,
+        image=match.image,
+        image_sha256=match.image_sha256,
     )
 
 
@@ -88,8 +85,14 @@ def weighed(match: Match, policy: Policy) -> Match:
     return match if match.probability == probability else replace(match, probability=probability)
 
 
-def _kind(match: Match) -> str:
-    return match.verification.kind if match.verification is not None and match.agrees else "lookalike"
+def _weight(match: Match) -> tuple[int, float]:
+    return _RANK[match.verdict or Verdict.CLEAR], match.strength
+
+
+def _judged(match: Match, policy: Policy, territory: str | None) -> Match:
+    known = weighed(match, policy)
+    verdict = _verdict(known, policy, territory)
+    return replace(known, verdict=verdict, threshold=policy.scope(match.reference.brand, territory).threshold(verdict))
 
 
 def _verdict(match: Match, policy: Policy, territory: str | None) -> Verdict:

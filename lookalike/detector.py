@@ -17,6 +17,7 @@ from .decision import NAMELESS, PhotoMatches, decide
 from .errors import ExpiredPolicyWarning, PolicyError
 from .normalisation import Level
 from .policy import Policy, default_policy
+from .protection import protect
 from .records import Finding, ImageSource, Listing, Match
 from .verification import Photo, Verifier
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from lookalike.model.encoder import Encoder
 
     from .normalisation import Cohort
+    from .rights import Rights
 
 _SEARCHED_TOGETHER = 64
 
@@ -40,7 +42,8 @@ class Detector:
 
     `top` is how many products are looked at for each photo, at least; photos in the policy's reach are compared point
     by point with the nearest of them, where the index has their local features. `harmless` holds photos that are alike
-    to genuine ones and yet harmless. Raises EncoderMismatchError and PolicyError when these don't belong together,
+    to genuine ones and yet harmless. With `rights` findings are what they have them be on `day`, by default the day
+    that they are made. Raises EncoderMismatchError and PolicyError when these don't belong together,
     and warns with ExpiredPolicyWarning of a policy that has expired.
     """
 
@@ -50,6 +53,8 @@ class Detector:
     reader: PhotoReader
     top: int = 5
     harmless: ReferenceIndex | None = None
+    rights: Rights | None = None
+    day: date | None = None
 
     def __post_init__(self) -> None:
         self.index.require(self.encoder.spec)
@@ -89,6 +94,8 @@ class Detector:
         device: str | None = None,
         reader: PhotoReader | None = None,
         top: int = 5,
+        rights: Rights | None = None,
+        day: date | None = None,
     ) -> Detector:
         """Open an index folder with the encoder that it was built with.
 
@@ -105,7 +112,8 @@ class Detector:
         encoder = load_encoder(model or loaded.spec.name, weights=weights, device=device)
         loaded.require(encoder.spec)
         harmless = load_harmless(index)
-        return cls(encoder, loaded, _policy(policy, encoder), reader or PhotoReader(), top, harmless)
+        used = _policy(policy, encoder)
+        return cls(encoder, loaded, used, reader or PhotoReader(), top, harmless, rights, day)
 
     def check(self, listing: Listing) -> Finding:
         """Judge one listing. A photo that can't be read is told of in the finding, not raised."""
@@ -143,6 +151,18 @@ class Detector:
         cache: VectorCache | None,
         reader: PhotoReader,
         verified: BlobCache | None = None,
+    ) -> Iterator[Finding]:
+        findings = self._judged(listings, cache, reader, verified)
+        if self.rights is None:
+            return findings
+        return protect(findings, self.rights, claims=self.policy.claims, day=self.day)
+
+    def _judged(
+        self,
+        listings: Iterable[Listing],
+        cache: VectorCache | None,
+        reader: PhotoReader,
+        verified: BlobCache | None,
     ) -> Iterator[Finding]:
         for listing, photos in self._looked_up(listings, cache, reader, verified):
             now = datetime.now(UTC).isoformat(timespec="seconds")

@@ -11,7 +11,7 @@ import numpy as np
 from .chain import Disagreement, Entry, canonical, plain
 from .errors import TableError
 from .records import Verification
-from .replay import matches_of
+from .replay import match_of, said_by_similarity
 from .verification import NOTHING
 
 if TYPE_CHECKING:
@@ -150,19 +150,20 @@ class Numbers:
             yield f"its normalised similarity is {told}, but its photos give {strength:.6f}"
         if harmless is not None and len(harmless):
             yield from _suppression(row, similarity, listing, harmless)
-        if self._policy is not None and row["verdict"] in ("flagged", "review", "clear") and not row["suppressed_by"]:
+        said = said_by_similarity(row)
+        if self._policy is not None and said in ("flagged", "review", "clear") and not row["suppressed_by"]:
             held = similarity if strength is None else strength
             scope = self._policy.scope(row["brand"], row["territory"])
             # on the threshold itself the last bits decide, and nothing is to be made of that
             verdicts = [str(scope.verdict(self._held(row, held + off))) for off in (0, -slack, slack)]
-            if row["verdict"] not in verdicts:
-                yield f"its verdict is {row['verdict']}, but by what its photos give it is {verdicts[0]}"
+            if said not in verdicts:
+                yield f"its verdict is {said}, but by what its photos give it is {verdicts[0]}"
 
     def _held(self, row: Mapping[str, Any], similarity: float) -> float:
         """What the policy's thresholds are held against, for that similarity and the row's own points and margin."""
         if self._policy is None or self._policy.fusion is None:
             return similarity
-        match = matches_of(row)[0]
+        match = match_of(row)
         return self._policy.fusion.probability(replace(match, similarity=similarity, normalised_similarity=None))
 
     def _points(self, entry: Entry, row: Mapping[str, Any]) -> Iterator[str]:
@@ -179,10 +180,10 @@ class Numbers:
         if abs(found.inliers - told) > max(2, INLIERS_TOLERANCE * told):
             yield f"in its photos {plain(told)} points are said to agree, but {found.inliers} do"
             return
-        said = matches_of(row)[0].verification or NOTHING
+        told_of = match_of(row).verification or NOTHING
         # where the very same points agree, so must what is made of them
-        if found.inliers == told and (found.kind, found.mirrored) != (said.kind, said.mirrored):
-            yield f"its photos are said to be {_told(said)}, but are {_told(found)}"
+        if found.inliers == told and (found.kind, found.mirrored) != (told_of.kind, told_of.mirrored):
+            yield f"its photos are said to be {_told(told_of)}, but are {_told(found)}"
 
     def _normalised(self, similarity: float, listing: Vector, reference: Vector) -> tuple[float | None, float]:
         """The normalised similarity, where the policy has a cohort, and how far it may lie off."""

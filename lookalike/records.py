@@ -86,7 +86,7 @@ class Match:
     with a cohort holds its thresholds against (see `Cohort`), `probability` what one with a fusion does (see `Fusion`).
     `margin` is how much more alike the photo is to this product than to any other. `image` names the listing's photo,
     `image_sha256` is that of its bytes. `suppressed_by` names the harmless photo that it is more alike to than to the
-    reference.
+    reference. `verdict` is what the policy says of this match by itself, `threshold` the one that this rests on.
     """
 
     reference: Reference
@@ -98,6 +98,8 @@ class Match:
     image_sha256: str | None = None
     margin: float | None = None
     probability: float | None = None
+    verdict: Verdict | None = None
+    threshold: float | None = None
 
     @property
     def compared_similarity(self) -> float:
@@ -108,6 +110,11 @@ class Match:
     def strength(self) -> float:
         """What thresholds are held against: the probability where there is one, else the compared similarity."""
         return self.compared_similarity if self.probability is None else self.probability
+
+    @property
+    def kind(self) -> str:
+        """copied_photo, same_print, or (alike as a whole, and no more is known) lookalike."""
+        return self.verification.kind if self.verification is not None and self.agrees else "lookalike"
 
     @property
     def agrees(self) -> bool:
@@ -149,6 +156,10 @@ class Finding:
     photo that it is more alike to than to the genuine one. `error` tells of photos that could not be read, `hint` of
     photos that were compared in part only. `image_sha256` is that of the deciding photo's bytes, `scanned_at` when it
     was judged, in UTC by ISO 8601; findings that differ only in that time are equal.
+
+    Where rights or sellers were asked for, `rights` names the rights that could carry a claim, the rule by which the
+    seller is authorised, or what is missing; `rights_basis` the day and the tables that this rests on; and
+    `similarity_verdict` is what the policy said of the deciding match before.
     """
 
     listing: Listing
@@ -168,4 +179,7 @@ class Finding:
     error: str | None = None
     hint: str | None = None
     image_sha256: str | None = None
+    similarity_verdict: Verdict | None = None
+    rights: str | None = None
+    rights_basis: str | None = None
     scanned_at: str | None = field(default=None, compare=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from .records import Finding, Listing, Match, Reference, Verdict
 from .verification import from_json
 
 Row = Mapping[str, Any]
+_COUNTED_TOGETHER = 4096
 _JUDGED = (Verdict.FLAGGED, Verdict.REVIEW, Verdict.CLEAR)
 
 
@@ -42,13 +43,18 @@ def replay(row: Row, policy: Policy) -> Finding:
     """The finding that a scan with that policy would make of the listing of this row of a findings table.
 
     Exactly that, provided the row's policy has the same cohort, if any, and the same reach, and for a listing of
-    several photos the same fusion; but the sha256 is known only of the photo that decided before, and only if it has a
-    name. Raises TableError for a row without candidates that can be read.
+    several photos the same fusion, and rights and sellers not yet asked for; but the sha256 is not known of a photo
+    without a name. Raises TableError for a row without candidates that can be read.
     """
-    return _judged(*_stored(row), policy)
+    return _judged(*stored(row), policy)
 
 
-def _stored(row: Row) -> tuple[Finding, list[Match]]:
+def said_by_similarity(row: Row) -> str:
+    """The verdict of a row before rights and sellers were asked for."""
+    return str(row.get("similarity_verdict") or row["verdict"])
+
+
+def stored(row: Row) -> tuple[Finding, list[Match]]:
     """The finding of a row, and what its photos are alike to."""
     listing = Listing(
         id=str(row["listing_id"]),
@@ -62,7 +68,7 @@ def _stored(row: Row) -> tuple[Finding, list[Match]]:
     )
     finding = Finding(
         listing,
-        Verdict(row["verdict"]),
+        Verdict(said_by_similarity(row)),
         str(row["policy"]),
         str(row["encoder"]),
         image=row.get("image"),
@@ -85,11 +91,11 @@ def compare_policies(
     before: Policy,
     after: Policy,
     *,
-    authorised: Callable[[Finding], bool] | None = None,
+    authorised: Callable[[Sequence[Finding]], int] | None = None,
 ) -> PolicyDiff:
     """Replay rows of a findings table under both policies.
 
-    `authorised` tells of a finding whether its seller may sell that brand. Raises PolicyError where the findings
+    `authorised` counts the findings whose seller may sell that brand. Raises PolicyError where the findings
     can't tell: policies of different cohorts, one whose fusion reaches further than the other, or one for another
     encoder than the findings'.
     """
@@ -105,20 +111,26 @@ def compare_policies(
     moved: Counter[tuple[str, str]] = Counter()
     gained: Counter[str] = Counter()
     lost: Counter[str] = Counter()
+    newly: list[Finding] = []
     allowed = 0
     for row in rows:
-        _require_fit(row, before, after)
-        if row["verdict"] not in _JUDGED:
+        require_fit(row, before, after)
+        if said_by_similarity(row) not in _JUDGED:
             moved[row["verdict"], row["verdict"]] += 1
             continue
-        stored = _stored(row)
-        old, new = _judged(*stored, before), _judged(*stored, after)
+        kept = stored(row)
+        old, new = _judged(*kept, before), _judged(*kept, after)
         moved[str(old.verdict), str(new.verdict)] += 1
         if new.verdict is Verdict.FLAGGED and old.verdict is not Verdict.FLAGGED:
             gained[new.brand or ""] += 1
-            allowed += authorised is not None and authorised(new)
+            newly += [new] if authorised is not None else []
         elif old.verdict is Verdict.FLAGGED and new.verdict is not Verdict.FLAGGED:
             lost[old.brand or ""] += 1
+        if authorised is not None and len(newly) >= _COUNTED_TOGETHER:
+            allowed += authorised(newly)
+            newly.clear()
+    if authorised is not None and newly:
+        allowed += authorised(newly)
     return PolicyDiff(str(before), str(after), dict(moved), dict(gained), dict(lost), allowed)
 
 
@@ -129,7 +141,8 @@ def _reaches(policy: Policy, reach: Reach) -> bool:
     return own <= asked and policy.reach.references >= reach.references and policy.reach.photos >= reach.photos
 
 
-def _require_fit(row: Row, *policies: Policy) -> None:
+def require_fit(row: Row, *policies: Policy) -> None:
+    """Raise PolicyError for a policy that a finding of this row can't be judged by."""
     for policy in policies:
         weights = policy.weights_sha256
         if weights is not None and not str(row["encoder"]).endswith(f"@{weights[:8]}"):
@@ -170,7 +183,10 @@ def matches_of(row: Row) -> list[Match]:
                 margin=_number(entry.get("margin")),
                 verification=from_json(entry["verification"]) if entry.get("verification") else None,
                 suppressed_by=entry["suppressed_by"],
-                image_sha256=row.get("image_sha256") if entry["image"] == row.get("image") != NAMELESS else None,
+                image_sha256=_sha256(row, entry),
+                probability=_number(entry.get("probability")),
+                verdict=Verdict(entry["verdict"]) if entry.get("verdict") else None,
+                threshold=_number(entry.get("threshold")),
             )
             for entry in entries
         ]
@@ -178,6 +194,20 @@ def matches_of(row: Row) -> list[Match]:
         raise TableError(
             f"the candidates of listing {row['listing_id']} can't be read ({type(error).__name__}); scan again"
         ) from error
+
+
+def match_of(row: Row) -> Match:
+    """The one of a row's matches that decided. Raises TableError as `matches_of` does, and where it is none of them."""
+    for match in matches_of(row):
+        if (match.reference.brand, match.reference.product) == (row["brand"], row["product_id"]):
+            return match
+    raise TableError(f"the candidates of listing {row['listing_id']} lack what it is alike to; scan again")
+
+
+def _sha256(row: Row, entry: Row) -> str | None:
+    """That of the candidate's photo, which the row has where it is the finding's own; of nameless photos none."""
+    own = row.get("image_sha256") if entry["image"] == row.get("image") else entry.get("image_sha256")
+    return None if own is None or entry["image"] == NAMELESS else str(own)
 
 
 def _number(value: object) -> float | None:

@@ -124,25 +124,23 @@ class Rights:
             cursor.execute(
                 "CREATE TEMP TABLE matches AS SELECT * REPLACE (coalesce(kind, 'lookalike') AS kind) FROM found"
             )
-            answers = self._ask(cursor, day, claims).to_pydict()
-        return {
-            number: Outcome(chosen["rank"], Verdict(chosen["verdict"]), chosen["rights"])
-            for number, chosen in zip(answers["id"], answers["chosen"], strict=True)
-        }
+            answers = self._ask(cursor, day, claims).to_pylist()
+        return {row["id"]: Outcome(row["rank"], Verdict(row["verdict"]), row["rights"]) for row in answers}
 
     def judge_findings(self, findings: pa.Table, *, day: date, claims: Claims) -> pa.Table:
-        """What becomes of rows of a findings table: a table of id (the row's place, from 0), rank, verdict and rights.
+        """What becomes of rows of a findings table: id (its place, from 0), rank, brand, product_id, verdict, rights.
 
         Rows that the policy left clear, or whose photos were unreadable, are not in it. Each row's
         `similarity_verdict` is taken for what the similarity said. Raises TableError for candidates or kinds that
         can't be read.
         """
         import duckdb
+        import pyarrow as pa
 
+        known = findings.select(_ASKED_COLUMNS).append_column("id", pa.array(range(findings.num_rows), pa.int64()))
         with self._database.cursor() as cursor:
-            cursor.register("given", findings)
+            cursor.register("findings", known)
             try:
-                cursor.execute("CREATE TEMP TABLE findings AS SELECT row_number() OVER () - 1 AS id, * FROM given")
                 cursor.execute(rights_query.ENTERED)
                 cursor.execute(rights_query.MATCHES)
             except (duckdb.ConversionException, duckdb.InvalidInputException) as error:
@@ -167,6 +165,7 @@ class Rights:
             raise TableError(f"asking for rights took more memory than allowed ({error}); allow more") from None
 
 
+_ASKED_COLUMNS = ["similarity_verdict", "brand", "product_id", "kind", "image", "territory", "seller_id", "candidates"]
 _MATCH_TYPES = {"id": "int64", "rank": "int32"}
 
 

@@ -45,7 +45,7 @@ WHERE verdict IN ('flagged', 'review')
 
 ENTERED = """
 CREATE TEMP TABLE entered AS
-SELECT *, from_json(CASE WHEN similarity_verdict IN ('flagged', 'review') THEN candidates END,
+SELECT * EXCLUDE (candidates), from_json(CASE WHEN similarity_verdict IN ('flagged', 'review') THEN candidates END,
     '[{"brand": "VARCHAR", "product_id": "VARCHAR", "kind": "VARCHAR", "image": "VARCHAR", "verdict": "VARCHAR"}]'
 ) AS entries
 FROM findings
@@ -81,7 +81,7 @@ designers AS (
 found AS (
     SELECT brand, product_id, kind, place,
            count(DISTINCT name) FILTER (standing) AS total,
-           count(DISTINCT name) FILTER (standing AND owners IS NULL AND NOT (right_kind = 'design' AND product_id <> ''))
+           count(DISTINCT name) FILTER (standing AND owners IS NULL AND (right_kind <> 'design' OR product_id = ''))
                AS sound,
            count(DISTINCT name) FILTER (standing AND owners IS NULL AND right_kind = 'design' AND product_id <> '')
                AS designs,
@@ -143,7 +143,7 @@ rules AS (
     WHERE $day BETWEEN a.first AND a.last GROUP BY ALL
 ),
 judged AS (
-    SELECT p.id, p.rank, p.image, r.rule,
+    SELECT p.id, p.rank, p.image, p.brand, p.product_id, r.rule,
            CASE WHEN r.rule IS NOT NULL THEN 'authorised'
                 WHEN NOT $protected OR m.sound > 0 THEN p.verdict
                 WHEN m.total > 0 THEN 'review'
@@ -176,11 +176,14 @@ judged AS (
     LEFT JOIN rules r ON r.brand = p.brand AND r.seller_id = p.seller_id AND r.place = p.place
 ),
 excused AS (SELECT id, image, min(rank) AS rank FROM judged WHERE rule IS NOT NULL GROUP BY ALL)
-SELECT j.id, arg_min({'rank': j.rank, 'verdict': j.verdict, 'rights': j.rights},
-    (CASE WHEN e.rank < j.rank THEN 4 WHEN j.verdict = 'flagged' THEN 0 WHEN j.verdict = 'review' THEN 1
-          WHEN j.verdict = 'authorised' THEN 2 ELSE 3 END, j.rank), 1)[1] AS chosen
-FROM judged j LEFT JOIN excused e ON e.id = j.id AND e.image = j.image
-GROUP BY j.id ORDER BY j.id
+SELECT id, unnest(arg_min(
+    {'rank': rank, 'brand': brand, 'product_id': product_id, 'verdict': verdict, 'rights': rights}, (class, rank)))
+FROM (
+    SELECT j.*, CASE WHEN e.rank < j.rank THEN 4 WHEN j.verdict = 'flagged' THEN 0 WHEN j.verdict = 'review' THEN 1
+                     WHEN j.verdict = 'authorised' THEN 2 ELSE 3 END AS class
+    FROM judged j LEFT JOIN excused e ON e.id = j.id AND e.image = j.image
+)
+GROUP BY id ORDER BY id
 """
 """For each id of `matches` the match that decides, and what rights and sellers make of it.
 

@@ -102,6 +102,13 @@ class TableWriter:
             values = {name: row.get(name) for name in self._schema.names}
             self._file.write(json.dumps(values, ensure_ascii=False).encode() + b"\n")
 
+    def write_table(self, table: pa.Table) -> None:
+        """Append the rows of a table of this schema."""
+        if self._writer is not None:
+            self._writer.write_table(table)
+        else:
+            self.write(table.to_pylist())
+
     def close(self) -> None:
         """Finish the file; what was written is on disk after this."""
         if self._writer is not None:

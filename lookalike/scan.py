@@ -5,20 +5,24 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from datetime import date
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .detector import Detector
 from .errors import TableError
-from .records import Finding, Listing, Match, Reference, Verdict
+from .records import Finding, Listing, Reference, Verdict
 from .rows import TableWriter, read_rows, require_ending
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+FINDING_COLUMNS = ("listing_id", "verdict", "policy", "encoder")
+"""What a table must have to be one of findings."""
 
 _PART_ROWS = 1024
 _STATE = "scan.json"
@@ -87,8 +91,10 @@ def _counted(findings: Iterator[Finding], progress: Callable[[int], None] | None
 def finding_row(finding: Finding) -> dict[str, Any]:
     """A finding as a row of the findings table."""
     listing = finding.listing
-    best: Reference | None = finding.matches[0].reference if finding.matches else None
-    verification = finding.matches[0].verification if finding.matches else None
+    decided = (finding.brand, finding.product)
+    match = next((m for m in finding.matches if (m.reference.brand, m.reference.product) == decided), None)
+    best: Reference | None = match.reference if match else None
+    verification = match.verification if match else None
     return {
         "listing_id": listing.id,
         "verdict": str(finding.verdict),
@@ -117,13 +123,19 @@ def finding_row(finding: Finding) -> dict[str, Any]:
         "hint": finding.hint,
         "suppressed_by": finding.suppressed_by,
         "image_sha256": finding.image_sha256,
+        "similarity_verdict": None if finding.similarity_verdict is None else str(finding.similarity_verdict),
+        "rights": finding.rights,
+        "rights_basis": finding.rights_basis,
         "scanned_at": finding.scanned_at,
-        "candidates": _candidates_text(finding.matches),
+        "candidates": _candidates_text(finding),
     }
 
 
-def _candidates_text(matches: Sequence[Match]) -> str | None:
-    """All that a finding's matches say, as JSON, so that another policy can judge them without embedding anything."""
+def _candidates_text(finding: Finding) -> str | None:
+    """All that a finding's matches say, as JSON, so that another policy can judge them without embedding anything.
+
+    The sha256 of a photo's bytes stands only where the photo is another than the finding's.
+    """
     kept = [
         {
             "reference_id": match.reference.id,
@@ -134,10 +146,14 @@ def _candidates_text(matches: Sequence[Match]) -> str | None:
             "similarity": match.similarity,
             "normalised_similarity": match.normalised_similarity,
             "margin": match.margin,
+            "probability": match.probability,
+            "verdict": match.verdict,
+            "threshold": match.threshold,
+            "image_sha256": match.image_sha256 if match.image != finding.image else None,
             "suppressed_by": match.suppressed_by,
             "verification": asdict(match.verification) if match.verification else None,
         }
-        for match in matches
+        for match in finding.matches
     ]
     return json.dumps(kept, ensure_ascii=False, separators=(",", ":")) if kept else None
 
@@ -165,7 +181,7 @@ def read_findings(path: str | Path) -> Iterator[dict[str, Any]]:
 
     Raises TableError for a table that is missing, empty, or not one of findings.
     """
-    for line in read_rows(Path(path), required=("listing_id", "verdict", "policy", "encoder")):
+    for line in read_rows(Path(path), required=FINDING_COLUMNS):
         if line.error:
             raise TableError(f"{path}: {line.error}")
         row = {name: None if value == "" else value for name, value in line.values.items()}
@@ -205,6 +221,7 @@ def _state(detector: Detector, fingerprint: str) -> str:
         "encoder": detector.encoder.spec.to_json(),
         "policy": str(detector.policy),
         "top": detector.top,
+        "rights": None if detector.rights is None else f"{detector.day or date.today()} {detector.rights.label}",
         "limits": str(detector.reader.limits),
         "access": {**asdict(detector.reader.access), "schemes": sorted(detector.reader.access.schemes)},
     }

@@ -7,6 +7,7 @@ thresholds. `bind POLICY --index DIR --out FILE` takes a policy over to an index
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
@@ -51,21 +52,20 @@ def policy(
 
 def _diff(before: Path, after: Path, findings: Path, sellers: Path | None, *, as_json: bool) -> int:
     from lookalike.policy import Policy
+    from lookalike.protection import protect
     from lookalike.records import Finding, Verdict
     from lookalike.replay import compare_policies
-    from lookalike.rights import AuthorisedSellers
+    from lookalike.rights import Rights
     from lookalike.scan import read_findings
 
-    allowed = AuthorisedSellers.load(sellers) if sellers is not None else None
-    today = date.today()
+    old, new = Policy.load(before), Policy.load(after)
+    allowed = Rights.load(sellers=sellers) if sellers is not None else None
 
-    def authorised(finding: Finding) -> bool:
-        listing = finding.listing
-        return allowed is not None and allowed.allow(
-            brand=finding.brand or "", seller=listing.seller, territory=listing.territory, day=today
-        )
+    def authorised(flagged: Sequence[Finding]) -> int:
+        assert allowed is not None, "asked for with sellers only"
+        return sum(f.verdict is Verdict.AUTHORISED for f in protect(flagged, allowed, claims=new.claims))
 
-    diff = compare_policies(read_findings(findings), Policy.load(before), Policy.load(after), authorised=authorised)
+    diff = compare_policies(read_findings(findings), old, new, authorised=authorised if allowed else None)
     if as_json:
         values = asdict(diff) | {"moved": [[*pair, count] for pair, count in sorted(diff.moved.items())]}
         print(json.dumps(values, indent=2, ensure_ascii=False))

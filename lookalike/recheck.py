@@ -1,0 +1,258 @@
+"""Stored findings under new rights, sellers or another policy, without embedding, and what changed with why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .errors import TableError
+from .policy import Policy
+from .protection import basis_of, protected
+from .records import Verdict
+from .replay import replay, require_fit, stored
+from .rights import Outcome, Rights
+from .rows import TableWriter, require_ending, require_readable
+from .scan import FINDING_COLUMNS, finding_row, finding_schema, read_findings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_JUDGED_TOGETHER = 1 << 17
+_CHANGE_COLUMNS = (
+    "listing_id", "seller_id", "territory", "verdict_before", "verdict", "brand_before", "brand", "product_id_before",
+    "product_id", "kind_before", "kind", "rights_before", "rights", "policy_before", "policy", "why",
+)  # fmt: skip
+_COMPARED = ("verdict", "brand", "product_id", "kind", "rights", "policy")
+
+
+@dataclass(frozen=True)
+class Recheck:
+    """What a recheck came to: findings by (verdict before, verdict after), and how many changed only in their grounds.
+
+    `brands` are those that findings are flagged or reviewed for, `errors` counts rows with an error.
+    """
+
+    moved: Mapping[tuple[str, str], int]
+    regrounded: int
+    brands: frozenset[str]
+    errors: int
+
+    @property
+    def findings(self) -> int:
+        """How many findings there are."""
+        return sum(self.moved.values())
+
+    @property
+    def changed(self) -> int:
+        """How many of them have another verdict, or the same for other reasons."""
+        return self.regrounded + sum(count for (before, after), count in self.moved.items() if before != after)
+
+
+def recheck(
+    findings: str | Path,
+    out: str | Path,
+    *,
+    policy: Policy,
+    rights: Rights | None = None,
+    day: date | None = None,
+    changes: str | Path | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Recheck:
+    """Write the findings as a scan would have made them with this policy and these rights on that day (today).
+
+    `changes` takes a row for each finding whose verdict, product or grounds are others now, with why. Memory is bounded
+    whatever the number of findings. Both tables appear, or are replaced, at the end, `changes` first. Raises TableError
+    for tables that can't be read or written, and PolicyError for a policy that the findings can't be judged by.
+    """
+    findings, out, on = Path(findings), Path(out), day or date.today()
+    require_ending(out)
+    require_readable(findings, required=FINDING_COLUMNS)
+    told = Path(changes) if changes is not None else None
+    if told is not None and told.absolute() == out.absolute():
+        raise TableError(f"{out} is to be both the findings and what changed; name two files")
+    writer = _Writer(out, finding_schema())
+    teller = _Writer(told, _change_schema()) if told is not None else None
+    moved: Counter[tuple[str, str]] = Counter()
+    brands: set[str] = set()
+    regrounded = errors = 0
+    for before in _tables(findings):
+        after = _rechecked(_replayed(before, policy), policy, rights, on)
+        rows = list(_changes(before, after))
+        same = sum(row["verdict_before"] == row["verdict"] for row in rows)
+        regrounded += same
+        moved.update(zip(before["verdict"].to_pylist(), after["verdict"].to_pylist(), strict=True))
+        brands.update(name for name in after.filter(_acted_on(after))["brand"].unique().to_pylist() if name)
+        errors += after.num_rows - after["error"].null_count
+        writer.write(after)
+        if teller is not None:
+            teller.write(_change_table(rows))
+        if progress is not None:
+            progress(after.num_rows)
+    if teller is not None:
+        teller.finish()
+    writer.finish()
+    return Recheck(dict(moved), regrounded, frozenset(brands), errors)
+
+
+class _Writer:
+    """A table written beside its place, and put there at the end."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        require_ending(path)
+        self._path = path
+        self._temporary = path.with_name(path.name + ".tmp")
+        self._writer = TableWriter(self._temporary, schema, ending=path.suffix.lower())
+
+    def write(self, table: pa.Table) -> None:
+        self._writer.write_table(table)
+
+    def finish(self) -> None:
+        self._writer.close()
+        self._temporary.replace(self._path)
+
+
+def _tables(path: Path) -> Iterator[pa.Table]:
+    """The findings as tables of the present columns, so many rows at a time."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = finding_schema()
+    if path.suffix.lower() != ".parquet":
+        rows = read_findings(path)
+        while part := list(islice(rows, _JUDGED_TOGETHER)):
+            yield pa.Table.from_pylist(part, schema=schema)
+        return
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=_JUDGED_TOGETHER):
+                table = pa.Table.from_batches([batch])
+                columns = [
+                    table[name].cast(schema.field(name).type)
+                    if name in table.column_names
+                    else pa.nulls(table.num_rows, schema.field(name).type)
+                    for name in schema.names
+                ]
+                yield pa.Table.from_arrays(columns, schema=schema)
+    except pa.ArrowException as error:
+        raise TableError(f"{path} is no table of findings: {error}") from error
+
+
+def _replayed(table: pa.Table, policy: Policy) -> pa.Table:
+    """The findings as that policy has them by similarity; those that it made already stay."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pc.all(pc.equal(table["policy"], str(policy))).as_py():
+        return table
+    rows = table.to_pylist()
+    for place, row in enumerate(rows):
+        require_fit(row, policy)
+        if row["policy"] != str(policy):
+            rows[place] = finding_row(replay(row, policy))
+    return pa.Table.from_pylist(rows, schema=table.schema)
+
+
+def _rechecked(table: pa.Table, policy: Policy, rights: Rights | None, day: date) -> pa.Table:
+    """The findings as rights and sellers have them; without any as the similarity has them."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    asked = rights or Rights.load()
+    said = pc.coalesce(table["similarity_verdict"], table["verdict"])
+    table = table.set_column(table.schema.get_field_index("similarity_verdict"), "similarity_verdict", said)
+    answers = asked.judge_findings(table, day=day, claims=policy.claims)
+    answered = np.zeros(table.num_rows, bool)
+    answered[answers["id"].to_numpy()] = True
+    mask, basis = pa.array(answered), basis_of(asked, policy.claims, day)
+    columns = {
+        "verdict": pc.replace_with_mask(said.combine_chunks(), mask, answers["verdict"].combine_chunks()),
+        "rights": pc.replace_with_mask(pa.nulls(table.num_rows, pa.string()), mask, answers["rights"].combine_chunks()),
+        "rights_basis": pa.repeat(pa.scalar(basis), table.num_rows),
+    }
+    for name, values in columns.items():
+        table = table.set_column(table.schema.get_field_index(name), table.schema.field(name), values)
+    table = _other_match_decides(table, answers, basis)
+    if rights is None:
+        for name in ("similarity_verdict", "rights", "rights_basis"):
+            table = table.set_column(table.schema.get_field_index(name), table.schema.field(name),
+                                     pa.nulls(table.num_rows, pa.string()))  # fmt: skip
+    return table
+
+
+def _other_match_decides(table: pa.Table, answers: pa.Table, basis: str) -> pa.Table:
+    """The findings with the rows made anew for which another of their matches decides than stands in them."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    held = table.select(["brand", "product_id"]).take(answers["id"])
+    same = pc.and_(*(pc.equal(pc.fill_null(held[name], ""), answers[name]) for name in ("brand", "product_id")))
+    others = answers.filter(pc.invert(same)).to_pylist()
+    if not others:
+        return table
+    order = np.arange(table.num_rows)
+    rows = []
+    for number, answer in enumerate(others):
+        finding, matches = stored(table.slice(answer["id"], 1).to_pylist()[0])
+        outcome = Outcome(answer["rank"], Verdict(answer["verdict"]), answer["rights"])
+        rows.append(finding_row(protected(replace(finding, matches=tuple(matches)), outcome, basis)))
+        order[answer["id"]] = table.num_rows + number
+    return pa.concat_tables([table, pa.Table.from_pylist(rows, schema=table.schema)]).take(pa.array(order))
+
+
+def _acted_on(table: pa.Table) -> pa.Array:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return pc.is_in(table["similarity_verdict"], pa.array([str(Verdict.FLAGGED), str(Verdict.REVIEW)]))
+
+
+def _changes(before: pa.Table, after: pa.Table) -> Iterator[dict[str, Any]]:
+    """What to tell of each finding that is another now; rights that nobody had asked for before are no change."""
+    import pyarrow.compute as pc
+
+    def differs(name: str) -> pa.Array:
+        return pc.not_equal(pc.fill_null(before[name], ""), pc.fill_null(after[name], ""))
+
+    grounds = pc.and_(
+        differs("rights"), pc.and_(pc.is_valid(before["rights_basis"]), pc.is_valid(after["rights_basis"]))
+    )
+    changed = grounds
+    for name in ("verdict", "brand", "product_id", "kind"):
+        changed = pc.or_(changed, differs(name))
+    names = ["listing_id", "seller_id", "territory", "similarity_verdict", *_COMPARED]
+    old, new = (table.select(names).filter(changed).to_pylist() for table in (before, after))
+    for was, now in zip(old, new, strict=True):
+        row = {f"{name}_before": was[name] for name in _COMPARED} | {name: now.get(name) for name in _CHANGE_COLUMNS
+                                                                     if name in now}  # fmt: skip
+        yield {**row, "why": _why(was, now)}
+
+
+def _why(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    reasons = []
+    said, says = (row["similarity_verdict"] or row["verdict"] for row in (was, now))
+    if was["policy"] != now["policy"] and said != says:
+        reasons.append(f"by similarity {says}, was {said}")
+    if was["rights"] != now["rights"]:
+        reasons.append(now["rights"] or "rights no longer asked for")
+    if (was["brand"], was["product_id"]) != (now["brand"], now["product_id"]):
+        reasons.append("another match decides")
+    return "; ".join(reasons)
+
+
+def _change_schema() -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema([(name, pa.string()) for name in _CHANGE_COLUMNS])
+
+
+def _change_table(rows: list[dict[str, Any]]) -> pa.Table:
+    import pyarrow as pa
+
+    return pa.Table.from_pylist(rows, schema=_change_schema())
