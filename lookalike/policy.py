@@ -245,6 +245,12 @@ def default_policy(weights_sha256: str) -> Policy | None:
     return None if text is None else parse(text, source="the one shipped", folder=None)
 
 
+def shipped_policies() -> list[Policy]:
+    """All policies that ship."""
+    texts = (entry.read_text(encoding="utf-8") for entry in (files("lookalike") / "policies").iterdir())
+    return [parse(text, source="the one shipped", folder=None) for text in texts]
+
+
 def default_policy_text(weights_sha256: str) -> str | None:
     """The file of the policy that ships for the encoder of those weights, or None."""
     for entry in (files("lookalike") / "policies").iterdir():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
 from itertools import islice
@@ -12,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import TableError
-from .policy import Policy
+from .errors import PolicyError, TableError
+from .policy import Policy, shipped_policies
 from .protection import basis_of, protected
 from .records import Verdict
 from .replay import replay, require_fit, stored
@@ -55,6 +56,15 @@ class Recheck:
         return self.regrounded + sum(count for (before, after), count in self.moved.items() if before != after)
 
 
+def policy_of(findings: str | Path) -> Policy:
+    """The shipped policy that the findings were made by. Raises PolicyError where they were made by another."""
+    first = next(read_findings(findings))
+    for policy in shipped_policies():
+        if str(policy) == first["policy"]:
+            return policy
+    raise PolicyError(f"the findings are of the policy {first['policy']}, which is none that ships; give it")
+
+
 def recheck(
     findings: str | Path,
     out: str | Path,
@@ -71,51 +81,48 @@ def recheck(
     whatever the number of findings. Both tables appear, or are replaced, at the end, `changes` first. Raises TableError
     for tables that can't be read or written, and PolicyError for a policy that the findings can't be judged by.
     """
+    import pyarrow as pa
+
     findings, out, on = Path(findings), Path(out), day or date.today()
     require_ending(out)
     require_readable(findings, required=FINDING_COLUMNS)
     told = Path(changes) if changes is not None else None
     if told is not None and told.absolute() == out.absolute():
         raise TableError(f"{out} is to be both the findings and what changed; name two files")
-    writer = _Writer(out, finding_schema())
-    teller = _Writer(told, _change_schema()) if told is not None else None
     moved: Counter[tuple[str, str]] = Counter()
     brands: set[str] = set()
     regrounded = errors = 0
-    for before in _tables(findings):
-        after = _rechecked(_replayed(before, policy), policy, rights, on)
-        rows = list(_changes(before, after))
-        same = sum(row["verdict_before"] == row["verdict"] for row in rows)
-        regrounded += same
-        moved.update(zip(before["verdict"].to_pylist(), after["verdict"].to_pylist(), strict=True))
-        brands.update(name for name in after.filter(_acted_on(after))["brand"].unique().to_pylist() if name)
-        errors += after.num_rows - after["error"].null_count
-        writer.write(after)
-        if teller is not None:
-            teller.write(_change_table(rows))
-        if progress is not None:
-            progress(after.num_rows)
-    if teller is not None:
-        teller.finish()
-    writer.finish()
+    with _written(out, finding_schema()) as writer, _written(told, _change_schema()) as teller:
+        for before in _tables(findings):
+            after = _rechecked(_replayed(before, policy), policy, rights, on)
+            rows = list(_changes(before, after))
+            regrounded += sum(row["verdict_before"] == row["verdict"] for row in rows)
+            moved.update(zip(before["verdict"].to_pylist(), after["verdict"].to_pylist(), strict=True))
+            brands.update(name for name in after.filter(_acted_on(after))["brand"].unique().to_pylist() if name)
+            errors += after.num_rows - after["error"].null_count
+            writer(after)
+            teller(pa.Table.from_pylist(rows, schema=_change_schema()))
+            if progress is not None:
+                progress(after.num_rows)
     return Recheck(dict(moved), regrounded, frozenset(brands), errors)
 
 
-class _Writer:
-    """A table written beside its place, and put there at the end."""
-
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
-        require_ending(path)
-        self._path = path
-        self._temporary = path.with_name(path.name + ".tmp")
-        self._writer = TableWriter(self._temporary, schema, ending=path.suffix.lower())
-
-    def write(self, table: pa.Table) -> None:
-        self._writer.write_table(table)
-
-    def finish(self) -> None:
-        self._writer.close()
-        self._temporary.replace(self._path)
+@contextmanager
+def _written(path: Path | None, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
+    """Takes tables that are written beside the path and put there at the end; what failed leaves nothing behind."""
+    if path is None:
+        yield lambda _: None
+        return
+    require_ending(path)
+    temporary = path.with_name(path.name + ".tmp")
+    writer = TableWriter(temporary, schema, ending=path.suffix.lower())
+    try:
+        yield writer.write_table
+        writer.close()
+        temporary.replace(path)
+    finally:
+        writer.close()
+        temporary.unlink(missing_ok=True)
 
 
 def _tables(path: Path) -> Iterator[pa.Table]:
@@ -193,16 +200,16 @@ def _other_match_decides(table: pa.Table, answers: pa.Table, basis: str) -> pa.T
 
     held = table.select(["brand", "product_id"]).take(answers["id"])
     same = pc.and_(*(pc.equal(pc.fill_null(held[name], ""), answers[name]) for name in ("brand", "product_id")))
-    others = answers.filter(pc.invert(same)).to_pylist()
-    if not others:
+    others = answers.filter(pc.invert(same))
+    if not others.num_rows:
         return table
-    order = np.arange(table.num_rows)
     rows = []
-    for number, answer in enumerate(others):
-        finding, matches = stored(table.slice(answer["id"], 1).to_pylist()[0])
+    for row, answer in zip(table.take(others["id"]).to_pylist(), others.to_pylist(), strict=True):
+        finding, matches = stored(row)
         outcome = Outcome(answer["rank"], Verdict(answer["verdict"]), answer["rights"])
         rows.append(finding_row(protected(replace(finding, matches=tuple(matches)), outcome, basis)))
-        order[answer["id"]] = table.num_rows + number
+    order = np.arange(table.num_rows)
+    order[others["id"].to_numpy()] = table.num_rows + np.arange(len(rows))
     return pa.concat_tables([table, pa.Table.from_pylist(rows, schema=table.schema)]).take(pa.array(order))
 
 
@@ -250,9 +257,3 @@ def _change_schema() -> pa.Schema:
     import pyarrow as pa
 
     return pa.schema([(name, pa.string()) for name in _CHANGE_COLUMNS])
-
-
-def _change_table(rows: list[dict[str, Any]]) -> pa.Table:
-    import pyarrow as pa
-
-    return pa.Table.from_pylist(rows, schema=_change_schema())

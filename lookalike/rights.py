@@ -147,6 +147,14 @@ class Rights:
                 raise TableError(f"the candidates of a finding can't be read ({error}); scan again") from None
             return self._ask(cursor, day, claims)
 
+    def unknown_brands(self, brands: Iterable[str]) -> list[str]:
+        """Those of the brands, sorted, that a rights table was read for and has no usable row of."""
+        if not self._protected:
+            return []
+        with self._database.cursor() as cursor:
+            known = {brand for (brand,) in cursor.execute("SELECT DISTINCT brand FROM rights").fetchall()}
+        return sorted(set(brands) - known)
+
     def _ask(self, cursor: duckdb.DuckDBPyConnection, day: date, claims: Claims) -> pa.Table:
         import duckdb
 

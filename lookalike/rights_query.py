@@ -45,7 +45,9 @@ WHERE verdict IN ('flagged', 'review')
 
 ENTERED = """
 CREATE TEMP TABLE entered AS
-SELECT * EXCLUDE (candidates), from_json(CASE WHEN similarity_verdict IN ('flagged', 'review') THEN candidates END,
+SELECT * EXCLUDE (candidates), from_json(
+    CASE WHEN similarity_verdict NOT IN ('flagged', 'review') THEN NULL
+         WHEN json_type(candidates) <> 'ARRAY' THEN error('they are no list') ELSE candidates END,
     '[{"brand": "VARCHAR", "product_id": "VARCHAR", "kind": "VARCHAR", "image": "VARCHAR", "verdict": "VARCHAR"}]'
 ) AS entries
 FROM findings
@@ -81,9 +83,9 @@ designers AS (
 found AS (
     SELECT brand, product_id, kind, place,
            count(DISTINCT name) FILTER (standing) AS total,
-           count(DISTINCT name) FILTER (standing AND owners IS NULL AND (right_kind <> 'design' OR product_id = ''))
+           count(*) FILTER (standing AND owners IS NULL AND (right_kind <> 'design' OR product_id = ''))
                AS sound,
-           count(DISTINCT name) FILTER (standing AND owners IS NULL AND right_kind = 'design' AND product_id <> '')
+           count(*) FILTER (standing AND owners IS NULL AND right_kind = 'design' AND product_id <> '')
                AS designs,
            min(position || name, 8) FILTER (standing) AS standing,
            min(name || ' ended on ' || last, 4) FILTER (position IS NOT NULL AND last < $day) AS ended,

@@ -147,11 +147,12 @@ def _candidates_text(finding: Finding) -> str | None:
             "normalised_similarity": match.normalised_similarity,
             "margin": match.margin,
             "probability": match.probability,
+            "kind": match.kind,
             "verdict": match.verdict,
             "threshold": match.threshold,
             "image_sha256": match.image_sha256 if match.image != finding.image else None,
             "suppressed_by": match.suppressed_by,
-            "verification": asdict(match.verification) if match.verification else None,
+            "verification": vars(match.verification) if match.verification else None,
         }
         for match in finding.matches
     ]

@@ -12,8 +12,9 @@ import sqlite3
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,6 +28,7 @@ from lookalike.errors import ExpiredPolicyWarning, LookalikeError
 if TYPE_CHECKING:
     from lookalike.index.build import BuildSummary
     from lookalike.index.embedding import PhotoReader
+    from lookalike.rights import Rights
 
 COMMANDS = (
     "demo",
@@ -35,6 +37,7 @@ COMMANDS = (
     "remove",
     "info",
     "scan",
+    "recheck",
     "check",
     "explain",
     "tune",
@@ -71,6 +74,17 @@ Evidence = Annotated[
 ]
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda or cuda:N; by default a GPU if there is one.")]
 Weights = Annotated[str | None, typer.Option("--weights", help="A local checkpoint: safetensors, or torch weights.")]
+
+RightsTable = Annotated[
+    Path | None, typer.Option("--rights", help="Rights table; a match that none could carry is unprotected.")
+]
+SellersTable = Annotated[Path | None, typer.Option("--sellers", help="Table of sellers that may sell a brand.")]
+RegionsTable = Annotated[
+    Path | None, typer.Option("--regions", help="Regions and their members; by default the table shipped.")
+]
+Day = Annotated[
+    datetime | None, typer.Option("--date", formats=["%Y-%m-%d"], help="The day that counts; by default today.")
+]
 
 _UsageError: Any = typer.BadParameter.__base__  # Typer's own framework has changed, this class of it has not
 
@@ -211,6 +225,33 @@ def report_build(summary: BuildSummary, index: Path, *, quiet: bool) -> None:
         f"knew {summary.reused:,}, could not use {len(summary.failed):,} rows",
         quiet=quiet,
     )
+
+
+def load_rights(
+    rights: Path | None, sellers: Path | None, regions: Path | None, *, quiet: bool = False
+) -> Rights | None:
+    """The tables of rights and sellers named on the command line, if any; says which rows can't be used."""
+    from lookalike.errors import TableError
+    from lookalike.rights import Rights
+
+    if rights is None and sellers is None:
+        if regions is not None:
+            raise TableError(f"came --regions {regions} without --rights or --sellers; give one of them, too")
+        return None
+    loaded = Rights.load(rights=rights, sellers=sellers, regions=regions)
+    for row in loaded.bad_rows:
+        errors.print(f"{rights}: {row.error}", markup=False)
+    if loaded.unusable:
+        note(f"{rights}: could not use {loaded.unusable:,} rows; no claim rests on them", quiet=quiet)
+    return loaded
+
+
+def note_unknown_brands(rights: Rights, brands: Iterable[str], *, quiet: bool = False) -> None:
+    """Say which brands the rights table has nothing of: rights missing, or a name spelt otherwise."""
+    unknown = rights.unknown_brands(brands)
+    if unknown:
+        shown = ", ".join(unknown[:_FAILED_SHOWN]) + (", …" if len(unknown) > _FAILED_SHOWN else "")
+        note(f"the rights table has nothing of {len(unknown):,} brands, spelt as here: {shown}", quiet=quiet)
 
 
 def write_html_report(

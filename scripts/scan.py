@@ -11,14 +11,20 @@ from lookalike.scripts.cli import (
     DONE,
     EVIDENCE,
     SOME_ROWS_FAILED,
+    Day,
     Device,
     Evidence,
     Private,
     Quiet,
+    RegionsTable,
+    RightsTable,
     Scheme,
+    SellersTable,
     Truncated,
     Weights,
+    load_rights,
     note,
+    note_unknown_brands,
     photo_reader,
     progress,
     run,
@@ -31,6 +37,10 @@ def scan(
     index: Annotated[Path, typer.Option("--index", help="Folder of the index.")],
     out: Annotated[Path, typer.Option("--out", help="Findings table to write: .csv, .parquet or .jsonl")],
     policy: Annotated[Path | None, typer.Option("--policy", help="Thresholds; by default the encoder's own.")] = None,
+    rights: RightsTable = None,
+    sellers: SellersTable = None,
+    regions: RegionsTable = None,
+    day: Day = None,
     report: Annotated[Path | None, typer.Option("--report", help="HTML page to write, to look at.")] = None,
     evidence: Evidence = EVIDENCE,
     model: Annotated[str | None, typer.Option("--model", help="The encoder; by default the index's own.")] = None,
@@ -49,7 +59,11 @@ def scan(
     require_ending(out)
     require_readable(listings, required=LISTING_COLUMNS)
     reader = photo_reader(allow_scheme, private=allow_private, truncated=accept_truncated)
-    detector = Detector.open(index, policy=policy, model=model, weights=weights, device=device, reader=reader)
+    asked = load_rights(rights, sellers, regions, quiet=quiet)
+    detector = Detector.open(
+        index, policy=policy, model=model, weights=weights, device=device, reader=reader, rights=asked,
+        day=day.date() if day else None,
+    )  # fmt: skip
     status = listings.stat()
     with progress("scanning listings", quiet=quiet) as advance:
         summary = scan_listings(
@@ -64,9 +78,12 @@ def scan(
         f"{summary.listings:,} listings: {verdicts}; {summary.errors:,} with an error; findings in {out}",
         quiet=quiet,
     )
+    if asked is not None:
+        note_unknown_brands(asked, detector.index.catalogue["brand"].unique().to_pylist(), quiet=quiet)
     if report is not None:
         write_html_report(out, report, reader=reader, evidence=evidence, quiet=quiet)
-    return SOME_ROWS_FAILED if summary.errors else DONE
+    failed = summary.errors or (asked is not None and asked.unusable)
+    return SOME_ROWS_FAILED if failed else DONE
 
 
 def main(argv: list[str] | None = None) -> int:
