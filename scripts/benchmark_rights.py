@@ -164,18 +164,21 @@ def _findings(rng: np.random.Generator, count: int, brands: int, alike: float, p
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
+_ENTRY = (
+    '{"reference_id":"r%d","product_id":"p%d","brand":"brand-%d","reference_image":"genuine/%d/%d.jpg","image":"a.jpg",'
+    '"similarity":%.6f,"normalised_similarity":null,"margin":0.1,"probability":null,"kind":"%s","verdict":"%s",'
+    '"threshold":%s,"image_sha256":null,"suppressed_by":null,"verification":{"inliers":40,"coverage":0.9,'
+    '"mirrored":false,"kind":"%s","outline":[[0,0],[1,0],[1,1],[0,1]]}}'
+)
+
+
 def _candidates(kind: str, brands: list[int], products: list[int], strengths: list[float]) -> str:
-    outline = [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]
-    entries = [
-        {"reference_id": f"r{product}", "product_id": f"p{product}", "brand": f"brand-{brand}",
-         "reference_image": f"genuine/{brand}/{product}.jpg", "image": "a.jpg", "similarity": strength,
-         "normalised_similarity": None, "margin": 0.1, "probability": None, "kind": kind,
-         "verdict": "flagged" if strength >= 0.8 else "review" if strength >= 0.7 else "clear",
-         "threshold": 0.8 if strength >= 0.8 else 0.7, "image_sha256": None, "suppressed_by": None,
-         "verification": {"inliers": 40, "coverage": 0.9, "mirrored": False, "kind": kind, "outline": outline}}
-        for brand, product, strength in zip(brands, products, strengths, strict=False)
-    ]  # fmt: skip
-    return json.dumps(entries, separators=(",", ":"))
+    """As a scan writes them, without building and dumping ten million lists."""
+    entries = []
+    for brand, product, strength in zip(brands, products, strengths, strict=False):
+        said, threshold = ("flagged", 0.8) if strength >= 0.8 else ("review" if strength >= 0.7 else "clear", 0.7)
+        entries.append(_ENTRY % (product, product, brand, brand, product, strength, kind, said, threshold, kind))
+    return "[" + ",".join(entries) + "]"
 
 
 def _verdicts(path: Path) -> dict[str, int]:
