@@ -68,6 +68,7 @@ def statement_page(
         made_by=made_by,
         names=names,
         found=FOUND.get(row["verdict"]),
+        said_by_similarity=said_by_similarity(row),
         kind=KINDS.get(row["kind"], row["kind"]),
         link=safe_link(row["url"]),
         listing_known=STATES[said["listing_photo"]["state"]].format(when="scanned"),
