@@ -181,7 +181,7 @@ def _connect(memory_limit: str) -> duckdb.DuckDBPyConnection:
     """A database in memory that touches no file and loads nothing, whatever a table says."""
     import duckdb
 
-    settings = {
+    settings: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": memory_limit,
         "temp_directory": "",
         "autoinstall_known_extensions": False,

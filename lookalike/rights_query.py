@@ -166,7 +166,7 @@ judged AS (
                     CASE WHEN m.untimely <> [] THEN array_to_string(m.untimely, ', ') END,
                     CASE WHEN e.names IS NOT NULL THEN e.names
                          WHEN m.unsuited = [] AND m.untimely = []
-                         THEN 'no right of ' || p.brand || ' that could carry a ' || p.kind || ' is known' END,
+                         THEN 'no right of ' || p.brand || ' in force could carry a ' || p.kind END,
                     CASE WHEN p.place <> '' THEN 'listing is in ' || p.place
                          WHEN trim(coalesce(p.territory, '')) = '' THEN 'listing is in an unknown territory'
                          ELSE 'listing is in ' || p.territory[:40] || ', which is no ISO 3166 code' END)

@@ -12,6 +12,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from .records import Verdict
+from .replay import said_by_similarity
 from .report import policy_hash, safe_link
 
 if TYPE_CHECKING:

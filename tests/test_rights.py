@@ -68,7 +68,7 @@ design of another country, none here      | Anvil  | lamp  | lookalike    | US |
 lookalike with a trade mark only          | Kelp   | a     | lookalike    | DE | x         | review      | unfair competition in DE; trademark can't carry a lookalike; design K-X in DE ended on 2025-01-31
 lookalike, mark only, no unfair rules     | Borea  | a     | lookalike    | NL | x         | unprotected | trademark can't carry a lookalike
 lookalike, no right at all, unfair rules  | Nobody | a     | lookalike    | IT | x         | review      | unfair competition in IT
-lookalike, no right at all, none          | Nobody | a     | lookalike    | US | x         | unprotected | no right of Nobody that could carry a lookalike is known
+lookalike, no right at all, none          | Nobody | a     | lookalike    | US | x         | unprotected | no right of Nobody in force could carry a lookalike
 EU mark in a member state                 | Borea  | a     | same_print   | PL | x         | flagged     | trademark B-EU in EU
 EU mark in the newest member state        | Borea  | a     | same_print   | HR | x         | flagged     | trademark B-EU in EU
 EU mark in an outermost region            | Borea  | a     | same_print   | RE | x         | flagged     | trademark B-EU in EU
@@ -91,7 +91,7 @@ copyright only, unknown territory         | Dune   | a     | copied_photo |    |
 patent only                               | Egret  | a     | copied_photo | BR | x         | unprotected | patent can't carry a copied_photo; listing is in BR
 same print with a design only             | Jade   | a     | same_print   | DE | x         | flagged     | design J-D in DE
 copied photo with a design only           | Jade   | a     | copied_photo | DE | x         | flagged     | design J-D in DE
-copied photo, no right at all             | Nobody | a     | copied_photo | DE | x         | unprotected | no right of Nobody that could carry a copied_photo is known
+copied photo, no right at all             | Nobody | a     | copied_photo | DE | x         | unprotected | no right of Nobody in force could carry a copied_photo
 two owners claim one design               | Fjord  | chair | lookalike    | DE | x         | review      | conflict: the design of chair is claimed by Fjord AS and Skerry AS
 two owners, but in another territory      | Fjord  | chair | same_print   | NO | x         | flagged     | trademark F-T in NO
 two owners name one registration          | Garnet | a     | same_print   | CH | x         | review      | conflict: trademark G-1 in CH is claimed by Garnet AG and Garnet Inc
