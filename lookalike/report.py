@@ -34,7 +34,7 @@ KINDS = {"copied_photo": "copied photo", "same_print": "same print", "lookalike"
 _COLUMNS = (
     "listing_id", "brand", "product_id", "similarity", "normalised_similarity", "probability", "threshold",
     "suppressed_by", "kind", "inliers", "coverage", "mirrored", "reference_id", "seller_id", "territory", "price",
-    "currency", "title", "policy", "encoder", "error", "hint", "scanned_at", "image_sha256",
+    "currency", "title", "policy", "encoder", "error", "hint", "scanned_at", "image_sha256", "rights",
 )  # fmt: skip
 """What the page shows of a row; tables of earlier versions, and rows made by hand, lack some."""
 _SEARCHED = ("listing_id", "title", "seller_id", "brand", "product_id")

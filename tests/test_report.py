@@ -319,3 +319,14 @@ def test_the_keys_named_are_the_keys_that_work(tmp_path: Path) -> None:
     arrows = {"→": "ArrowRight", "←": "ArrowLeft"}
     named = {arrows.get(key, key) for key in re.findall("<kbd>(.*?)</kbd>", found.text)}
     assert named == works | {"Enter", "Esc"}
+
+
+def test_names_the_rights_or_what_is_missing(tmp_path: Path) -> None:
+    rows = [row(rights="trademark <1> in EU"), row(verdict="authorised", rights="B, s1 in DE"),
+            row(verdict="unprotected", rights="trademark in DE; listing is in BR"), row()]  # fmt: skip
+    write_report(rows, tmp_path / "r.html", thumbnail=lambda image: None)
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    for name, said in (("Rights", "trademark &lt;1&gt; in EU"), ("May sell", "B, s1 in DE"),
+                       ("Missing", "trademark in DE; listing is in BR")):  # fmt: skip
+        assert f'<p class="rights"><b>{name}</b> <bdi>{said}</bdi></p>' in text
+    assert text.count('class="rights"') == 3
