@@ -18,7 +18,7 @@ from lookalike.records import BadRow, ImageSource, Reference
 from . import store
 from .embedding import PhotoReader, Vector, embed_photos
 from .features import NONE, FeatureJournal, Packed
-from .reference_index import ReferenceIndex
+from .reference_index import EXACT_UP_TO, ReferenceIndex
 from .vector_cache import VectorCache
 
 _JOURNAL = "building.sqlite"
@@ -43,18 +43,20 @@ def build_index(
     reader: PhotoReader | None = None,
     progress: Callable[[int], None] | None = None,
     features: bool = True,
+    exact_up_to: int = EXACT_UP_TO,
 ) -> BuildSummary:
     """Make the folder `index` hold exactly these references; an index that was there is replaced at the end.
 
     Vectors are journalled as they are made and taken over from an index of the same encoder, so a killed
     build that is run again embeds only what was missing. `progress` is told of each reference done. With `features`
-    the photos' local features are kept as well, so that listings can be compared with them point by point. Raises
-     TableError when no reference could be read, ReferenceIndexError while another process writes.
+    the photos' local features are kept as well, so that listings can be compared with them point by point. An index
+    of more than `exact_up_to` references is partitioned (see `ReferenceIndex`). Raises TableError when no reference
+    could be read, ReferenceIndexError while another process writes.
     """
     folder = Path(index)
     with store.writing(folder):
         known = _Known.of(_sound_index(folder), encoder)
-        target = ReferenceIndex(encoder.spec)
+        target = ReferenceIndex(encoder.spec, exact_up_to=exact_up_to)
         return _update(target, references, folder, encoder, reader, known, progress, features)
 
 
@@ -96,6 +98,23 @@ def remove_references(
         if removed:
             current.save(folder)
         return removed
+
+
+def compact_index(*, index: str | Path, exact_up_to: int | None = None) -> ReferenceIndex:
+    """Arrange the index in that folder anew, in one piece, for what it holds now; gives it.
+
+    With `exact_up_to` it is partitioned if it has more references than that, and later changes keep to it. Takes
+    as long as building it from vectors that are known. Raises as loading an index.
+    """
+    folder = Path(index)
+    store.read_manifest(folder)
+    with store.writing(folder):
+        current = ReferenceIndex.load(folder, verify=True)
+        if exact_up_to is not None:
+            current.exact_up_to = exact_up_to
+        current.compact()
+        current.save(folder)
+        return current
 
 
 def harmless_folder(index: str | Path) -> Path:
@@ -152,7 +171,7 @@ def _update(
             encoder=encoder,
             reader=reader or PhotoReader(),
             cache=cache,
-            known=known.vectors.get,
+            known=known.vector,
             onlooker=onlooker,
         )
         for photo in photos:
@@ -215,17 +234,24 @@ class _Usable:
 class _Known:
     """Vectors and packed features that an index holds already, by the sha256 of their picture."""
 
-    vectors: dict[str, Vector]
+    index: ReferenceIndex | None
+    rows: dict[str, int]
     features: dict[str, Packed]
 
     @classmethod
     def of(cls, index: ReferenceIndex | None, encoder: Encoder) -> _Known:
         """What an index holds; of one of another encoder the features only."""
         if index is None:
-            return cls({}, {})
+            return cls(None, {}, {})
         hashes = index.catalogue["sha256"].to_pylist()
         packed = {sha256: each for sha256, each in zip(hashes, index.packed_features, strict=True) if is_packed(each)}
-        return cls(dict(zip(hashes, index.vectors, strict=True)) if index.spec == encoder.spec else {}, packed)
+        same = index.spec == encoder.spec
+        return cls(index, dict(zip(hashes, range(len(hashes)), strict=True)) if same else {}, packed)
+
+    def vector(self, sha256: str) -> Vector | None:
+        """The vector of the picture with that hash, None where there is none; only it is read."""
+        row = self.rows.get(sha256)
+        return None if row is None or self.index is None else self.index.vectors_at([row])[0]
 
 
 def _sound_index(folder: Path) -> ReferenceIndex | None:

@@ -1,9 +1,14 @@
-"""The genuine references: their vectors in FAISS, their catalogue beside it. The one door to FAISS."""
+"""The genuine references: their vectors, their catalogue beside them, and which are nearest to a vector.
+
+Up to EXACT_UP_TO references a search compares every one. A saved index of more is partitioned: its vectors stay on
+disk, a search compares in full those that a partition leads to, and says how far that was measured to agree with
+comparing every one (see `partition`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,14 +23,20 @@ from lookalike.errors import EncoderMismatchError, FeaturesError, IndexDamagedEr
 from lookalike.model.encoder import EncoderSpec, Vectors
 from lookalike.records import ImageSource, Match, Reference
 
-from . import store
+from . import segments, store
 from .features import NONE, Packed, unpack
+from .nearest import Exact, Partitioned
+from .partition import Agreement, learn_partition
+from .segments import Segment, Segments
 
 if TYPE_CHECKING:
-    import faiss
-
     from lookalike.model.features import LocalFeatures
 
+EXACT_UP_TO = 50_000
+"""An index of more references than this is partitioned when it is saved, unless it says otherwise."""
+
+_MOST_SEGMENTS = 16
+_LATER = 0.25  # a partition is learnt again when more than this share came after it was learnt
 _COLUMNS = ("reference_id", "image", "product_id", "brand", "sha256")
 
 
@@ -34,9 +45,15 @@ class _State:
     """One state of the index, never changed, so that searches go on undisturbed beside a change."""
 
     catalogue: pa.Table
-    flat: faiss.IndexFlatIP
+    nearest: Exact | Partitioned
     product: NDArray[np.int32]
     features: Sequence[Packed]
+    whole: Segments | None = None
+
+    @cached_property
+    def products(self) -> int:
+        """How many products there are."""
+        return int(self.product.max()) + 1 if len(self.product) else 0
 
     @cached_property
     def has_features(self) -> bool:
@@ -51,9 +68,11 @@ class _State:
 
 
 class ReferenceIndex:
-    """Exact nearest-neighbour search, by cosine, over the vectors of genuine reference photos.
+    """Nearest-neighbour search, by cosine, over the vectors of genuine reference photos.
 
-    Reading may go on in several threads while one thread changes the index.
+    With up to `exact_up_to` references it is exact; a larger index, once saved, is partitioned, and `agreement` says
+    how far it was measured to decide as an exact search does. Reading may go on in several threads while one thread
+    changes the index.
 
     >>> from lookalike.model.encoder import EncoderSpec, Preprocessing
     >>> spec = EncoderSpec("toy", "toy", "0" * 64, 2, Preprocessing((1, 1), (0.0,), (1.0,), "bicubic", "squash"))
@@ -64,35 +83,79 @@ class ReferenceIndex:
     ['r2']
     """
 
-    def __init__(self, spec: EncoderSpec) -> None:
+    def __init__(self, spec: EncoderSpec, *, exact_up_to: int = EXACT_UP_TO) -> None:
         self._spec = spec
+        self.exact_up_to = exact_up_to
         self._created = ""
         self._digest = ""
         empty = pa.table({name: pa.array([], pa.string()) for name in _COLUMNS})
         self._state = _state(empty, np.empty((0, spec.dim), np.float32), ())
 
     @classmethod
-    def load(cls, folder: str | Path) -> ReferenceIndex:
-        """Read an index folder, with all its checksums.
+    def load(cls, folder: str | Path, *, verify: bool = False) -> ReferenceIndex:
+        """Read an index folder, with its checksums.
 
-        Raises IndexNotFoundError where there is none and IndexDamagedError where a file is not as written.
+        Of vectors and features of a partitioned index in files above `store.BIG` bytes, which are mapped and not read,
+        only the size is looked at, unless `verify` asks for all. Raises IndexNotFoundError where there is no index and
+        IndexDamagedError where a file is not as written.
         """
-        stored = store.read(Path(folder))
-        index = cls(stored.spec)
-        index._created, index._digest = stored.created, stored.digest
-        index._state = _state(stored.catalogue, stored.vectors, stored.features)
-        return index
+        folder = Path(folder)
+
+        def read(manifest: dict[str, Any], digest: str) -> ReferenceIndex:
+            index = cls(store.read_spec(folder, manifest), exact_up_to=_exact_up_to(folder, manifest))
+            index._created, index._digest = str(manifest.get("created", "")), digest
+            if manifest["version"] == segments.VERSION:
+                index._state = _partitioned(segments.read(folder, manifest, verify=verify))
+            else:
+                stored = store.read_rows(folder, manifest)
+                index._state = _state(stored.catalogue, stored.vectors, stored.features)
+            return index
+
+        return store.read(folder, read)
 
     def save(self, folder: str | Path) -> None:
-        """Make the folder hold this index, in one step that a crash can't split."""
+        """Make the folder hold this index, in one step that a crash can't split.
+
+        An index that has outgrown exact search, or its partition, is arranged anew first, as `compact` does. Of a
+        partitioned index that the folder holds already, only what has changed is written.
+        """
+        if self._outgrown():
+            self.compact()
         state = self._state
-        self._digest = store.write(
-            Path(folder),
-            spec=self._spec,
-            catalogue=state.catalogue,
-            vectors=_vectors(state.flat),
-            features=state.features,
-        )
+        if state.whole is None:
+            default = self.exact_up_to == EXACT_UP_TO
+            self._digest = store.write(
+                Path(folder),
+                spec=self._spec,
+                catalogue=state.catalogue,
+                vectors=state.nearest.vectors,
+                features=state.features,
+                more={} if default else {"exact_up_to": self.exact_up_to},
+            )
+            return
+        whole = segments.joined(state.whole) if len(state.whole.segments) > _MOST_SEGMENTS else state.whole
+        self._digest, whole = segments.write(Path(folder), whole, spec=self._spec, exact_up_to=self.exact_up_to)
+        self._state = replace(state, whole=whole)
+
+    def compact(self) -> None:
+        """Arrange the index anew, in one piece: partitioned for what it holds now, or exact if that is little."""
+        state = self._state
+        vectors = state.nearest.vectors
+        learnt = learn_partition(vectors) if len(self) > self.exact_up_to else None
+        if learnt is None:
+            self._state = _state(state.catalogue, vectors, state.features)
+            return
+        partition, (lists, codes) = learnt
+        whole = Segment(state.catalogue.combine_chunks(), vectors, lists, codes, state.features)
+        self._state = _partitioned(Segments(partition, (whole,), np.empty(0, np.int64)))
+
+    def _outgrown(self) -> bool:
+        whole = self._state.whole
+        if whole is None:
+            return len(self) > self.exact_up_to
+        later = sum(map(len, whole.segments[1:]))
+        dead = len(whole.removed)
+        return len(self) <= self.exact_up_to // 2 or max(later, dead) > _LATER * whole.partition.agreement.vectors
 
     def __len__(self) -> int:
         return len(self._state.product)
@@ -120,7 +183,17 @@ class ReferenceIndex:
     @property
     def vectors(self) -> Vectors:
         """All vectors, float32 (n, dim), in the catalogue's order; a copy."""
-        return _vectors(self._state.flat)
+        return self._state.nearest.vectors
+
+    def vectors_at(self, rows: Sequence[int]) -> Vectors:
+        """The vectors of these rows of the catalogue, float32 (n, dim); of a partitioned index only they are read."""
+        return self._state.nearest.vectors_at(np.asarray(rows, np.int64))
+
+    @property
+    def agreement(self) -> Agreement | None:
+        """How far searches were measured to decide as exact ones do; None where they are exact."""
+        whole = self._state.whole
+        return whole.partition.agreement if whole is not None else None
 
     @property
     def references(self) -> Iterator[Reference]:
@@ -193,10 +266,16 @@ class ReferenceIndex:
         if not rows:
             return
         old = self._state
-        kept = ~np.isin(_strings(old.catalogue, "reference_id"), np.array([r.id for r in references]))
-        table = _joined(old.catalogue.filter(pa.array(kept)), rows)
-        packed = [*_chosen(old.features, kept), *(features if features is not None else [NONE] * len(rows))]
-        self._state = _state(table, np.concatenate([_vectors(old.flat)[kept], vectors]), packed)
+        kept = ~_holds(old.catalogue, "reference_id", [r.id for r in references])
+        fresh = _table(rows)
+        table = _joined(old.catalogue.filter(pa.array(kept)), fresh)
+        packed = list(features) if features is not None else [NONE] * len(rows)
+        if old.whole is None:
+            vectors = np.concatenate([old.nearest.vectors[kept], vectors])
+            self._state = _state(table, vectors, [*_chosen(old.features, kept), *packed])
+            return
+        segment = Segment(fresh, vectors, *old.whole.partition.encode(vectors), packed)
+        self._state = _partitioned(segments.added(segments.without(old.whole, ~kept), segment), table)
 
     def remove(
         self,
@@ -209,10 +288,13 @@ class ReferenceIndex:
         old = self._state
         gone = np.zeros(len(self), bool)
         for column, values in (("reference_id", references), ("product_id", products), ("brand", brands)):
-            gone |= np.isin(_strings(old.catalogue, column), np.array(list(values), str))
+            gone |= _holds(old.catalogue, column, values)
         if gone.any():
-            table, packed = old.catalogue.filter(pa.array(~gone)), _chosen(old.features, ~gone)
-            self._state = _state(table, _vectors(old.flat)[~gone], packed)
+            table = old.catalogue.filter(pa.array(~gone))
+            if old.whole is None:
+                self._state = _state(table, old.nearest.vectors[~gone], _chosen(old.features, ~gone))
+            else:
+                self._state = _partitioned(segments.without(old.whole, gone), table)
         return int(gone.sum())
 
     def search(
@@ -235,69 +317,97 @@ class ReferenceIndex:
             raise ValueError(f"top is {top}, needed 1 or more")
         state = self._state
         rows = _allowed(state.catalogue, brands=brands, products=products)
+        similarity, found = _best_of_each_product(state, vectors, top, rows)
+        reference = _references(state.catalogue, np.unique(found[found >= 0]))
         return [
-            tuple(Match(_reference(state.catalogue, row), similarity) for row, similarity in best)
-            for best in _best_of_each_product(state, vectors, top, rows)
+            tuple(Match(reference[row], value) for row, value in zip(best, values, strict=True) if row >= 0)
+            for best, values in zip(found.tolist(), similarity.tolist(), strict=True)
         ]
 
 
 def _best_of_each_product(
     state: _State, vectors: Vectors, top: int, rows: NDArray[np.int64] | None
-) -> list[list[tuple[int, float]]]:
-    """For each query (row, similarity) of the best reference of each of the `top` nearest products.
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Similarity and row, (n, up to top), of the best reference of each of the `top` nearest products; −1 fills up.
 
-    FAISS ranks references, not products, so the search is widened for those queries whose nearest
-    references belong to too few products.
+    What is searched are references, not products, so the search is widened for those queries whose nearest references
+    belong to too few products.
     """
     reachable = len(state.product) if rows is None else len(rows)
-    found: list[list[tuple[int, float]]] = [[] for _ in range(len(vectors))]
+    wanted = min(top, state.products if rows is None else len(np.unique(state.product[rows])))
+    found = np.full((len(vectors), wanted), -1, np.int64)
+    similarity = np.full((len(vectors), wanted), -np.inf, np.float32)
     pending = np.arange(len(vectors))
     width = min(reachable, max(16, 4 * top))
     while len(pending) and width:
-        similarities, nearest = _search(state.flat, vectors[pending], width, rows)
-        unfinished = []
-        for query, values, neighbours in zip(pending.tolist(), similarities, nearest, strict=True):
-            _, first = np.unique(state.product[neighbours], return_index=True)
-            first.sort()
-            found[query] = [(int(neighbours[i]), float(values[i])) for i in first[:top]]
-            if len(first) < top:
-                unfinished.append(query)
+        values, nearest = state.nearest.search(vectors[pending], width, rows)
+        query, place, rank = _first_of_each(np.where(nearest < 0, -1, state.product[nearest]), wanted)
+        found[pending[query], rank] = nearest[query, place]
+        similarity[pending[query], rank] = values[query, place]
         if width == reachable:
             break
-        pending, width = np.array(unfinished, np.int64), min(reachable, width * 8)
-    return found
+        pending, width = pending[found[pending, -1] < 0], min(reachable, width * 8)
+    return similarity, found
 
 
-def _search(
-    flat: faiss.IndexFlatIP, vectors: Vectors, width: int, rows: NDArray[np.int64] | None
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    import faiss
+def _first_of_each(
+    values: NDArray[np.int32], most: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Row, column and rank of where each value but −1 is first met in its row, for the first `most` of each row.
 
-    # the selector must live as long as the parameters that point to it
-    selector = None if rows is None else faiss.IDSelectorBatch(rows)
-    parameters = None if selector is None else faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
-    similarities, nearest = flat.search(vectors, width, params=parameters)
-    return similarities, nearest
+    >>> [places.tolist() for places in _first_of_each(np.array([[7, 7, 5, -1], [2, 9, 2, 4]], np.int32), 2)]
+    [[0, 0, 1, 1], [0, 2, 0, 1], [0, 1, 0, 1]]
+    """
+    order = np.argsort(values, axis=1, kind="stable")
+    ordered = np.take_along_axis(values, order, 1)
+    new = np.ones(values.shape, bool)
+    new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    first = np.empty_like(new)
+    np.put_along_axis(first, order, new, 1)
+    first &= values >= 0
+    rank = np.cumsum(first, axis=1) - 1
+    row, column = np.nonzero(first & (rank < most))
+    return row, column, rank[row, column]
 
 
 def _state(catalogue: pa.Table, vectors: Vectors, features: Sequence[Packed]) -> _State:
-    import faiss
-
-    flat = faiss.IndexFlatIP(vectors.shape[1])
-    if len(vectors):
-        flat.add(vectors)
     catalogue = catalogue.combine_chunks()
+    return _State(catalogue, Exact(vectors), _product_codes(catalogue), features)
+
+
+def _partitioned(whole: Segments, catalogue: pa.Table | None = None) -> _State:
+    """The state of a partitioned index; `catalogue` is that of the living rows, where it is known already."""
+    alive = whole.alive
+    if catalogue is None:
+        table = pa.concat_tables([segment.catalogue for segment in whole.segments], promote_options="permissive")
+        catalogue = table if alive.all() else table.filter(pa.array(alive))
+    nearest = Partitioned(
+        whole.partition,
+        [segment.vectors for segment in whole.segments],
+        [segment.lists for segment in whole.segments],
+        [segment.codes for segment in whole.segments],
+        alive,
+    )
+    features = [packed for segment in whole.segments for packed in segment.features]
+    return _State(catalogue, nearest, _product_codes(catalogue), _chosen(features, alive), whole)
+
+
+def _exact_up_to(folder: Path, manifest: Mapping[str, Any]) -> int:
+    value = manifest.get("exact_up_to", EXACT_UP_TO)
+    if type(value) is not int or value < 0:
+        raise IndexDamagedError(f"exact_up_to of {folder} is {value!r}, needed a whole number; build the index again")
+    return value
+
+
+def _product_codes(catalogue: pa.Table) -> NDArray[np.int32]:
+    """A number for each row, equal where the product is, from 0 up without a gap."""
     key = pc.binary_join_element_wise(catalogue["brand"], catalogue["product_id"], "\0")
     codes = key.combine_chunks().dictionary_encode().indices if len(key) else pa.array([], pa.int32())
-    return _State(catalogue, flat, np.asarray(codes, np.int32), features)
+    return np.asarray(codes, np.int32)
 
 
 def _chosen(features: Sequence[Packed], kept: NDArray[np.bool_]) -> list[Packed]:
     return [features[row] for row in np.flatnonzero(kept).tolist()]
-
-
-def _vectors(flat: faiss.IndexFlatIP) -> Vectors:
-    return np.asarray(flat.reconstruct_n(0, flat.ntotal), np.float32).reshape(flat.ntotal, flat.d)
 
 
 def _allowed(
@@ -308,12 +418,14 @@ def _allowed(
     allowed = np.ones(catalogue.num_rows, bool)
     for column, values in (("brand", brands), ("product_id", products)):
         if values is not None:
-            allowed &= np.isin(_strings(catalogue, column), np.array(list(values), str))
+            allowed &= _holds(catalogue, column, values)
     return np.flatnonzero(allowed)
 
 
-def _strings(catalogue: pa.Table, column: str) -> NDArray[np.str_]:
-    return np.array(catalogue[column].to_pylist(), str)
+def _holds(catalogue: pa.Table, column: str, values: Iterable[str]) -> NDArray[np.bool_]:
+    """Which rows of the catalogue have one of `values` in a column of text."""
+    found = pc.is_in(catalogue[column].cast(pa.string()), value_set=pa.array(list(values), pa.string()))
+    return np.asarray(found, bool)
 
 
 def _row(reference: Reference, sha256: str) -> dict[str, Any]:
@@ -336,21 +448,30 @@ def _image_name(image: ImageSource, sha256: str) -> str:
     return f"sha256:{sha256}" if is_pixels else str(image)
 
 
-def _joined(table: pa.Table, rows: list[dict[str, Any]]) -> pa.Table:
+def _table(rows: list[dict[str, Any]]) -> pa.Table:
     try:
         names = list(dict.fromkeys(name for row in rows for name in row))
-        fresh = pa.table({name: pa.array([row.get(name) for row in rows]) for name in names})
-        return pa.concat_tables([table, fresh], promote_options="permissive")
+        return pa.table({name: pa.array([row.get(name) for row in rows]) for name in names})
     except (pa.ArrowException, TypeError) as error:
+        raise TableError(f"the references' further columns can't be kept: {error}") from error
+
+
+def _joined(table: pa.Table, fresh: pa.Table) -> pa.Table:
+    try:
+        return pa.concat_tables([table, fresh], promote_options="permissive")
+    except pa.ArrowException as error:
         raise TableError(f"the references' further columns don't fit those of the index: {error}") from error
 
 
+def _references(catalogue: pa.Table, rows: NDArray[np.int64]) -> dict[int, Reference]:
+    """The references in these rows, by row."""
+    table = catalogue.take(pa.array(rows))
+    columns = {name: table[name].to_pylist() for name in table.column_names if name != "sha256"}
+    own = [columns.pop(name) for name in ("reference_id", "product_id", "brand", "image")]
+    further = (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
+    more = further if columns else ({} for _ in range(len(rows)))
+    return {row: Reference(*values) for row, *values in zip(rows.tolist(), *own, more, strict=True)}
+
+
 def _reference(catalogue: pa.Table, row: int) -> Reference:
-    values = {name: catalogue[name][row].as_py() for name in catalogue.column_names if name != "sha256"}
-    return Reference(
-        id=values.pop("reference_id"),
-        product=values.pop("product_id"),
-        brand=values.pop("brand"),
-        image=values.pop("image"),
-        more=values,
-    )
+    return _references(catalogue, np.array([row]))[row]

@@ -11,6 +11,7 @@ from lookalike.scripts.cli import (
     DONE,
     SOME_ROWS_FAILED,
     Device,
+    ExactUpTo,
     Private,
     Quiet,
     Scheme,
@@ -37,9 +38,11 @@ def build(
     allow_scheme: Scheme = None,
     allow_private: Private = False,
     accept_truncated: Truncated = False,
+    exact_up_to: ExactUpTo = None,
     quiet: Quiet = False,
 ) -> int:
     from lookalike.index.build import build_index
+    from lookalike.index.reference_index import EXACT_UP_TO
     from lookalike.model.encoder import load_encoder
     from lookalike.rows import require_readable
     from lookalike.tables import REFERENCE_COLUMNS, read_references
@@ -54,6 +57,7 @@ def build(
             reader=photo_reader(allow_scheme, private=allow_private, truncated=accept_truncated),
             progress=advance,
             features=features,
+            exact_up_to=EXACT_UP_TO if exact_up_to is None else exact_up_to,
         )
     report_build(summary, index, quiet=quiet)
     return SOME_ROWS_FAILED if summary.failed else DONE

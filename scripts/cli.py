@@ -35,6 +35,7 @@ COMMANDS = (
     "build",
     "add",
     "remove",
+    "compact",
     "info",
     "scan",
     "recheck",
@@ -73,6 +74,13 @@ Evidence = Annotated[
     ),
 ]
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda or cuda:N; by default a GPU if there is one.")]
+ExactUpTo = Annotated[
+    int | None,
+    typer.Option(
+        "--exact-up-to", min=0,
+        help="With more references than this (by default 50,000) a search compares only those that a partition leads to.",
+    ),
+]  # fmt: skip
 Weights = Annotated[str | None, typer.Option("--weights", help="A local checkpoint: safetensors, or torch weights.")]
 
 RightsTable = Annotated[

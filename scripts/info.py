@@ -21,7 +21,8 @@ def info(
     from lookalike.index.build import load_harmless
     from lookalike.index.reference_index import ReferenceIndex
 
-    loaded, harmless = ReferenceIndex.load(index), load_harmless(index)
+    loaded, harmless = ReferenceIndex.load(index, verify=True), load_harmless(index)
+    agreement = loaded.agreement
     catalogue = loaded.catalogue.select(["brand", "product_id"]).to_pylist()
     products = {(row["brand"], row["product_id"]) for row in catalogue}
     brands = Counter(brand for brand, _ in products)
@@ -34,6 +35,8 @@ def info(
         "with_features": sum(len(packed) > 0 for packed in loaded.packed_features),
         "columns": [name for name in loaded.catalogue.column_names if name != "sha256"],
         "encoder": loaded.spec.to_json(),
+        "exact": agreement is None,
+        "agreement": agreement.to_json() if agreement is not None else None,
         "created": loaded.created,
         "digest": loaded.digest,
         "bytes": sum(path.stat().st_size for path in index.rglob("*") if path.is_file()),
@@ -51,6 +54,7 @@ def info(
     table.add_row("local features", told if values["with_features"] else "none: build it again to have them")
     table.add_row("columns", ", ".join(values["columns"]))
     table.add_row("encoder", f"{loaded.spec}, {loaded.spec.architecture}, {loaded.spec.dim} numbers a picture")
+    table.add_row("search", "exact: every reference is compared" if agreement is None else str(agreement))
     table.add_row("created", loaded.created)
     table.add_row("digest", loaded.digest[:16])
     table.add_row("on disk", f"{values['bytes'] / 1e6:.1f} MB")

@@ -1,0 +1,244 @@
+"""The folder of a partitioned index: pieces that are never changed, and a list of the rows of them that are gone.
+
+Adding writes one more piece, removing another list of what is gone, each in files of their own named after their
+content; then the manifest that names them is replaced, as in `store`. No file is unpickled, and none is read by FAISS:
+its lists are made again from plain arrays, each of which is held against the shape, type and range that it must have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field, replace
+from io import BufferedReader
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lookalike.errors import IndexDamagedError
+from lookalike.model.encoder import EncoderSpec, Vectors
+
+from . import store
+from .features import NONE, Packed, read_features
+from .partition import MOST_CANDIDATES, Agreement, Partition
+
+VERSION = 2
+
+_KINDS = ("catalogue", "vectors", "lists", "codes", "features")
+_SPOT_CHECKS = 1024
+_MOST_SEGMENTS = 1024
+
+
+@dataclass(frozen=True)
+class Segment:
+    """References that were written together.
+
+    `vectors` float32 (n, dim), memory-mapped when read; `lists` int32 (n,) and `codes` uint8 (n, bytes) as the
+    partition made them; `features` one packed entry a row. `files` are the manifest's entries of its files, none for a
+    segment that is not on disk.
+    """
+
+    catalogue: pa.Table
+    vectors: Vectors
+    lists: NDArray[np.int32]
+    codes: NDArray[np.uint8]
+    features: Sequence[Packed]
+    files: Mapping[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+
+@dataclass(frozen=True)
+class Segments:
+    """All of a partitioned index: `removed`, int64, are the rows, counted through all segments, that are gone."""
+
+    partition: Partition
+    segments: tuple[Segment, ...]
+    removed: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.segments)) - len(self.removed)
+
+    @property
+    def alive(self) -> NDArray[np.bool_]:
+        """Which rows, counted through all segments, there still are."""
+        alive = np.ones(sum(map(len, self.segments)), bool)
+        alive[self.removed] = False
+        return alive
+
+
+def write(folder: Path, whole: Segments, *, spec: EncoderSpec, exact_up_to: int) -> tuple[str, Segments]:
+    """Make the folder hold exactly this, in one step; segments that are there already are not written again.
+
+    Gives the new manifest's digest (sha256, hexadecimal), and the same segments with their files' entries.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    partition = whole.partition
+    written = tuple(_written(folder, segment) for segment in whole.segments)
+    manifest = store.manifest_head(VERSION, spec, len(whole)) | {
+        "exact_up_to": exact_up_to,
+        "partition": {
+            "lists": len(partition.centroids),
+            "parts": len(partition.codebook),
+            "nprobe": partition.nprobe,
+            "candidates": partition.candidates,
+            "agreement": asdict(partition.agreement),
+            "files": {
+                "centroids": store.write_array(folder, "centroids", partition.centroids),
+                "codebook": store.write_array(folder, "codebook", partition.codebook),
+            },
+        },
+        "segments": [{"count": len(segment), "files": dict(segment.files)} for segment in written],
+        "removed": {
+            "count": len(whole.removed),
+            "files": {"removed": store.write_array(folder, "removed", whole.removed)} if len(whole.removed) else {},
+        },
+    }
+    return store.replace_manifest(folder, manifest), replace(whole, segments=written)
+
+
+def read(folder: Path, manifest: Mapping[str, Any], *, verify: bool) -> Segments:
+    """Read what a manifest of this version names; vectors are mapped.
+
+    With `verify` every checksum is held against its file; without, that of big files of vectors is not, only their
+    size and shape, and the length of some vectors. Raises IndexDamagedError for a file or a number that can't be
+    right, FileNotFoundError for a file that is missing.
+    """
+    with ExitStack() as opened:
+        try:
+            return _Reader(folder, opened, verify).whole(manifest)
+        except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
+            raise IndexDamagedError(f"the manifest of {folder} lacks something ({error}); build it again") from error
+
+
+def _written(folder: Path, segment: Segment) -> Segment:
+    there = (folder / entry["name"] for entry in segment.files.values())
+    if segment.files and all(path.is_file() for path in there):  # whole, as a file gets its name at the end
+        return segment
+    files = store.write_rows(
+        folder, catalogue=segment.catalogue, vectors=segment.vectors, features=segment.features
+    ) | {
+        "lists": store.write_array(folder, "lists", segment.lists),
+        "codes": store.write_array(folder, "codes", segment.codes),
+    }
+    return replace(segment, files=files)
+
+
+class _Reader:
+    """Reads the arrays of one manifest; files stay open, so that a writer may remove them meanwhile."""
+
+    def __init__(self, folder: Path, opened: ExitStack, verify: bool) -> None:
+        self._folder, self._opened, self._verify = folder, opened, verify
+
+    def whole(self, manifest: Mapping[str, Any]) -> Segments:
+        dim, entries = _number(manifest["dim"], 1, 1 << 16), manifest["segments"]
+        partition = self._partition(manifest["partition"], dim)
+        if not isinstance(entries, list) or not 0 < len(entries) <= _MOST_SEGMENTS:
+            raise ValueError(f"segments must be a list of 1 to {_MOST_SEGMENTS}")
+        opened = [
+            {kind: self._open(entry["files"][kind]) for kind in _KINDS if kind in entry["files"] or kind != "features"}
+            for entry in entries
+        ]
+        segments = tuple(
+            self._segment(entry, files, partition, dim) for entry, files in zip(entries, opened, strict=True)
+        )
+        stored = sum(map(len, segments))
+        whole = Segments(partition, segments, self._removed(manifest["removed"], stored))
+        if len(whole) != _number(manifest["count"], 0, stored):
+            raise ValueError(f"count is {manifest['count']}, but there are {len(whole)} rows")
+        return whole
+
+    def _partition(self, entry: Mapping[str, Any], dim: int) -> Partition:
+        lists, parts = _number(entry["lists"], 1, 1 << 24), _number(entry["parts"], 1, dim)
+        if dim % parts:
+            raise ValueError(f"{parts} parts of {dim} numbers")
+        centroids = self._array(self._open(entry["files"]["centroids"]), np.float32, (lists, dim))
+        codebook = self._array(self._open(entry["files"]["codebook"]), np.float32, (parts, 16, dim // parts))
+        if not (np.isfinite(centroids).all() and np.isfinite(codebook).all()):
+            raise ValueError("centroids and codebook must be finite")
+        measured = entry["agreement"]
+        probes = _number(measured["probes"], 1, 1 << 40)
+        agreement = Agreement(
+            _number(measured["agreeing"], 0, probes), probes, _number(measured["vectors"], 1, 1 << 40),
+            min(1.0, max(0.0, float(measured["nearest_five"]))),
+        )  # fmt: skip
+        nprobe, candidates = _number(entry["nprobe"], 1, lists), _number(entry["candidates"], 1, MOST_CANDIDATES)
+        return Partition(centroids, codebook, nprobe, candidates, agreement)
+
+    def _segment(
+        self, entry: Mapping[str, Any], files: Mapping[str, BufferedReader], partition: Partition, dim: int
+    ) -> Segment:
+        count = _number(entry["count"], 1, 1 << 40)
+        vectors = self._array(files["vectors"], np.float32, (count, dim), mapped=True)
+        some = np.unique(np.linspace(0, count - 1, _SPOT_CHECKS, dtype=np.int64))
+        store.require_unit_length(
+            vectors if self._verify or vectors.nbytes <= store.BIG else vectors[some], files["vectors"].name
+        )
+        lists = self._array(files["lists"], np.int32, (count,))
+        if lists.min() < 0 or lists.max() >= len(partition.centroids):
+            raise ValueError(f"{files['lists'].name} names lists that there are not")
+        codes = self._array(files["codes"], np.uint8, (count, partition.code_bytes))
+        features = read_features(files["features"], count) if "features" in files else [NONE] * count
+        catalogue = store.read_catalogue(files["catalogue"], count)
+        return Segment(catalogue, vectors, lists, codes, features, dict(entry["files"]))
+
+    def _removed(self, entry: Mapping[str, Any], stored: int) -> NDArray[np.int64]:
+        count = _number(entry["count"], 0, stored)
+        if not count:
+            return np.empty(0, np.int64)
+        removed = self._array(self._open(entry["files"]["removed"]), np.int64, (count,))
+        if removed[0] < 0 or removed[-1] >= stored or np.any(np.diff(removed) <= 0):
+            raise ValueError("removed rows must be rows that there are, in order")
+        return removed
+
+    def _open(self, entry: Mapping[str, Any]) -> BufferedReader:
+        path = self._folder / store.data_name(entry["name"])
+        file = self._opened.enter_context(path.open("rb"))
+        big = entry["name"].startswith(("vectors-", "features-")) and entry["bytes"] > store.BIG
+        store.check(file, entry, content=self._verify or not big)
+        return file
+
+    def _array(
+        self, file: BufferedReader, dtype: type[np.generic], shape: tuple[int, ...], *, mapped: bool = False
+    ) -> NDArray[Any]:
+        return store.read_array(file, np.dtype(dtype).newbyteorder("<"), shape, mapped=mapped)
+
+
+def _number(value: object, least: int, most: int) -> int:
+    if type(value) is not int or not least <= value <= most:
+        raise ValueError(f"came {value!r}, needed a whole number from {least} to {most}")
+    return value
+
+
+def added(whole: Segments, segment: Segment) -> Segments:
+    """The same with one more segment."""
+    return replace(whole, segments=(*whole.segments, segment))
+
+
+def without(whole: Segments, gone: NDArray[np.bool_]) -> Segments:
+    """The same without those of the living rows for which `gone`, (living,), is true."""
+    fresh = np.flatnonzero(whole.alive)[gone]
+    return replace(whole, removed=np.union1d(whole.removed, fresh).astype(np.int64)) if len(fresh) else whole
+
+
+def joined(whole: Segments) -> Segments:
+    """The same with all segments but the first made one, in memory, of their living rows."""
+    first, *others = whole.segments
+    alive = whole.alive
+    ends = np.cumsum([len(segment) for segment in whole.segments])
+    kept = np.split(alive[len(first) :], ends[1:-1] - len(first))
+    one = Segment(
+        pa.concat_tables(
+            [s.catalogue.filter(pa.array(k)) for s, k in zip(others, kept, strict=True)], promote_options="permissive"
+        ),
+        np.concatenate([s.vectors[k] for s, k in zip(others, kept, strict=True)]),
+        np.concatenate([s.lists[k] for s, k in zip(others, kept, strict=True)]),
+        np.concatenate([s.codes[k] for s, k in zip(others, kept, strict=True)]),
+        [s.features[row] for s, k in zip(others, kept, strict=True) for row in np.flatnonzero(k).tolist()],
+    )
+    removed = whole.removed[whole.removed < len(first)]
+    return replace(whole, segments=(first, one) if len(one) else (first,), removed=removed)
