@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 
 import numpy as np
@@ -18,6 +19,22 @@ Found = tuple[NDArray[np.float32], NDArray[np.int64]]
 
 _BLOCK = 1 << 16  # vectors taken into memory at a time
 _QUERIES = 1 << 12  # queries looked up at a time
+
+
+@contextmanager
+def _threads_for(queries: Vectors) -> Iterator[None]:
+    """One thread for a single query: others could only be waited for. OpenMP keeps the number for each caller."""
+    import faiss
+
+    most = faiss.omp_get_max_threads()
+    if len(queries) > 1:
+        yield
+        return
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(most)
 
 
 class Exact:
@@ -50,7 +67,8 @@ class Exact:
         # the selector must live as long as the parameters that point to it
         selector = None if rows is None else faiss.IDSelectorBatch(rows)
         parameters = None if selector is None else faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
-        similarities, nearest = self._flat.search(queries, width, params=parameters)
+        with _threads_for(queries):
+            similarities, nearest = self._flat.search(queries, width, params=parameters)
         return similarities, nearest
 
 
@@ -102,7 +120,8 @@ class Partitioned:
         IndexDamagedError where vectors read from disk are not of length 1.
         """
         chunks = [queries[start : start + _QUERIES] for start in range(0, len(queries), _QUERIES)]
-        found = [self._search(chunk, width, rows) for chunk in chunks]
+        with _threads_for(queries):
+            found = [self._search(chunk, width, rows) for chunk in chunks]
         if not found:
             return np.empty((0, width), np.float32), np.empty((0, width), np.int64)
         return np.concatenate([values for values, _ in found]), np.concatenate([near for _, near in found])

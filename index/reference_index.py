@@ -381,6 +381,7 @@ def _partitioned(whole: Segments, catalogue: pa.Table | None = None) -> _State:
     if catalogue is None:
         table = pa.concat_tables([segment.catalogue for segment in whole.segments], promote_options="permissive")
         catalogue = table if alive.all() else table.filter(pa.array(alive))
+    catalogue = catalogue.combine_chunks()  # rows are taken from one chunk much faster
     nearest = Partitioned(
         whole.partition,
         [segment.vectors for segment in whole.segments],

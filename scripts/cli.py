@@ -78,7 +78,7 @@ ExactUpTo = Annotated[
     int | None,
     typer.Option(
         "--exact-up-to", min=0,
-        help="With more references than this (by default 50,000) a search compares only those that a partition leads to.",
+        help="Partition an index of more references than this (by default 50,000); see docs/scale.md.",
     ),
 ]  # fmt: skip
 Weights = Annotated[str | None, typer.Option("--weights", help="A local checkpoint: safetensors, or torch weights.")]

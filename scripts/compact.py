@@ -1,4 +1,4 @@
-"""Arrange an index anew, in one piece, after many changes: what was removed goes, and a large index is measured again."""
+"""Arrange an index anew, in one piece, after many changes; a large one is measured anew."""
 
 from __future__ import annotations
 
