@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import nullcontext
 from functools import cached_property
 
 import numpy as np
@@ -12,29 +12,13 @@ from numpy.typing import NDArray
 from lookalike.errors import IndexDamagedError
 from lookalike.model.encoder import Vectors
 
-from .partition import MOST_CANDIDATES, Agreement, Lists, Partition, nearest_of_all, similarities_at
+from .partition import MOST_CANDIDATES, Agreement, Lists, Partition, nearest_of_all, similarities_at, threads_up_to
 
 Found = tuple[NDArray[np.float32], NDArray[np.int64]]
 """Similarities and rows, both (n, width or more), best first; −∞ and −1 fill up."""
 
 _BLOCK = 1 << 16  # vectors taken into memory at a time
 _QUERIES = 1 << 12  # queries looked up at a time
-
-
-@contextmanager
-def _threads_for(queries: Vectors) -> Iterator[None]:
-    """One thread for a single query: others could only be waited for. OpenMP keeps the number for each caller."""
-    import faiss
-
-    most = faiss.omp_get_max_threads()
-    if len(queries) > 1:
-        yield
-        return
-    faiss.omp_set_num_threads(1)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(most)
 
 
 class Exact:
@@ -67,7 +51,7 @@ class Exact:
         # the selector must live as long as the parameters that point to it
         selector = None if rows is None else faiss.IDSelectorBatch(rows)
         parameters = None if selector is None else faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
-        with _threads_for(queries):
+        with threads_up_to(1) if len(queries) == 1 else nullcontext():
             similarities, nearest = self._flat.search(queries, width, params=parameters)
         return similarities, nearest
 
@@ -120,7 +104,7 @@ class Partitioned:
         IndexDamagedError where vectors read from disk are not of length 1.
         """
         chunks = [queries[start : start + _QUERIES] for start in range(0, len(queries), _QUERIES)]
-        with _threads_for(queries):
+        with threads_up_to(1) if len(queries) == 1 else nullcontext():
             found = [self._search(chunk, width, rows) for chunk in chunks]
         if not found:
             return np.empty((0, width), np.float32), np.empty((0, width), np.int64)

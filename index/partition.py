@@ -10,6 +10,7 @@ vectors themselves. How far a search looks is not set by hand but found by measu
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ MOST_CANDIDATES = 4096
 Coded = tuple[NDArray[np.int32], NDArray[np.uint8]]
 """The list, int32 (n,), and the code, uint8 (n, code_bytes), of each of n vectors."""
 
+_LITTLE = 1 << 22  # numbers of vectors that one thread learns from soonest
 _BLOCK = 1 << 16  # vectors taken into memory at a time
 _PER_LIST = 64  # vectors a list that k-means learns from
 _PART = 4  # numbers that one four-bit code stands for, at least
@@ -163,6 +165,11 @@ def learn_partition(vectors: Vectors, *, seed: int = 0) -> tuple[Partition, Code
     """
     if len(vectors) < LEAST:
         return None
+    with threads_up_to(1) if vectors.size < _LITTLE else nullcontext():
+        return _learnt(vectors, seed)
+
+
+def _learnt(vectors: Vectors, seed: int) -> tuple[Partition, Coded] | None:
     import faiss
 
     rng = np.random.default_rng(seed)
@@ -172,14 +179,16 @@ def learn_partition(vectors: Vectors, *, seed: int = 0) -> tuple[Partition, Code
     index = faiss.IndexIVFPQ(faiss.IndexFlatIP(dim), dim, number, _parts(dim), 4, faiss.METRIC_INNER_PRODUCT)
     for clustering in (index.cp, index.pq.cp):
         clustering.seed, clustering.min_points_per_centroid = seed + 1, 1
-    index.train(sample)
+    faiss.Clustering(dim, number, index.cp).train(sample, index.quantizer)
+    with threads_up_to(1):
+        index.train(sample)  # what is left to learn is the codebook
     lists, codes = _encoded(index, vectors)
     centroids = np.asarray(index.quantizer.reconstruct_n(0, number), np.float32).reshape(number, dim)
     codebook = faiss.vector_to_array(index.pq.centroids).reshape(_parts(dim), _CODES, -1).astype(np.float32)
     partition = Partition(centroids, codebook, 1, 1, Agreement(0, 0, count, 0.0))
     searched = partition.lists_of(lists, codes)
-    choosing = _Probes(vectors, min(_CHOOSING, 4 * count), rng)
-    confirming = _Probes(vectors, min(_CONFIRMING, 8 * count), rng)
+    choosing = Probes(vectors, min(_CHOOSING, 4 * count), rng)
+    confirming = Probes(vectors, min(_CONFIRMING, 8 * count), rng)
     for nprobe, candidates in _good_enough(searched, choosing, number, count):
         agreement = confirming.measure(searched, nprobe, candidates)
         if agreement.share >= WANTED_AGREEMENT:
@@ -221,7 +230,23 @@ def nearest_of_all(
     return best, rows
 
 
-class _Probes:
+@contextmanager
+def threads_up_to(most: int) -> Iterator[None]:
+    """Let FAISS use at most so many threads: for little work, others would only be waited for.
+
+    OpenMP keeps the number for each calling thread, so other callers don't notice.
+    """
+    import faiss
+
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(min(before, most))
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
+class Probes:
     """Vectors to look up, of the index's own, and what exact search finds for them."""
 
     def __init__(self, vectors: Vectors, count: int, rng: np.random.Generator) -> None:
@@ -259,7 +284,7 @@ class _Probes:
         return np.take_along_axis(similarity, order, 1), np.take_along_axis(rows, order, 1)
 
 
-def _good_enough(lists: Lists, probes: _Probes, number: int, count: int) -> list[tuple[int, int]]:
+def _good_enough(lists: Lists, probes: Probes, number: int, count: int) -> list[tuple[int, int]]:
     """Ways to look, (nprobe, candidates), with which all but one probe agree; the cheapest first."""
     wanted = len(probes.queries) - max(1, len(probes.queries) // _CHOOSING)
     doubling = [2**power for power in range(number.bit_length()) if 2**power < number] + [number]

@@ -1,0 +1,165 @@
+"""A partition leads to what brute force finds, says truly how often, and is the same bits from the same seed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+from toy import unit_vectors
+
+from lookalike.index.partition import (
+    LEAST,
+    LEAST_THRESHOLD,
+    WANTED_AGREEMENT,
+    Agreement,
+    Coded,
+    Partition,
+    learn_partition,
+    nearest_of_all,
+    similarities_at,
+)
+
+
+def clustered(count: int, dim: int = 32, *, seed: int = 0) -> NDArray[np.float32]:
+    """Photos of products: each cluster of them of a cosine of about 0.9."""
+    rng = np.random.default_rng(seed)
+    centres = unit_vectors(count // 6, dim, seed=seed)[rng.integers(0, count // 6, count)]
+    rows = centres + 0.35 * unit_vectors(count, dim, seed=seed + 1)
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def near(vectors: NDArray[np.float32], count: int, *, seed: int = 5) -> NDArray[np.float32]:
+    rng = np.random.default_rng(seed)
+    rows = vectors[rng.integers(0, len(vectors), count)]
+    rows = rows + rng.uniform(0, 1.2, (count, 1)) * unit_vectors(count, vectors.shape[1], seed=seed)
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+VECTORS = clustered(3000)
+
+
+@pytest.fixture(scope="module")
+def learnt() -> tuple[Partition, Coded]:
+    found = learn_partition(VECTORS)
+    assert found is not None
+    return found
+
+
+def test_leads_to_what_brute_force_finds_nearest(learnt: tuple[Partition, Coded]) -> None:
+    partition, (lists, codes) = learnt
+    queries = near(VECTORS, 2000)
+    rows = partition.lists_of(lists, codes).candidates(queries, width=partition.candidates, nprobe=partition.nprobe)
+    found = np.where(rows < 0, -1, np.einsum("nd,nwd->nw", queries, VECTORS[rows])).max(axis=1)
+    exact = (queries @ VECTORS.T).max(axis=1)
+    decisive = exact >= LEAST_THRESHOLD
+    assert decisive.sum() > 1000
+    assert np.mean((found >= exact - 1e-5)[decisive]) >= WANTED_AGREEMENT
+    assert partition.nprobe < len(partition.centroids), "a search that looks everywhere shows nothing"
+
+
+def test_agreement_is_counted_on_probes_that_can_miss(learnt: tuple[Partition, Coded]) -> None:
+    from lookalike.index.partition import Probes
+
+    partition, (lists, codes) = learnt
+    assert partition.agreement.share >= WANTED_AGREEMENT
+    probes = Probes(VECTORS, 600, np.random.default_rng(1))
+    poor = probes.measure(partition.lists_of(lists, codes), 1, 1)
+    assert poor.agreeing < 500
+    every = probes.measure(partition.lists_of(lists, codes), len(partition.centroids), len(VECTORS))
+    assert (every.agreeing, every.nearest_five) == (600, 1.0)
+    assert probes.similarity[:, 0].min() < 0.55 and probes.similarity[:, 0].max() > 0.99
+
+
+def test_probes_know_what_is_nearest_without_the_one_left_out() -> None:
+    from lookalike.index.partition import Probes
+
+    probes = Probes(VECTORS, 300, np.random.default_rng(2))
+    similarity = probes.queries @ VECTORS.T
+    left_out = similarity[2::3] > 1 - 1e-5
+    assert left_out.any(axis=1).all(), "every third probe is a vector of the index"
+    similarity[2::3][left_out] = -1
+    np.testing.assert_allclose(probes.similarity[:, 0], similarity.max(axis=1), atol=1e-5)
+
+
+def test_the_same_seed_gives_the_same_bits_whatever_the_threads(learnt: tuple[Partition, Coded]) -> None:
+    import faiss
+
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        again = learn_partition(VECTORS)
+    finally:
+        faiss.omp_set_num_threads(threads)
+    assert again is not None
+    assert arrays(again) == arrays(learnt)
+    assert (again[0].nprobe, again[0].candidates, again[0].agreement) == (
+        learnt[0].nprobe,
+        learnt[0].candidates,
+        learnt[0].agreement,
+    )
+    other = learn_partition(VECTORS, seed=1)
+    assert other is not None and arrays(other) != arrays(learnt)
+
+
+def arrays(learnt: tuple[Partition, Coded]) -> list[bytes]:
+    partition, (lists, codes) = learnt
+    return [array.tobytes() for array in (partition.centroids, partition.codebook, lists, codes)]
+
+
+def test_codes_a_vector_later_as_it_was_coded_at_first(learnt: tuple[Partition, Coded]) -> None:
+    partition, (lists, codes) = learnt
+    later = partition.encode(VECTORS[100:200])
+    np.testing.assert_array_equal(later[0], lists[100:200])
+    np.testing.assert_array_equal(later[1], codes[100:200])
+
+
+def test_learns_nothing_of_too_few_vectors() -> None:
+    assert learn_partition(clustered(LEAST - 1)) is None
+
+
+@pytest.mark.parametrize("dim", [16, 30, 37])
+def test_learns_vectors_of_any_width(dim: int) -> None:
+    vectors = clustered(600, dim)
+    learnt = learn_partition(vectors)
+    assert learnt is not None
+    partition, (lists, codes) = learnt
+    assert codes.shape == (600, partition.code_bytes) and lists.max() < len(partition.centroids)
+    assert partition.codebook.size == 16 * dim
+
+
+def test_compares_named_rows_only() -> None:
+    queries = near(VECTORS, 7)
+    rows = np.random.default_rng(0).integers(0, len(VECTORS), (7, 9))
+    rows[3, 4] = -1
+    found = similarities_at(queries, VECTORS, rows)
+    assert found[3, 4] == -np.inf
+    expected = np.einsum("nd,nwd->nw", queries, VECTORS[rows])
+    expected[3, 4] = -np.inf
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_exact_search_over_blocks_is_exact() -> None:
+    queries = near(VECTORS, 20)
+    parts = [np.arange(start, min(start + 700, 3000)) for start in range(0, 3000, 700)]
+    similarity, rows = nearest_of_all(queries, ((part, VECTORS[part]) for part in parts), 10)
+    everything = queries @ VECTORS.T
+    np.testing.assert_array_equal(rows, np.argsort(-everything, axis=1)[:, :10])
+    np.testing.assert_allclose(similarity, -np.sort(-everything, axis=1)[:, :10], atol=1e-6)
+    few = nearest_of_all(queries, iter([(np.arange(3), VECTORS[:3])]), 5)
+    assert (few[1][:, 3:] == -1).all() and (few[0][:, 3:] == -np.inf).all()
+
+
+@pytest.mark.parametrize(("agreeing", "probes"), [(4096, 4096), (4093, 4096), (0, 50), (25, 50)])
+def test_the_interval_is_clopper_and_pearsons(agreeing: int, probes: int) -> None:
+    expected = binomtest(agreeing, probes).proportion_ci(0.95, "exact")
+    np.testing.assert_allclose(
+        Agreement(agreeing, probes, 1, 1.0).interval, (expected.low, expected.high), rtol=1e-9, atol=1e-12
+    )
+
+
+def test_says_what_was_measured() -> None:
+    assert str(Agreement(4093, 4096, 1_000_000, 0.998)) == (
+        "99.93% of 4,096 probes decided as by exact search (95 % interval 99.79% to 99.98%; "
+        "thresholds of 0.5 and more; measured on 1,000,000 references)"
+    )
