@@ -22,38 +22,26 @@ _QUERIES = 1 << 12  # queries looked up at a time
 
 
 class Exact:
-    """All vectors in memory, every one of them compared."""
+    """All vectors in memory, float32 (n, dim), every one of them compared."""
 
     def __init__(self, vectors: Vectors) -> None:
-        import faiss
-
-        self._flat = faiss.IndexFlatIP(vectors.shape[1])
-        if len(vectors):
-            self._flat.add(np.ascontiguousarray(vectors, np.float32))
+        self.vectors: Vectors = np.ascontiguousarray(vectors, np.float32)
 
     def __len__(self) -> int:
-        return int(self._flat.ntotal)
-
-    @property
-    def vectors(self) -> Vectors:
-        """All vectors, float32 (n, dim); a copy."""
-        flat = self._flat
-        return np.asarray(flat.reconstruct_n(0, flat.ntotal), np.float32).reshape(flat.ntotal, flat.d)
+        return len(self.vectors)
 
     def vectors_at(self, rows: NDArray[np.int64]) -> Vectors:
         """The vectors of these rows, float32 (n, dim)."""
-        return np.asarray(self._flat.reconstruct_batch(rows), np.float32).reshape(len(rows), self._flat.d)
+        return self.vectors[rows]
 
     def search(self, queries: Vectors, width: int, rows: NDArray[np.int64] | None = None) -> Found:
         """The `width` nearest rows, of all or of `rows`, to each of `queries`, float32 (n, dim)."""
         import faiss
 
-        # the selector must live as long as the parameters that point to it
-        selector = None if rows is None else faiss.IDSelectorBatch(rows)
-        parameters = None if selector is None else faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
+        among = self.vectors if rows is None else self.vectors[rows]
         with threads_up_to(1) if len(queries) == 1 else nullcontext():
-            similarities, nearest = self._flat.search(queries, width, params=parameters)
-        return similarities, nearest
+            similarity, nearest = faiss.knn(queries, among, width, faiss.METRIC_INNER_PRODUCT)
+        return similarity, nearest if rows is None else rows[nearest]
 
 
 class Partitioned:
@@ -85,7 +73,9 @@ class Partitioned:
 
     @property
     def vectors(self) -> Vectors:
-        """All vectors, float32 (n, dim); a copy."""
+        """All vectors, float32 (n, dim); a copy, unless they are in one piece and all of them living."""
+        if len(self._pieces) == 1 and len(self) == len(self._pieces[0]):
+            return self._pieces[0]
         return self.vectors_at(np.arange(len(self)))
 
     def vectors_at(self, rows: NDArray[np.int64]) -> Vectors:

@@ -183,7 +183,7 @@ class ReferenceIndex:
     @property
     def vectors(self) -> Vectors:
         """All vectors, float32 (n, dim), in the catalogue's order; a copy."""
-        return self._state.nearest.vectors
+        return self._state.nearest.vectors.copy()
 
     def vectors_at(self, rows: Sequence[int]) -> Vectors:
         """The vectors of these rows of the catalogue, float32 (n, dim); of a partitioned index only they are read."""
@@ -271,7 +271,8 @@ class ReferenceIndex:
         table = _joined(old.catalogue.filter(pa.array(kept)), fresh)
         packed = list(features) if features is not None else [NONE] * len(rows)
         if old.whole is None:
-            vectors = np.concatenate([old.nearest.vectors[kept], vectors])
+            there = old.nearest.vectors if kept.all() else old.nearest.vectors[kept]
+            vectors = np.concatenate([there, vectors])
             self._state = _state(table, vectors, [*_chosen(old.features, kept), *packed])
             return
         segment = Segment(fresh, vectors, *old.whole.partition.encode(vectors), packed)

@@ -43,6 +43,22 @@ def unit_vectors(count: int, dim: int = 28, *, seed: int = 0) -> NDArray[np.floa
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
+def clustered(count: int, dim: int = 32, *, seed: int = 0) -> NDArray[np.float32]:
+    """Photos of products: each cluster of them of a cosine of about 0.9."""
+    rng = np.random.default_rng(seed)
+    centres = unit_vectors(count // 6, dim, seed=seed)[rng.integers(0, count // 6, count)]
+    rows = centres + 0.35 * unit_vectors(count, dim, seed=seed + 1)
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def near(vectors: NDArray[np.float32], count: int, *, seed: int = 5) -> NDArray[np.float32]:
+    """Some of these vectors, each moved more or less far."""
+    rng = np.random.default_rng(seed)
+    rows = vectors[rng.integers(0, len(vectors), count)]
+    rows = rows + rng.uniform(0, 1.2, (count, 1)) * unit_vectors(count, vectors.shape[1], seed=seed)
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
 def save_pictures(folder: Path, count: int, *, seed: int = 0) -> list[Path]:
     """Pictures of random 3 by 3 colours, each unlike the others."""
     folder.mkdir(parents=True, exist_ok=True)

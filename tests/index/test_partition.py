@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from scipy.stats import binomtest
-from toy import unit_vectors
+from toy import clustered, near
 
 from lookalike.index.partition import (
     LEAST,
@@ -19,22 +18,6 @@ from lookalike.index.partition import (
     nearest_of_all,
     similarities_at,
 )
-
-
-def clustered(count: int, dim: int = 32, *, seed: int = 0) -> NDArray[np.float32]:
-    """Photos of products: each cluster of them of a cosine of about 0.9."""
-    rng = np.random.default_rng(seed)
-    centres = unit_vectors(count // 6, dim, seed=seed)[rng.integers(0, count // 6, count)]
-    rows = centres + 0.35 * unit_vectors(count, dim, seed=seed + 1)
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-
-
-def near(vectors: NDArray[np.float32], count: int, *, seed: int = 5) -> NDArray[np.float32]:
-    rng = np.random.default_rng(seed)
-    rows = vectors[rng.integers(0, len(vectors), count)]
-    rows = rows + rng.uniform(0, 1.2, (count, 1)) * unit_vectors(count, vectors.shape[1], seed=seed)
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-
 
 VECTORS = clustered(3000)
 
