@@ -278,7 +278,7 @@ def _stored_in_half(flat: Any, vectors: Rows, probes: Rows) -> dict[str, Any]:
 def _said(half: dict[str, Any]) -> str:
     return (
         f"stored in half precision, similarities would be up to {half['most_off']:.1e} off, {half['misses']} of "
-        f"{half['probes']} nearest ones by more than {_SAME}, {half['decisions']:.5f} of decisions equal, "
+        f"{half['probes']} probes would find another reference, {half['decisions']:.5f} of decisions equal, "
         f"and comparing candidates would take {half['half_s'] / half['full_s']:.1f} times as long"
     )
 

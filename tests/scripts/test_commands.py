@@ -15,8 +15,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
-from toy import save_pictures
+from toy import ToyEncoder, clustered, save_pictures
 
+from lookalike.index.reference_index import ReferenceIndex
+from lookalike.records import Reference
 from lookalike.scan import read_findings
 from lookalike.scripts.cli import COMMANDS, main
 
@@ -61,6 +63,28 @@ def test_builds_adds_removes_and_informs(shop: Path, tmp_path: Path, capsys: pyt
     assert values["columns"] == ["reference_id", "image", "product_id", "brand", "sku"]
     assert main(["info", index]) == 0
     assert "6 of 6 products" in capsys.readouterr().out
+
+
+def test_a_large_index_says_how_surely_it_decides_and_is_compacted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    index = ReferenceIndex(ToyEncoder().spec, exact_up_to=300)
+    rows = clustered(400, index.spec.dim)
+    index.add([Reference(f"r{i}", f"p{i}", "Brand", "") for i in range(400)], rows, hashes=["h"] * 400)
+    index.save(tmp_path)
+    assert main(["remove", "--index", str(tmp_path), "--product", "p3"]) == 0
+    assert main(["info", str(tmp_path), "--json"]) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert not values["exact"] and values["references"] == 399
+    assert 0.999 <= values["agreement"]["share"] <= 1 and values["agreement"]["vectors"] == 400
+    assert main(["info", str(tmp_path)]) == 0
+    assert "probes decided as by exact search" in capsys.readouterr().out
+    assert main(["compact", str(tmp_path)]) == 0
+    assert "measured on 399 references" in capsys.readouterr().err
+    assert main(["compact", str(tmp_path), "--exact-up-to", "1000"]) == 0
+    assert "399 references; each search compares every one" in capsys.readouterr().err
+    assert main(["info", str(tmp_path)]) == 0
+    assert "exact: every reference is compared" in capsys.readouterr().out
 
 
 def test_scans_to_findings_and_a_report(shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
