@@ -101,7 +101,7 @@ class Partitioned:
         return np.concatenate([values for values, _ in found]), np.concatenate([near for _, near in found])
 
     def _search(self, queries: Vectors, width: int, rows: NDArray[np.int64] | None) -> Found:
-        if rows is not None or width > MOST_CANDIDATES:
+        if rows is not None or width > MOST_CANDIDATES or width >= len(self):
             return nearest_of_all(queries, self._blocks(np.arange(len(self)) if rows is None else rows), width)
         partition = self._partition
         nprobe = partition.nprobe * -(-width // partition.candidates)

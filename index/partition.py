@@ -141,8 +141,11 @@ class Lists:
                 entries = np.ascontiguousarray(codes[rows])
                 index.invlists.add_entries(number, len(rows), faiss.swig_ptr(rows), faiss.swig_ptr(entries))
         index.ntotal = len(order)
-        self._quantizer = index.quantizer  # FAISS keeps a pointer to it only
         self._index: Any = faiss.IndexIVFPQFastScan(index)
+        empty = faiss.ArrayInvertedLists(index.nlist, index.code_size)
+        empty.this.disown()
+        index.replace_invlists(empty, True)  # it lives on for its centroids, but its lists are there twice now
+        self._from = index
         self._partition = partition
 
     def candidates(self, vectors: Vectors, *, width: int, nprobe: int) -> NDArray[np.int64]:
