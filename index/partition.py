@@ -142,7 +142,7 @@ class Lists:
                 index.invlists.add_entries(number, len(rows), faiss.swig_ptr(rows), faiss.swig_ptr(entries))
         index.ntotal = len(order)
         self._index: Any = faiss.IndexIVFPQFastScan(index)
-        empty = faiss.ArrayInvertedLists(index.nlist, index.code_size)
+        empty: Any = faiss.ArrayInvertedLists(index.nlist, index.code_size)
         empty.this.disown()
         index.replace_invlists(empty, True)  # it lives on for its centroids, but its lists are there twice now
         self._from = index
@@ -209,7 +209,7 @@ def similarities_at(queries: Vectors, vectors: Vectors, rows: NDArray[np.int64])
     found = np.empty(rows.shape, np.float32)
     queries, rows = np.ascontiguousarray(queries, np.float32), np.ascontiguousarray(rows, np.int64)
     pointers = [faiss.swig_ptr(array) for array in (found, queries, vectors, rows)]
-    faiss.fvec_inner_products_by_idx(*pointers, queries.shape[1], *rows.shape)
+    faiss.fvec_inner_products_by_idx(*pointers, queries.shape[1], *rows.shape)  # type: ignore[attr-defined]
     return found
 
 

@@ -162,15 +162,15 @@ def _measure(data: str, size: int, arguments: argparse.Namespace) -> Iterator[di
         start = time.perf_counter()
         search, save = _BUILD[name](vectors)
         spent = time.perf_counter() - start
-        three = both | {name: lambda rows, search=search: search(rows)[0]}  # type: ignore[misc]
+        three = both | {name: lambda rows, search=search: search(rows)[0]}
         turns = _in_turns(three, batch, arguments.rounds)
         path = here.with_suffix("." + name.split()[0].lower())
         save(str(path))
-        answer = [part[:, 0] for part in search(probes)]
+        similarity, rows = search(probes)
         yield common | {
             "name": name, "build_s": spent, "disk": path.stat().st_size / size,
             "beside": {each: turns[each] for each in both},
-        } | turns[name] | _agreement((answer[0], answer[1]), truth) | _opened(name, path, vectors)  # fmt: skip
+        } | turns[name] | _agreement((similarity[:, 0], rows[:, 0]), truth) | _opened(name, path, vectors)  # fmt: skip
         path.unlink()
         del search, save, three
 
@@ -356,7 +356,7 @@ def _usearch(vectors: Rows) -> tuple[Callable[[Rows], Answer], Callable[[str], N
         found = index.search(rows, _TOP, threads=threads)
         return np.atleast_2d(1 - found.distances), np.atleast_2d(found.keys).astype(np.int64)
 
-    return search, index.save
+    return search, lambda path: index.save(path)
 
 
 def _hnswlib(vectors: Rows) -> tuple[Callable[[Rows], Answer], Callable[[str], None]]:
