@@ -356,7 +356,10 @@ def _usearch(vectors: Rows) -> tuple[Callable[[Rows], Answer], Callable[[str], N
         found = index.search(rows, _TOP, threads=threads)
         return np.atleast_2d(1 - found.distances), np.atleast_2d(found.keys).astype(np.int64)
 
-    return search, lambda path: index.save(path)
+    def save(path: str) -> None:
+        index.save(path)
+
+    return search, save
 
 
 def _hnswlib(vectors: Rows) -> tuple[Callable[[Rows], Answer], Callable[[str], None]]:
