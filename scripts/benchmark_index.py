@@ -316,7 +316,7 @@ def _in_turns(searches: dict[str, Callable[[Rows], object]], batch: Rows, rounds
             search(batch)
             spent = time.perf_counter() - start
             times = []
-            for query in batch[turn * 40 : turn * 40 + 40]:
+            for query in batch[np.arange(40 * turn, 40 * turn + 40) % len(batch)]:
                 begin = time.perf_counter()
                 search(query[None])
                 times.append(1000 * (time.perf_counter() - begin))
