@@ -162,9 +162,9 @@ def learn_partition(vectors: Vectors, *, seed: int = 0) -> tuple[Partition, Code
     """Learn lists and codes for `vectors`, float32 (n, dim) of length 1; gives them with all vectors' lists and codes.
 
     `vectors` may be memory-mapped: a bounded part of it is in memory at a time. Of all ways to look, the cheapest is
-    taken with which at most one of 2,048 probes misses the nearest reference, and then measured on 4,096 other probes;
-    if these agree to less than WANTED_AGREEMENT, the next one is. None if none is good enough, or n below LEAST. The
-    same seed, vectors and machine give the same bits.
+    taken with which none of 2,048 probes misses the nearest reference, and then measured on 4,096 other probes; if
+    these agree to less than WANTED_AGREEMENT, the next one is. None if none is good enough, or n below LEAST. The same
+    seed, vectors and machine give the same bits.
     """
     if len(vectors) < LEAST:
         return None
@@ -288,15 +288,14 @@ class Probes:
 
 
 def _good_enough(lists: Lists, probes: Probes, number: int, count: int) -> list[tuple[int, int]]:
-    """Ways to look, (nprobe, candidates), with which all but one probe agree; the cheapest first."""
-    wanted = len(probes.queries) - max(1, len(probes.queries) // _CHOOSING)
+    """Ways to look, (nprobe, candidates), with which all probes agree; the cheapest first."""
     doubling = [2**power for power in range(number.bit_length()) if 2**power < number] + [number]
     most = min(count, MOST_CANDIDATES)
     widths = [width for width in (32, 64, 128, 256, 512, 1024, 2048, MOST_CANDIDATES) if width < most] + [most]
     good = []
     for width in widths:
         for nprobe in doubling:
-            if probes.measure(lists, nprobe, width).agreeing >= wanted:
+            if probes.measure(lists, nprobe, width).agreeing == len(probes.queries):
                 wider = [n for n in doubling if n >= nprobe]
                 good += [(n, width) for n in wider[:3]]
                 break
