@@ -47,6 +47,9 @@ COMMANDS = (
     "shortlist",
     "report",
     "bundle",
+    "cases",
+    "history",
+    "stats",
     "models",
 )
 
