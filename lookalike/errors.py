@@ -13,6 +13,7 @@ LookalikeError
 ├── TableError              a table lacks a column, is empty or can't be parsed
 ├── PolicyError             a policy file is wrong, or is for another encoder
 ├── BundleError             an evidence bundle can't be made, or is none
+├── HistoryError            a history is not as it was written, or an entry can't be added
 └── MissingExtraError       an optional package is not installed
 
 ExpiredPolicyWarning        a policy is used after the day that it was good for
@@ -79,6 +80,10 @@ class PolicyError(LookalikeError):
 
 class BundleError(LookalikeError):
     """An evidence bundle can't be made of what was given, or what should be one can't be read as one."""
+
+
+class HistoryError(LookalikeError):
+    """A history is not as it was written, or what should be added to it is no entry."""
 
 
 class MissingExtraError(LookalikeError):

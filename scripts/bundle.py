@@ -52,6 +52,8 @@ def bundle(
         typer.Option("--verdict", help="Findings of this verdict, by default flagged. Repeatable."),
     ] = None,
     listing: Annotated[list[str] | None, typer.Option("--listing", help="Only of this listing_id. Repeatable.")] = None,
+    cases: Annotated[Path | None, typer.Option("--cases", help="Table of cases, for --case.")] = None,
+    case: Annotated[str | None, typer.Option("--case", help="Only of this case: its listings.")] = None,
     policy: Annotated[
         Path | None,
         typer.Option("--policy", help="The findings' policy; by default the encoder's, or the bundle's own."),
@@ -72,15 +74,30 @@ def bundle(
     if len(what) != 1 + verifying:
         raise BundleError(f"came {' '.join(map(str, what))}; needed: {_CALLS}")
     if verifying:
-        making = {"--out": out, "--verdict": verdict, "--listing": listing, "--allow-scheme": allow_scheme}
+        making = {"--out": out, "--verdict": verdict, "--listing": listing, "--allow-scheme": allow_scheme,
+                  "--cases": cases, "--case": case}  # fmt: skip
         _refuse({**making, "--allow-private": allow_private, "--accept-truncated": accept_truncated}, "bundle verify")
         return _verify(what[1], index, policy, model, weights, device, seal, as_json=as_json, quiet=quiet)
     _refuse({"--seal": seal, "--model": model, "--weights": weights, "--device": device}, "making a bundle")
     if index is None or out is None:
         raise BundleError(f"a bundle needs --index DIR and --out DIR|ZIP; needed: {_CALLS}")
     reader = photo_reader(allow_scheme, private=allow_private, truncated=accept_truncated)
+    if (cases is None) != (case is None):
+        raise BundleError("--cases TABLE and --case ID belong together")
+    if cases is not None and case is not None:
+        listing = [*(listing or []), *_listings_of(cases, case)]
     verdicts = [str(name) for name in verdict or [Verdict.FLAGGED]]
     return _make(what[0], index, out, verdicts, listing or [], policy, reader, as_json=as_json, quiet=quiet)
+
+
+def _listings_of(cases: Path, case: str) -> tuple[str, ...]:
+    """The listings of a case, or of the one that it was merged into."""
+    from lookalike.case_table import read_cases
+
+    for each in read_cases(cases):
+        if case == each.id or case in each.merged:
+            return each.listings
+    raise BundleError(f"{cases} has no case {case}, and none that it was merged into")
 
 
 def _refuse(options: Mapping[str, object], call: str) -> None:

@@ -48,6 +48,9 @@ COMMANDS = (
     "shortlist",
     "report",
     "bundle",
+    "cases",
+    "history",
+    "stats",
     "models",
 )
 

@@ -1,0 +1,111 @@
+"""Figures of findings for the public: counts, share upheld, errors with their interval, times to decide.
+
+People's verdicts (--verdicts: listing_id, lookalike, optional product_id and date) say which flags were right, a
+history what sellers answered and what became of it. docs/cases.md says which figure answers what the EU's Digital
+Services Act asks for.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from lookalike.errors import TableError
+from lookalike.scripts.cli import DONE, Quiet, note, run
+
+if TYPE_CHECKING:
+    from lookalike.operating_points import Share
+    from lookalike.stats import Figures, Stats, Times
+
+_SHOWN = 12
+
+
+def stats(
+    findings: Annotated[Path, typer.Argument(help="Findings table.")],
+    verdicts: Annotated[Path | None, typer.Option("--verdicts", help="People's verdicts on listings.")] = None,
+    history: Annotated[Path | None, typer.Option("--history", help="What sellers said, and what was decided.")] = None,
+    day: Annotated[str | None, typer.Option("--date", help="The day that --history is asked for; today.")] = None,
+    by: Annotated[
+        str, typer.Option("--by", help="Columns: of brand, territory, kind, seller_id.")
+    ] = "brand,territory,kind",
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    quiet: Quiet = False,
+) -> int:
+    from lookalike.history import History
+    from lookalike.scan import read_findings
+    from lookalike.stats import count_findings
+    from lookalike.tables import read_verdicts
+
+    try:
+        wanted = date.fromisoformat(day) if day else date.today()
+    except ValueError:
+        raise TableError(f"came --date {day}; needed a day like 2026-11-24") from None
+    counted = count_findings(
+        read_findings(findings),
+        reviews=read_verdicts(verdicts) if verdicts is not None else (),
+        history=History.load(history) if history is not None else None,
+        day=wanted,
+        by=[name.strip() for name in by.split(",") if name.strip()],
+    )
+    if as_json:
+        print(json.dumps(counted.to_json(), indent=1, allow_nan=False))
+    else:
+        _print(counted)
+    if verdicts is None:
+        note("without --verdicts nothing is known of errors", quiet=quiet)
+    for count, what in ((counted.unknown, "verdicts"), (counted.elsewhere, "notices")):
+        if count:
+            note(f"{count:,} {what} are about no finding of these", quiet=quiet)
+    return DONE
+
+
+def _print(counted: Stats) -> None:
+    console = Console(highlight=False, markup=False)
+    whole = counted.all
+    console.print(f"{whole.findings:,} findings, {counted.first or 'at no time recorded'} to {counted.last or '?'}")
+    named = ", ".join(f"{count:,} {verdict}" for verdict, count in whole.verdicts.items())
+    console.print(f"{named}; {whole.flagged:,} flagged by the scan, {whole.withdrawn:,} of them withdrawn since")
+    console.print(f"reviewed {whole.reviewed:,} flags: upheld {_share(whole.upheld)}, wrong {_share(whole.errors)}")
+    console.print(f"from finding to verdict {_times(whole.days_to_verdict)}")
+    outcomes = ", ".join(f"{count:,} {outcome}" for outcome, count in whole.outcomes.items())
+    console.print(
+        f"answers: {sum(whole.notices.values()):,} ({outcomes}); decided after {_times(whole.days_to_decision)}"
+    )
+    for column, groups in counted.by.items():
+        table = Table(column, "findings", "flagged", "reviewed", "wrong (95 %)", "answers", box=None, pad_edge=False)
+        for name, each in sorted(groups.items(), key=_most_flagged)[:_SHOWN]:
+            table.add_row(name or "not known", f"{each.findings:,}", f"{each.flagged:,}", f"{each.reviewed:,}",
+                          _share(each.errors), f"{sum(each.notices.values()):,}")  # fmt: skip
+        console.print(table)
+        if len(groups) > _SHOWN:
+            console.print(f"… and {len(groups) - _SHOWN:,} more; all with --json")
+
+
+def _most_flagged(group: tuple[str, Figures]) -> tuple[int, str]:
+    return -group[1].flagged, group[0]
+
+
+def _share(share: Share) -> str:
+    if not share.total:
+        return "not known"
+    return f"{share.value:.1%} ({share.low:.1%} to {share.high:.1%})"
+
+
+def _times(times: Times) -> str:
+    if times.median is None:
+        return "not known"
+    return f"{times.median:g} days ({times.lower_quartile:g} to {times.upper_quartile:g} for half of {times.count:,})"
+
+
+def main(argv: list[str] | None = None) -> int:
+    return run(stats, argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
