@@ -29,8 +29,8 @@ NEAR = 0.85
 """Similarity from which two photos are compared point by point, with the embedded encoder.
 
 Of copies of rendered validation photos with one edit, 97 % or more of the mirrored, blurred, noisy, recompressed ones
-and screenshots are as alike or more, 80 % of the recoloured, 75 % of the cropped and 65 % of those with text; and some 6
-of 14,028 pairs of different photographs.
+and screenshots are as alike or more, 80 % of the recoloured, 75 % of the cropped and 65 % of those with text; and some
+6 of 14,028 pairs of different photographs.
 """
 
 SAME_SHARE, SAME_DISPLACEMENT = 0.5, 0.002
