@@ -18,6 +18,7 @@ from PIL import Image
 from lookalike.errors import ImageReadError
 from lookalike.model.encoder import Encoder
 from lookalike.model.images import ImageLimits, content_hash, decode_image, read_image
+from lookalike.model.plain_jpeg import prepared_plain
 from lookalike.model.sources import Access, read_source
 from lookalike.records import ImageSource
 
@@ -26,7 +27,8 @@ from .vector_cache import CachedVector, VectorCache
 WINDOW = 64
 """Pictures embedded and stored together. A resumed run cuts the same windows, so it ends in the same bits."""
 
-_WINDOWS_AHEAD = 2
+_READ_AHEAD, _EMBEDDED_AHEAD = 1, 1
+"""So many windows more are being read, and embedded, while one is given out."""
 
 Vector = NDArray[np.float32]
 
@@ -82,20 +84,30 @@ def embed_photos(
     embedder = _Embedder(encoder, reader, cache, known, onlooker)
     if reader.workers <= 1:
         for window in _windows(sources):
-            yield from embedder.finish([embedder.read(source) for source in window])
+            yield from embedder.finish(embedder.begin([embedder.read(source) for source in window], _at_once))
         return
-    with ThreadPoolExecutor(reader.workers, thread_name_prefix="lookalike-read") as pool:
-        ahead: deque[list[Future[_Read]]] = deque()
+    reading: deque[list[Future[_Read]]] = deque()
+    embedding: deque[_Window] = deque()
+    with (
+        ThreadPoolExecutor(reader.workers, thread_name_prefix="lookalike-read") as readers,
+        ThreadPoolExecutor(1, thread_name_prefix="lookalike-embed") as behind,
+    ):
         try:
             for window in _windows(sources):
-                ahead.append([pool.submit(embedder.read, source) for source in window])
-                if len(ahead) > _WINDOWS_AHEAD:
-                    yield from embedder.finish([future.result() for future in ahead.popleft()])
-            while ahead:
-                yield from embedder.finish([future.result() for future in ahead.popleft()])
+                reading.append([readers.submit(embedder.read, source) for source in window])
+                if len(reading) > _READ_AHEAD:
+                    embedding.append(embedder.begin([f.result() for f in reading.popleft()], behind.submit))
+                if len(embedding) > _EMBEDDED_AHEAD:
+                    yield from embedder.finish(embedding.popleft())
+            while reading:
+                embedding.append(embedder.begin([f.result() for f in reading.popleft()], behind.submit))
+            while embedding:
+                yield from embedder.finish(embedding.popleft())
         finally:
-            for future in (future for window in ahead for future in window):
+            for future in (future for futures in reading for future in futures):
                 future.cancel()
+            for begun in embedding:
+                begun.vectors.cancel()
 
 
 @dataclass(frozen=True)
@@ -109,6 +121,20 @@ class _Read:
     error: str | None = None
 
 
+@dataclass(frozen=True)
+class _Window:
+    """A window whose `new` pictures are being embedded, as the rows of `vectors`; some met in `earlier` ones, too.
+
+    `stored` is what is known by now: all of them once the window is finished.
+    """
+
+    reads: list[_Read]
+    stored: dict[str, CachedVector]
+    new: dict[str, _Read]
+    earlier: dict[str, _Window]
+    vectors: Future[Vector]
+
+
 class _Embedder:
     def __init__(
         self,
@@ -120,6 +146,7 @@ class _Embedder:
     ) -> None:
         self._encoder, self._reader, self._cache, self._known = encoder, reader, cache, known
         self._onlooker = onlooker
+        self._coming: dict[str, _Window] = {}
 
     def read(self, source: ImageSource) -> _Read:
         sha256, stored = None, None
@@ -130,6 +157,9 @@ class _Embedder:
                 stored = self._stored(sha256)
                 if stored is not None and not self._wanted(sha256):
                     return _Read(sha256, stored=stored)
+                plain = None if self._wanted(sha256) else self._plain(data)
+                if plain is not None:
+                    return _Read(sha256, prepared=self._encoder.prepare(plain))
                 name = "" if isinstance(source, bytes) else str(source)
                 photo = decode_image(data, source=name, limits=self._reader.limits)
             else:
@@ -143,10 +173,11 @@ class _Embedder:
                 return _Read(sha256, stored=stored)
         return _Read(sha256, prepared=self._encoder.prepare(photo.image), hint=photo.hint)
 
-    def finish(self, reads: list[_Read]) -> Iterator[EmbeddedPhoto]:
-        """Embed what the window holds that is new, store it, and give the window's answers in order."""
+    def begin(self, reads: list[_Read], submit: Callable[..., Future[Vector]]) -> _Window:
+        """Have what the window holds that is new embedded."""
         new: dict[str, _Read] = {}
         stored: dict[str, CachedVector] = {}
+        earlier: dict[str, _Window] = {}
         for read in reads:
             if read.sha256 is None or read.error is not None or read.sha256 in stored:
                 continue
@@ -154,21 +185,38 @@ class _Embedder:
             found = read.stored or self._stored(read.sha256)
             if found is not None:
                 stored[read.sha256] = found
-            elif read.prepared is not None:
+            elif read.sha256 in self._coming:
+                earlier[read.sha256] = self._coming[read.sha256]
+            else:
                 new.setdefault(read.sha256, read)
-        if new:
-            vectors = self._encoder.embed([read.prepared for read in new.values() if read.prepared is not None])
-            hints = [read.hint for read in new.values()]
-            if self._cache is not None:
-                self._cache.put(list(new), vectors, hints)
-            stored.update(zip(new, map(CachedVector, vectors, hints), strict=True))
-        for read in reads:
+        inputs = [read.prepared for read in new.values() if read.prepared is not None]
+        window = _Window(reads, stored, new, earlier, submit(self._embed, inputs))
+        self._coming.update(dict.fromkeys(new, window))
+        return window
+
+    def _embed(self, inputs: list[NDArray[np.float32]]) -> Vector:
+        return self._encoder.embed(inputs) if inputs else np.empty((0, self._encoder.spec.dim), np.float32)
+
+    def finish(self, window: _Window) -> Iterator[EmbeddedPhoto]:
+        """Store what was embedded, and give the window's answers in order."""
+        vectors, hints = window.vectors.result(), [read.hint for read in window.new.values()]
+        if window.new and self._cache is not None:
+            self._cache.put(list(window.new), vectors, hints)
+        window.stored.update(zip(window.new, map(CachedVector, vectors, hints), strict=True))
+        window.stored.update({sha256: owner.stored[sha256] for sha256, owner in window.earlier.items()})
+        fresh = set(window.new)
+        for sha256 in fresh:
+            del self._coming[sha256]
+        for read in window.reads:
             if read.error is not None or read.sha256 is None:
                 yield EmbeddedPhoto(read.sha256, None, error=read.error)
                 continue
-            answer = stored[read.sha256]
-            fresh = new.pop(read.sha256, None) is not None
-            yield EmbeddedPhoto(read.sha256, answer.vector, hint=answer.hint, fresh=fresh)
+            answer = window.stored[read.sha256]
+            yield EmbeddedPhoto(read.sha256, answer.vector, hint=answer.hint, fresh=read.sha256 in fresh)
+            fresh.discard(read.sha256)
+
+    def _plain(self, data: bytes) -> Image.Image | None:
+        return prepared_plain(data, self._encoder.spec.preprocessing, limits=self._reader.limits)
 
     def _wanted(self, sha256: str) -> bool:
         return self._onlooker is not None and self._onlooker.wants(sha256)
@@ -178,6 +226,13 @@ class _Embedder:
         if vector is not None:
             return CachedVector(vector, None)
         return self._cache.get(sha256) if self._cache is not None else None
+
+
+def _at_once(work: Callable[..., Vector], *arguments: object) -> Future[Vector]:
+    """Does the work now, as an executor's `submit` does it later."""
+    done: Future[Vector] = Future()
+    done.set_result(work(*arguments))
+    return done
 
 
 def _windows(sources: Iterable[ImageSource]) -> Iterator[list[ImageSource]]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import hashlib
 import logging
+import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.resources import as_file, files
 from itertools import pairwise
@@ -25,6 +27,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from lookalike.errors import EncoderError, UnknownModelError, WeightsError
 
 from .encoder import EncoderSpec, Preprocessing, Vectors
+from .plain_jpeg import first_resize
 from .presets import PRESETS, Preset
 
 _SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".npz")
@@ -45,6 +48,8 @@ class ClipEncoder:
         self._device = torch.device(device)
         self._batches = _GPU_BATCHES if self._device.type == "cuda" else _BATCHES
         self._transform = image_transform_v2(_preprocess_cfg(spec.preprocessing), is_train=False)
+        self._lock = threading.Lock()
+        self._pool: ThreadPoolExecutor | None = None
 
     @property
     def spec(self) -> EncoderSpec:
@@ -53,27 +58,32 @@ class ClipEncoder:
 
     def prepare(self, image: Image.Image) -> NDArray[np.float32]:
         """One RGB picture as input: float32 (3, height, width), by open_clip's own transform."""
-        gap = self._spec.preprocessing.reducing_gap
-        if gap is not None:
-            height, width = self._spec.preprocessing.size
-            image = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=gap)
+        if self._spec.preprocessing.reducing_gap is not None:
+            image = first_resize(image, self._spec.preprocessing)
         prepared: torch.Tensor = self._transform(image)
         return prepared.numpy()
 
     def embed(self, inputs: Sequence[NDArray[np.float32]]) -> Vectors:
         """What `prepare` gave, to vectors: float32 (n, dim), rows of length 1; bfloat16 arithmetic on a GPU."""
-        vectors = np.empty((len(inputs), self._spec.dim), np.float32)
-        start = 0
-        while start < len(inputs):
-            count = next(size for size in self._batches if size <= len(inputs) - start)
-            batch = torch.from_numpy(np.stack(inputs[start : start + count])).to(self._device)
-            batch = batch.contiguous(memory_format=torch.channels_last)
-            on_gpu = self._device.type == "cuda"
-            with torch.inference_mode(), torch.autocast("cuda", torch.bfloat16, enabled=on_gpu):
-                features = self._tower(batch).float()
-            vectors[start : start + count] = torch.nn.functional.normalize(features, dim=-1).cpu().numpy()
-            start += count
+        batches = [inputs[start:end] for start, end in _cut(len(inputs), self._batches)]
+        cores = self._cores() if len(batches) > 1 else None
+        embedded = map(self._embed, batches) if cores is None else cores.map(self._embed, batches)
+        return np.concatenate([np.empty((0, self._spec.dim), np.float32), *embedded])
+
+    def _embed(self, inputs: Sequence[NDArray[np.float32]]) -> Vectors:
+        batch = torch.from_numpy(np.stack(inputs)).to(self._device).contiguous(memory_format=torch.channels_last)
+        with torch.inference_mode(), torch.autocast("cuda", torch.bfloat16, enabled=self._device.type == "cuda"):
+            features = self._tower(batch).float()
+        vectors: Vectors = torch.nn.functional.normalize(features, dim=-1).cpu().numpy()
         return vectors
+
+    def _cores(self) -> ThreadPoolExecutor | None:
+        """Threads that each embed a batch on one core, as many as torch may use; None for one core, or a GPU."""
+        with self._lock:
+            threads = torch.get_num_threads()
+            if self._pool is None and threads > 1 and self._device.type == "cpu":
+                self._pool = _one_core_threads(threads)
+            return self._pool if threads > 1 else None
 
     def encode(self, images: Sequence[Image.Image]) -> Vectors:
         """RGB pictures to vectors: float32 (n, dim), rows of length 1, in the order given."""
@@ -82,6 +92,37 @@ class ClipEncoder:
             inputs = [self.prepare(image) for image in images[start : start + self._batches[0]]]
             vectors[start : start + len(inputs)] = self.embed(inputs)
         return vectors
+
+
+def _cut(count: int, sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Where to cut `count` inputs into batches of the largest of these sizes that fits what is left."""
+    start = 0
+    while start < count:
+        end = start + next(size for size in sizes if size <= count - start)
+        yield start, end
+        start = end
+
+
+def _one_core_threads(count: int) -> ThreadPoolExecutor:
+    """Threads in which torch computes on one core each: a batch for each core beats a core for each part of a batch,
+    the more the busier the machine, since nobody waits for the slowest.
+
+    OpenMP keeps the number of threads for each thread apart, but torch gives its latest one to every new thread.
+    """
+    ours = torch.get_num_threads()
+    settled = threading.Barrier(count + 1)
+
+    def settle() -> None:
+        torch.get_num_threads()  # takes over the program's number, which would else come later, over ours
+        torch.set_num_threads(1)
+        settled.wait()
+
+    pool = ThreadPoolExecutor(count, thread_name_prefix="lookalike-embed", initializer=settle)
+    for _ in range(count):
+        pool.submit(int)
+    settled.wait()
+    torch.set_num_threads(ours)
+    return pool
 
 
 def load_clip_encoder(model: str, *, weights: str | Path | None, device: str | None) -> ClipEncoder:
