@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from lookalike.index.build import BuildSummary
     from lookalike.index.embedding import PhotoReader
     from lookalike.rights import Rights
+    from lookalike.index.vector_cache import VectorCache
+    from lookalike.model.encoder import Encoder
 
 COMMANDS = (
     "demo",
@@ -81,6 +83,10 @@ ExactUpTo = Annotated[
         help="Partition an index of more references than this (by default 50,000); see docs/scale.md.",
     ),
 ]  # fmt: skip
+CacheFile = Annotated[
+    Path | None, typer.Option("--cache", help="File of vectors kept from run to run; by default the user's own.")
+]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Take no vector from other runs, and keep none for them.")]
 Weights = Annotated[str | None, typer.Option("--weights", help="A local checkpoint: safetensors, or torch weights.")]
 
 RightsTable = Annotated[
@@ -220,6 +226,18 @@ def photo_reader(
 
     access = Access(schemes=frozenset(allow_scheme or ()), private=private)
     return PhotoReader(access=access, limits=ImageLimits(truncated=truncated))
+
+
+@contextmanager
+def vector_cache(path: Path | None, encoder: Encoder, *, off: bool) -> Iterator[VectorCache | None]:
+    """The vectors kept from run to run in that file, by default the user's own; None with `off`."""
+    from lookalike.index.vector_cache import VectorCache, default_cache
+
+    if off:
+        yield None
+        return
+    with VectorCache(path or default_cache(), encoder.spec) as cache:
+        yield cache
 
 
 def report_build(summary: BuildSummary, index: Path, *, quiet: bool) -> None:

@@ -12,8 +12,10 @@ from lookalike.scripts.cli import (
     EVIDENCE,
     SOME_ROWS_FAILED,
     Day,
+    CacheFile,
     Device,
     Evidence,
+    NoCache,
     Private,
     Quiet,
     RegionsTable,
@@ -28,6 +30,7 @@ from lookalike.scripts.cli import (
     photo_reader,
     progress,
     run,
+    vector_cache,
     write_html_report,
 )
 
@@ -49,6 +52,8 @@ def scan(
     allow_scheme: Scheme = None,
     allow_private: Private = False,
     accept_truncated: Truncated = False,
+    cache: CacheFile = None,
+    no_cache: NoCache = False,
     quiet: Quiet = False,
 ) -> int:
     from lookalike.detector import Detector
@@ -65,13 +70,17 @@ def scan(
         day=day.date() if day else None,
     )  # fmt: skip
     status = listings.stat()
-    with progress("scanning listings", quiet=quiet) as advance:
+    with (
+        progress("scanning listings", quiet=quiet) as advance,
+        vector_cache(cache, detector.encoder, off=no_cache) as vectors,
+    ):
         summary = scan_listings(
             read_listings(listings),
             detector=detector,
             out=out,
             fingerprint=f"{listings.absolute()} {status.st_size} {status.st_mtime_ns}",
             progress=advance,
+            cache=vectors,
         )
     verdicts = ", ".join(f"{count:,} {verdict}" for verdict, count in sorted(summary.verdicts.items()))
     note(
