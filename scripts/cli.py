@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from lookalike.rights import Rights
     from lookalike.index.vector_cache import VectorCache
     from lookalike.model.encoder import Encoder
+    from lookalike.rescan import RescanSummary
 
 COMMANDS = (
     "demo",
@@ -41,6 +42,7 @@ COMMANDS = (
     "info",
     "scan",
     "recheck",
+    "rescan",
     "check",
     "explain",
     "tune",
@@ -278,6 +280,21 @@ def note_unknown_brands(rights: Rights, brands: Iterable[str], *, quiet: bool = 
     if unknown:
         shown = ", ".join(unknown[:_FAILED_SHOWN]) + (", …" if len(unknown) > _FAILED_SHOWN else "")
         note(f"the rights table has nothing of {len(unknown):,} brands, spelt as here: {shown}", quiet=quiet)
+def report_rescan(
+    summary: RescanSummary, out: Path, *, report: Path | None, reader: PhotoReader, quiet: bool, evidence: int
+) -> int:
+    """Say what a scan of changes did and spared, write its page if asked for; gives the exit status."""
+    verdicts = ", ".join(f"{count:,} {verdict}" for verdict, count in sorted(summary.verdicts.items()))
+    note(
+        f"{summary.listings:,} listings: {verdicts}; {summary.errors:,} with an error; findings in {out}\n"
+        f"looked at {summary.looked_at:,}, judged {summary.judged:,} again by vectors, kept {summary.kept:,} as they "
+        f"were; {summary.photos:,} pictures not read, which would have taken about {summary.spared:,.0f} s; "
+        f"{summary.opened:,} opened to compare points",
+        quiet=quiet,
+    )
+    if report is not None:
+        write_html_report(out, report, reader=reader, quiet=quiet, evidence=evidence)
+    return SOME_ROWS_FAILED if summary.errors else DONE
 
 
 def write_html_report(

@@ -29,6 +29,7 @@ from lookalike.scripts.cli import (
     note_unknown_brands,
     photo_reader,
     progress,
+    report_rescan,
     run,
     vector_cache,
     write_html_report,
@@ -46,6 +47,10 @@ def scan(
     day: Day = None,
     report: Annotated[Path | None, typer.Option("--report", help="HTML page to write, to look at.")] = None,
     evidence: Evidence = EVIDENCE,
+    since: Annotated[
+        Path | None,
+        typer.Option(help="Folder with the state of the last scan, made if need be: look only at what changed since."),
+    ] = None,
     model: Annotated[str | None, typer.Option("--model", help="The encoder; by default the index's own.")] = None,
     weights: Weights = None,
     device: Device = None,
@@ -57,6 +62,7 @@ def scan(
     quiet: Quiet = False,
 ) -> int:
     from lookalike.detector import Detector
+    from lookalike.rescan import scan_changes
     from lookalike.rows import require_ending, require_readable
     from lookalike.scan import scan_listings
     from lookalike.tables import LISTING_COLUMNS, read_listings
@@ -74,6 +80,17 @@ def scan(
         progress("scanning listings", quiet=quiet) as advance,
         vector_cache(cache, detector.encoder, off=no_cache) as vectors,
     ):
+        if since is not None:
+            return report_rescan(
+                scan_changes(
+                    read_listings(listings), detector=detector, since=since, out=out, progress=advance, cache=vectors
+                ),
+                out,
+                report=report,
+                reader=reader,
+                quiet=quiet,
+                evidence=evidence,
+            )
         summary = scan_listings(
             read_listings(listings),
             detector=detector,
