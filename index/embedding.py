@@ -205,7 +205,7 @@ class _Embedder:
         prepared = self._encoder.prepare(image)
         if self._cache is None:
             return _Read(sha256, prepared=prepared, hint=hint)
-        key = f"input {hashlib.sha256(np.ascontiguousarray(prepared)).hexdigest()} {hint}"
+        key = f"input {hashlib.sha256(np.ascontiguousarray(prepared).data).hexdigest()} {hint}"
         stored = self._cache.get(key)
         if stored is not None:
             return _Read(sha256, stored=stored, aliases=(sha256, *aliases))

@@ -53,6 +53,7 @@ COMMANDS = (
     "report",
     "bundle",
     "models",
+    "bench",
 )
 
 DONE, SOME_ROWS_FAILED, WRONG_CALL, INTERRUPTED = 0, 1, 2, 130
