@@ -84,7 +84,7 @@ def calibrate(
     for turn in range(rounds + 1):
         for name, encoder in encoders.items():
             for batch in BATCHES:
-                taken = _seconds(encoder, inputs[:_TIMED], batch)
+                taken = _seconds(encoder, inputs[: _TIMED if turn else batch], batch)
                 if turn:  # the first warms up
                     seconds.setdefault((name, batch), []).append(taken)
     found = []

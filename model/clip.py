@@ -47,7 +47,7 @@ class ClipEncoder:
         self._tower = tower.to(memory_format=torch.channels_last)
         self._spec = spec
         self._device = torch.device(device)
-        self._batches = _GPU_BATCHES if self._device.type == "cuda" else _BATCHES
+        self._batches: tuple[int, ...] = _GPU_BATCHES if self._device.type == "cuda" else _BATCHES
         engine, _, precision = spec.arithmetic.partition("-")
         self._half = precision == "bf16"
         self._compiled = _compiled(self._tower, spec) if engine == "openvino" else None

@@ -123,15 +123,19 @@ def _pipelines(
     )
     inputs = [encoder.prepare(read_image(path).image) for path in files[:64]]
     rates: dict[str, list[float]] = {}
+    cores: dict[str, list[float]] = {}
     memory: dict[str, int] = {}
     ways = rivals(encoder, workers=os.cpu_count() or 1)
     for turn in range(rounds + 1):
         some = files if turn else files[:32]  # the first round warms up
         for way in ways:
             with tempfile.TemporaryDirectory(dir=scratch) as folder, PeakMemory() as peak:
+                before = _core_seconds()
                 taken = _time(partial(way.run, some, Path(folder)))
+                busy = _core_seconds() - before
             if turn:
                 rates.setdefault(way.name, []).append(len(some) / taken)
+                cores.setdefault(way.name, []).append(1000 * busy / len(some))
                 memory[way.name] = max(memory.get(way.name, 0), peak.bytes)
                 note(f"{way.name}: {len(some) / taken:.1f} pictures/s", quiet=quiet)
         taken = _time(lambda: encoder.embed(inputs))
@@ -143,12 +147,19 @@ def _pipelines(
         "encoder": str(encoder.spec),
         "arithmetic": encoder.spec.arithmetic,
         "rates": {name: _summary(each) for name, each in rates.items()},
+        "core_ms": {name: _summary(each) for name, each in cores.items()},
         "same_model": {way.name: way.same_model for way in ways},
         "peak_bytes": memory,
         "gflop_per_picture": flops / 1e9,
         **limits,
         "limit": limits["sgemm_gflops"] * 1e9 / flops,
     }
+
+
+def _core_seconds() -> float:
+    """What this process and the children that it has waited for have computed, on all cores together."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 def _time(work: Callable[[], object]) -> float:
@@ -206,14 +217,20 @@ def _print(figures: dict[str, Any]) -> None:
     ours = figures["rates"]["lookalike"]["median"]
     rows = []
     for name, rate in figures["rates"].items():
-        peak = figures["peak_bytes"].get(name)
+        peak, cores = figures["peak_bytes"].get(name), figures["core_ms"].get(name)
         other = "" if figures["same_model"].get(name, True) else " (no vectors)"
         rows.append(
             (name + other, f"{rate['median']:.1f}", f"{rate['least']:.1f}", f"{rate['most']:.1f}",
-             f"{ours / rate['median']:.2f}", "" if peak is None else f"{peak / 1e6:.0f}")
+             f"{ours / rate['median']:.2f}", "" if cores is None else f"{cores['median']:.1f}",
+             "" if peak is None else f"{peak / 1e6:.0f}")
         )  # fmt: skip
-    rows.append(("limit of float32 products", f"{figures['limit']:.1f}", "", "", f"{ours / figures['limit']:.2f}", ""))
-    _table(("files to index, pictures/s", "median", "least", "most", "lookalike is × that", "peak MB"), rows)
+    rows.append(
+        ("limit of float32 products", f"{figures['limit']:.1f}", "", "", f"{ours / figures['limit']:.2f}", "", "")
+    )
+    _table(
+        ("files to index, pictures/s", "median", "least", "most", "lookalike is × that", "core ms each", "peak MB"),
+        rows,
+    )
     print(
         f"{figures['encoder']}, {figures['arithmetic']}, {figures['gflop_per_picture']:.2f} GFLOP a picture; "
         f"this machine: {figures['sgemm_gflops']:.0f} GFLOP/s float32, {figures['copy_gbytes']:.1f} GB/s copied"
