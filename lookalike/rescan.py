@@ -121,6 +121,18 @@ def rescan_references(
     return work.finish(tables, Path(since), Path(out))
 
 
+def state_of(detector: Detector, known: Sequence[tuple[Listing, Sequence[EmbeddedPhoto]]]) -> ScanState:
+    """The state that a scan leaves, made of photos that were embedded elsewhere: no picture is opened."""
+    import pyarrow as pa
+
+    work = _Work(detector, Verifier(detector.index, detector.reader), None, _basis(detector), None)
+    start = time.perf_counter()
+    rows = [work.row(seen, None) for seen in detector.see_again(known)]
+    seconds = (time.perf_counter() - start) / max(1, sum(len(photos) for _, photos in known))
+    table = pa.Table.from_pylist(rows, schema=state_schema())
+    return ScanState(_basis(detector), table, _digests(detector), seconds)
+
+
 class _Work:
     """A run: what it makes of listings, and what it counts."""
 
@@ -152,7 +164,7 @@ class _Work:
         new = [at for at, row in enumerate(rows) if row < 0]
         start = time.perf_counter()
         seen = self._detector.see([listings[at] for at in new], cache=self._cache, verifier=self._verifier)
-        looked = [self._row(each, signatures[at]) for each, at in zip(seen, new, strict=True)]
+        looked = [self.row(each, signatures[at]) for each, at in zip(seen, new, strict=True)]
         if new:
             self._seconds += time.perf_counter() - start
         self._looked_at += len(new)
@@ -179,7 +191,7 @@ class _Work:
             return table
         stored = table.filter(pa.array(due)).to_pylist()
         seen = self._detector.see_again([_known(row) for row in stored], verifier=self._verifier)
-        judged = [self._row(each, row["signature"]) for each, row in zip(seen, stored, strict=True)]
+        judged = [self.row(each, row["signature"]) for each, row in zip(seen, stored, strict=True)]
         together = pa.concat_tables([table, pa.Table.from_pylist(judged, schema=table.schema)])
         order = np.arange(len(table))
         order[due] = len(table) + np.arange(len(judged))
@@ -207,7 +219,8 @@ class _Work:
         return RescanSummary(table.num_rows, dict(verdicts), errors, self._kept, self._judged, self._looked_at,
                              self._unread, opened, self._unread * (before or state.seconds))  # fmt: skip
 
-    def _row(self, seen: Seen, signature: str | None) -> dict[str, Any]:
+    def row(self, seen: Seen, signature: str | None) -> dict[str, Any]:
+        """The state's row of a listing."""
         pairs = list(zip(seen.embedded, seen.photos, strict=True))
         troubled = any(embedded.error or photo.hint != embedded.hint for embedded, photo in pairs)
         return {
