@@ -35,7 +35,12 @@ JPEG, PNG = saved(picture(), "JPEG"), saved(picture(), "PNG")
 
 @pytest.mark.parametrize(
     ("first", "again"),
-    [(JPEG, with_comment(JPEG)), (PNG, saved(picture(), "PNG", compress_level=0)), (PNG, saved(picture(), "BMP"))],
+    [
+        (JPEG, with_comment(JPEG)),
+        (JPEG, saved(Image.open(io.BytesIO(JPEG)), "PNG")),
+        (PNG, saved(picture(), "PNG", compress_level=0)),
+        (PNG, saved(picture(), "BMP")),
+    ],
 )
 @pytest.mark.parametrize("workers", [1, 2])
 def test_is_not_embedded_again(tmp_path: Path, first: bytes, again: bytes, workers: int) -> None:
