@@ -137,7 +137,10 @@ def _add(index: ReferenceIndex, vectors: np.ndarray[Any, np.dtype[np.float32]], 
 
 
 def _unit(rows: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float32]]:
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    unit: np.ndarray[Any, np.dtype[np.float32]] = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(
+        np.float32
+    )
+    return unit
 
 
 def _noise(rng: np.random.Generator, count: int, dim: int) -> np.ndarray[Any, Any]:

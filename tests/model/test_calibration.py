@@ -45,12 +45,13 @@ def test_what_is_kept_is_checked_again() -> None:
         calibrated(WEIGHTS)
 
 
-def test_measures_every_arithmetic_that_is_installed() -> None:
-    found = {each.arithmetic: each for each in calibrate(pictures(9), rounds=1)}
+def test_measures_every_arithmetic_that_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration, "BATCHES", (1, 4))
+    found = {each.arithmetic: each for each in calibrate(pictures(8), rounds=1)}
     expected = [name for name in ARITHMETICS if find_spec(name.partition("-")[0]) is not None]
     assert sorted(found) == sorted(expected)
     assert found["torch-f32"].moved < 1e-6 < BOUND < found["torch-bf16"].moved, "the embedded encoder needs float32"
-    assert all(each.rate > 0 and each.batch in calibration.BATCHES for each in found.values())
+    assert all(each.rate > 0 and each.batch in (1, 4) for each in found.values())
 
 
 def test_a_calibrated_encoder_says_so_and_its_index_is_the_same() -> None:
@@ -67,7 +68,7 @@ def test_openvino_gives_torchs_vectors_in_any_batch() -> None:
     pytest.importorskip("openvino")
     exact = load_encoder("embedded", device="cpu", arithmetic="torch-f32")
     compiled = load_encoder("embedded", device="cpu", arithmetic="openvino-f32")
-    images = pictures(19)
+    images = pictures(9)
     np.testing.assert_allclose(compiled.encode(images), exact.encode(images), atol=1e-5)
     inputs = [exact.prepare(image) for image in images]
     np.testing.assert_allclose(compiled.embed(inputs), exact.embed(inputs), atol=1e-5)

@@ -26,7 +26,8 @@ def test_measures_draws_and_writes(tmp_path: Path, capsys: pytest.CaptureFixture
     assert figures["pictures"] == 5
     assert 0.2 < figures["gflop_per_picture"] < 0.5, "0.17 G multiplications and additions"
     assert figures["search"]["lookalike"]["nearest"] == figures["search"]["numpy"]["nearest"] == 1.0
-    assert Image.open(plot).width > 1000
+    with Image.open(plot) as drawn:
+        assert drawn.width > 1000
 
 
 def test_refuses_a_folder_without_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
