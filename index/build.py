@@ -49,21 +49,15 @@ def build_index(
     """Make the folder `index` hold exactly these references; an index that was there is replaced at the end.
 
     Vectors are journalled as they are made and taken over from an index of the same encoder, so a killed
-    build that is run again embeds only what was missing. `progress` is told of each reference done. With `features`
-    the photos' local features are kept as well, so that listings can be compared with them point by point. An index
-    of more than `exact_up_to` references is partitioned (see `ReferenceIndex`). Raises TableError when no reference
-    could be read, ReferenceIndexError while another process writes.
     build that is run again embeds only what was missing; a `cache` takes the journal's place. `progress` is told of
     each reference done. With `features` the photos' local features are kept as well, so that listings can be compared
-    with them point by point. Raises TableError when no reference could be read, ReferenceIndexError while another
-    process writes.
+    with them point by point. An index of more than `exact_up_to` references is partitioned (see `ReferenceIndex`).
+    Raises TableError when no reference could be read, ReferenceIndexError while another process writes.
     """
     folder = Path(index)
     with store.writing(folder):
         known = _Known.of(_sound_index(folder), encoder)
         target = ReferenceIndex(encoder.spec, exact_up_to=exact_up_to)
-        return _update(target, references, folder, encoder, reader, known, progress, features)
-        target = ReferenceIndex(encoder.spec)
         return _update(target, references, folder, encoder, reader, known, progress, features, cache)
 
 
@@ -179,10 +173,8 @@ def _update(
             usable.images(),
             encoder=encoder,
             reader=reader or PhotoReader(),
-            cache=cache,
-            known=known.vector,
             cache=vectors,
-            known=known.vectors.get,
+            known=known.vector,
             onlooker=onlooker,
         )
         for photo in photos:

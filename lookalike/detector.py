@@ -161,7 +161,7 @@ class Detector:
         cache: VectorCache | None = None,
         verifier: Verifier | None = None,
     ) -> Iterator[Seen]:
-        """What the photos of listings are alike to, in order and in bounded memory; `finding` judges it."""
+        """What the photos of listings are alike to, in order and in bounded memory; `findings` judges it."""
         return self._looked_up(listings, cache, self.reader, verifier or Verifier(self.index, self.reader))
 
     def see_again(
@@ -173,8 +173,14 @@ class Detector:
             part = [(listing, list(photos)) for listing, photos in known[start : start + _SEARCHED_TOGETHER]]
             yield from self._searched(part, verifier or Verifier(self.index, self.reader))
 
-    def finding(self, seen: Seen) -> Finding:
-        """Judge a listing by what its photos are alike to."""
+    def findings(self, seen: Iterable[Seen]) -> Iterator[Finding]:
+        """Judge listings by what their photos are alike to, in order."""
+        found = map(self._finding, seen)
+        if self.rights is None:
+            return found
+        return protect(found, self.rights, claims=self.policy.claims, day=self.day)
+
+    def _finding(self, seen: Seen) -> Finding:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         found = decide(seen.listing, seen.photos, policy=self.policy, encoder=str(self.encoder.spec))
         return replace(found, scanned_at=now)
@@ -186,23 +192,7 @@ class Detector:
         reader: PhotoReader,
         verified: BlobCache | None = None,
     ) -> Iterator[Finding]:
-        findings = self._judged(listings, cache, reader, verified)
-        if self.rights is None:
-            return findings
-        return protect(findings, self.rights, claims=self.policy.claims, day=self.day)
-
-    def _judged(
-        self,
-        listings: Iterable[Listing],
-        cache: VectorCache | None,
-        reader: PhotoReader,
-        verified: BlobCache | None,
-    ) -> Iterator[Finding]:
-        for listing, photos in self._looked_up(listings, cache, reader, verified):
-            now = datetime.now(UTC).isoformat(timespec="seconds")
-            yield replace(decide(listing, photos, policy=self.policy, encoder=str(self.encoder.spec)), scanned_at=now)
-        verifier = Verifier(self.index, reader, verified)
-        return map(self.finding, self._looked_up(listings, cache, reader, verifier))
+        return self.findings(self._looked_up(listings, cache, reader, Verifier(self.index, reader, verified)))
 
     def _looked_up(
         self,

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from datetime import date
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ import numpy as np
 
 from .detector import Detector, Seen
 from .errors import ScanStateError
-from .records import Listing
+from .records import Finding, Listing
 from .rows import TableWriter, require_ending
 from .scan import finding_row, finding_schema
 from .scan_state import Basis, ScanState, state_schema
@@ -127,7 +128,7 @@ def state_of(detector: Detector, known: Sequence[tuple[Listing, Sequence[Embedde
 
     work = _Work(detector, Verifier(detector.index, detector.reader), None, _basis(detector), None)
     start = time.perf_counter()
-    rows = [work.row(seen, None) for seen in detector.see_again(known)]
+    rows = work.rows(list(detector.see_again(known)), [None] * len(known))
     seconds = (time.perf_counter() - start) / max(1, sum(len(photos) for _, photos in known))
     table = pa.Table.from_pylist(rows, schema=state_schema())
     return ScanState(_basis(detector), table, _digests(detector), seconds)
@@ -164,7 +165,7 @@ class _Work:
         new = [at for at, row in enumerate(rows) if row < 0]
         start = time.perf_counter()
         seen = self._detector.see([listings[at] for at in new], cache=self._cache, verifier=self._verifier)
-        looked = [self.row(each, signatures[at]) for each, at in zip(seen, new, strict=True)]
+        looked = self.rows(list(seen), [signatures[at] for at in new])
         if new:
             self._seconds += time.perf_counter() - start
         self._looked_at += len(new)
@@ -191,7 +192,7 @@ class _Work:
             return table
         stored = table.filter(pa.array(due)).to_pylist()
         seen = self._detector.see_again([_known(row) for row in stored], verifier=self._verifier)
-        judged = [self.row(each, row["signature"]) for each, row in zip(seen, stored, strict=True)]
+        judged = self.rows(list(seen), [row["signature"] for row in stored])
         together = pa.concat_tables([table, pa.Table.from_pylist(judged, schema=table.schema)])
         order = np.arange(len(table))
         order[due] = len(table) + np.arange(len(judged))
@@ -219,12 +220,16 @@ class _Work:
         return RescanSummary(table.num_rows, dict(verdicts), errors, self._kept, self._judged, self._looked_at,
                              self._unread, opened, self._unread * (before or state.seconds))  # fmt: skip
 
-    def row(self, seen: Seen, signature: str | None) -> dict[str, Any]:
-        """The state's row of a listing."""
+    def rows(self, seen: Sequence[Seen], signatures: Sequence[str | None]) -> list[dict[str, Any]]:
+        """The state's rows of listings."""
+        judged = zip(seen, self._detector.findings(seen), signatures, strict=True)
+        return [self._row(each, finding, signature) for each, finding, signature in judged]
+
+    def _row(self, seen: Seen, finding: Finding, signature: str | None) -> dict[str, Any]:
         pairs = list(zip(seen.embedded, seen.photos, strict=True))
         troubled = any(embedded.error or photo.hint != embedded.hint for embedded, photo in pairs)
         return {
-            **finding_row(self._detector.finding(seen)),
+            **finding_row(finding),
             "signature": None if troubled else signature,  # what failed is tried again
             "images": [str(image) for image in seen.listing.images],
             "photos": [
@@ -325,6 +330,7 @@ def _basis(detector: Detector) -> Basis:
         "policy": str(detector.policy),
         "top": detector.top,
         "harmless": detector.harmless.digest if detector.harmless is not None else None,
+        "rights": None if detector.rights is None else f"{detector.day or date.today()} {detector.rights.label}",
         "compared": detector.index.has_features,
     }
     encoder = json.loads(json.dumps(detector.encoder.spec.to_json()))

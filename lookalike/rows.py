@@ -108,12 +108,6 @@ class TableWriter:
             self._writer.write_table(table)
         else:
             self.write(table.to_pylist())
-        """Append a table of the same schema."""
-        if self._writer is not None:
-            self._writer.write_table(table)
-            return
-        for batch in table.to_batches():
-            self.write(batch.to_pylist())
 
     def close(self) -> None:
         """Finish the file; what was written is on disk after this."""

@@ -6,8 +6,6 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -23,9 +21,10 @@ from .rows import TableWriter, read_rows, require_ending
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from lookalike.index.vector_cache import VectorCache
+
 FINDING_COLUMNS = ("listing_id", "verdict", "policy", "encoder")
 """What a table must have to be one of findings."""
-    from lookalike.index.vector_cache import VectorCache
 
 _PART_ROWS = 1024
 _STATE = "scan.json"

@@ -28,10 +28,10 @@ from lookalike.errors import ExpiredPolicyWarning, LookalikeError
 if TYPE_CHECKING:
     from lookalike.index.build import BuildSummary
     from lookalike.index.embedding import PhotoReader
-    from lookalike.rights import Rights
     from lookalike.index.vector_cache import VectorCache
     from lookalike.model.encoder import Encoder
     from lookalike.rescan import RescanSummary
+    from lookalike.rights import Rights
 
 COMMANDS = (
     "demo",
@@ -281,6 +281,8 @@ def note_unknown_brands(rights: Rights, brands: Iterable[str], *, quiet: bool = 
     if unknown:
         shown = ", ".join(unknown[:_FAILED_SHOWN]) + (", …" if len(unknown) > _FAILED_SHOWN else "")
         note(f"the rights table has nothing of {len(unknown):,} brands, spelt as here: {shown}", quiet=quiet)
+
+
 def report_rescan(
     summary: RescanSummary, out: Path, *, report: Path | None, reader: PhotoReader, quiet: bool, evidence: int
 ) -> int:
