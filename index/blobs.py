@@ -23,8 +23,9 @@ class BlobCache:
         self._connection = open_database(path, _SCHEMA)
 
     def close(self) -> None:
-        """Close the file."""
-        self._connection.close()
+        """Close the file, once nobody is reading or writing it."""
+        with self._lock:
+            self._connection.close()
 
     def get(self, key: str) -> bytes | None:
         """What was put under that key, or None."""

@@ -44,20 +44,21 @@ def build_index(
     progress: Callable[[int], None] | None = None,
     features: bool = True,
     exact_up_to: int = EXACT_UP_TO,
+    cache: VectorCache | None = None,
 ) -> BuildSummary:
     """Make the folder `index` hold exactly these references; an index that was there is replaced at the end.
 
     Vectors are journalled as they are made and taken over from an index of the same encoder, so a killed
-    build that is run again embeds only what was missing. `progress` is told of each reference done. With `features`
-    the photos' local features are kept as well, so that listings can be compared with them point by point. An index
-    of more than `exact_up_to` references is partitioned (see `ReferenceIndex`). Raises TableError when no reference
-    could be read, ReferenceIndexError while another process writes.
+    build that is run again embeds only what was missing; a `cache` takes the journal's place. `progress` is told of
+    each reference done. With `features` the photos' local features are kept as well, so that listings can be compared
+    with them point by point. An index of more than `exact_up_to` references is partitioned (see `ReferenceIndex`).
+    Raises TableError when no reference could be read, ReferenceIndexError while another process writes.
     """
     folder = Path(index)
     with store.writing(folder):
         known = _Known.of(_sound_index(folder), encoder)
         target = ReferenceIndex(encoder.spec, exact_up_to=exact_up_to)
-        return _update(target, references, folder, encoder, reader, known, progress, features)
+        return _update(target, references, folder, encoder, reader, known, progress, features, cache)
 
 
 def add_references(
@@ -68,10 +69,11 @@ def add_references(
     reader: PhotoReader | None = None,
     progress: Callable[[int], None] | None = None,
     features: bool = True,
+    cache: VectorCache | None = None,
 ) -> BuildSummary:
     """Add references to the index in that folder; one whose id is there takes the old one's place.
 
-    Resumes and keeps `features` as `build_index` does. Raises EncoderMismatchError for another encoder.
+    Resumes, and uses `features` and `cache`, as `build_index` does. Raises EncoderMismatchError for another encoder.
     """
     folder = Path(index)
     store.read_manifest(folder)  # before the lock, so that a mistyped folder is not made
@@ -79,7 +81,7 @@ def add_references(
         current = ReferenceIndex.load(folder)
         current.require(encoder.spec)
         known = _Known.of(current, encoder)
-        return _update(current, references, folder, encoder, reader, known, progress, features)
+        return _update(current, references, folder, encoder, reader, known, progress, features, cache)
 
 
 def remove_references(
@@ -138,13 +140,13 @@ def add_harmless(
     encoder: Encoder,
     reader: PhotoReader | None = None,
     progress: Callable[[int], None] | None = None,
+    cache: VectorCache | None = None,
 ) -> BuildSummary:
     """Add photos to the harmless ones of an index, as `add_references` adds references."""
     ReferenceIndex.load(index).require(encoder.spec)
     folder = harmless_folder(index)
-    if (folder / store.MANIFEST).is_file():
-        return add_references(photos, index=folder, encoder=encoder, reader=reader, progress=progress, features=False)
-    return build_index(photos, index=folder, encoder=encoder, reader=reader, progress=progress, features=False)
+    change = add_references if (folder / store.MANIFEST).is_file() else build_index
+    return change(photos, index=folder, encoder=encoder, reader=reader, progress=progress, features=False, cache=cache)
 
 
 def _update(
@@ -156,13 +158,14 @@ def _update(
     known: _Known,
     progress: Callable[[int], None] | None,
     features: bool,
+    cache: VectorCache | None,
 ) -> BuildSummary:
     journal = folder / _JOURNAL
     usable = _Usable(references)
     added: dict[str, tuple[Reference, Vector, str, Packed]] = {}
     embedded = 0
     with ExitStack() as stack:
-        cache = stack.enter_context(VectorCache(journal, encoder.spec))
+        vectors = cache or stack.enter_context(VectorCache(journal, encoder.spec))
         onlooker = FeatureJournal(folder / _FEATURES, known.features) if features else None
         if onlooker is not None:
             stack.callback(onlooker.close)
@@ -170,7 +173,7 @@ def _update(
             usable.images(),
             encoder=encoder,
             reader=reader or PhotoReader(),
-            cache=cache,
+            cache=vectors,
             known=known.vector,
             onlooker=onlooker,
         )

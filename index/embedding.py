@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +19,7 @@ from PIL import Image
 from lookalike.errors import ImageReadError
 from lookalike.model.encoder import Encoder
 from lookalike.model.images import ImageLimits, content_hash, decode_image, read_image
+from lookalike.model.plain_jpeg import coded_hash, prepared_plain
 from lookalike.model.sources import Access, read_source
 from lookalike.records import ImageSource
 
@@ -26,7 +28,8 @@ from .vector_cache import CachedVector, VectorCache
 WINDOW = 64
 """Pictures embedded and stored together. A resumed run cuts the same windows, so it ends in the same bits."""
 
-_WINDOWS_AHEAD = 2
+_READ_AHEAD, _EMBEDDED_AHEAD = 1, 1
+"""So many windows more are being read, and embedded, while one is given out."""
 
 Vector = NDArray[np.float32]
 
@@ -76,37 +79,67 @@ def embed_photos(
     """Give one `EmbeddedPhoto` for each source, in order; a picture that can't be read becomes its error.
 
     Pictures whose content hash `known` or `cache` has a vector for are neither decoded nor embedded, and
-    equal pictures are embedded once; what is embedded goes into `cache`, a window at a time. `onlooker` sees the
+    equal pictures are embedded once; what is embedded goes into `cache`, a window at a time. There it is found by the
+    bytes of the file, by those of a JPEG that its pixels depend on, and by what the encoder was given, so that a file
+    saved again with the same pixels is not embedded again. `onlooker` sees the
     pictures that it wants before their vectors are there.
     """
     embedder = _Embedder(encoder, reader, cache, known, onlooker)
     if reader.workers <= 1:
         for window in _windows(sources):
-            yield from embedder.finish([embedder.read(source) for source in window])
+            yield from embedder.finish(embedder.begin([embedder.read(source) for source in window], _at_once))
         return
-    with ThreadPoolExecutor(reader.workers, thread_name_prefix="lookalike-read") as pool:
-        ahead: deque[list[Future[_Read]]] = deque()
+    reading: deque[list[Future[_Read]]] = deque()
+    embedding: deque[_Window] = deque()
+    with (
+        ThreadPoolExecutor(reader.workers, thread_name_prefix="lookalike-read") as readers,
+        ThreadPoolExecutor(1, thread_name_prefix="lookalike-embed") as behind,
+    ):
         try:
             for window in _windows(sources):
-                ahead.append([pool.submit(embedder.read, source) for source in window])
-                if len(ahead) > _WINDOWS_AHEAD:
-                    yield from embedder.finish([future.result() for future in ahead.popleft()])
-            while ahead:
-                yield from embedder.finish([future.result() for future in ahead.popleft()])
+                reading.append([readers.submit(embedder.read, source) for source in window])
+                if len(reading) > _READ_AHEAD:
+                    embedding.append(embedder.begin([f.result() for f in reading.popleft()], behind.submit))
+                if len(embedding) > _EMBEDDED_AHEAD:
+                    yield from embedder.finish(embedding.popleft())
+            while reading:
+                embedding.append(embedder.begin([f.result() for f in reading.popleft()], behind.submit))
+            while embedding:
+                yield from embedder.finish(embedding.popleft())
         finally:
-            for future in (future for window in ahead for future in window):
+            for future in (future for futures in reading for future in futures):
                 future.cancel()
+            for begun in embedding:
+                begun.vectors.cancel()
 
 
 @dataclass(frozen=True)
 class _Read:
-    """A picture read: known already (`stored`), prepared for the encoder (`prepared`), or refused (`error`)."""
+    """A picture read: known already (`stored`), prepared for the encoder (`prepared`), or refused (`error`).
+
+    `aliases` are further keys to keep its vector under.
+    """
 
     sha256: str | None
     stored: CachedVector | None = None
     prepared: NDArray[np.float32] | None = None
     hint: str | None = None
     error: str | None = None
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Window:
+    """A window whose `new` pictures are being embedded, as the rows of `vectors`; some met in `earlier` ones, too.
+
+    `stored` is what is known by now: all of them once the window is finished.
+    """
+
+    reads: list[_Read]
+    stored: dict[str, CachedVector]
+    new: dict[str, _Read]
+    earlier: dict[str, _Window]
+    vectors: Future[Vector]
 
 
 class _Embedder:
@@ -120,6 +153,7 @@ class _Embedder:
     ) -> None:
         self._encoder, self._reader, self._cache, self._known = encoder, reader, cache, known
         self._onlooker = onlooker
+        self._coming: dict[str, _Window] = {}
 
     def read(self, source: ImageSource) -> _Read:
         sha256, stored = None, None
@@ -130,6 +164,9 @@ class _Embedder:
                 stored = self._stored(sha256)
                 if stored is not None and not self._wanted(sha256):
                     return _Read(sha256, stored=stored)
+                plain = None if self._wanted(sha256) else self._read_plain(sha256, data)
+                if plain is not None:
+                    return plain
                 name = "" if isinstance(source, bytes) else str(source)
                 photo = decode_image(data, source=name, limits=self._reader.limits)
             else:
@@ -141,12 +178,44 @@ class _Embedder:
             self._onlooker.take(photo.sha256, photo.image)
             if stored is not None:
                 return _Read(sha256, stored=stored)
-        return _Read(sha256, prepared=self._encoder.prepare(photo.image), hint=photo.hint)
+        return self._prepared(photo.sha256, photo.image, (), photo.hint)
 
-    def finish(self, reads: list[_Read]) -> Iterator[EmbeddedPhoto]:
-        """Embed what the window holds that is new, store it, and give the window's answers in order."""
+    def _keep(self, window: _Window, cache: VectorCache) -> None:
+        """Put the window's new vectors into the cache, and known ones under the keys that they were not known by."""
+        rows = [(sha256, window.stored[sha256]) for sha256 in window.new]
+        for read in window.reads:
+            if read.sha256 is not None and read.sha256 in window.stored:
+                rows += [(alias, window.stored[read.sha256]) for alias in read.aliases]
+        if rows:
+            found = dict(rows)
+            cache.put(list(found), np.stack([v.vector for v in found.values()]), [v.hint for v in found.values()])
+
+    def _read_plain(self, sha256: str, data: bytes) -> _Read | None:
+        """A plain JPEG by the quick way, or not even decoded where only its metadata are new; None for others."""
+        coded = coded_hash(data) if self._cache is not None else None
+        aliases = () if coded is None else (f"coded {coded}",)
+        stored = self._stored(*aliases)
+        if stored is not None:
+            return _Read(sha256, stored=stored, aliases=(sha256,))
+        image = prepared_plain(data, self._encoder.spec.preprocessing, limits=self._reader.limits)
+        return None if image is None else self._prepared(sha256, image, aliases, None)
+
+    def _prepared(self, sha256: str, image: Image.Image, aliases: tuple[str, ...], hint: str | None) -> _Read:
+        """The encoder's input; or its vector, where a picture that comes to the same input was embedded before."""
+        prepared = self._encoder.prepare(image)
+        if self._cache is None:
+            return _Read(sha256, prepared=prepared, hint=hint)
+        key = f"input {hashlib.sha256(np.ascontiguousarray(prepared).data).hexdigest()} {hint}"
+        stored = self._cache.get(key)
+        if stored is not None:
+            return _Read(sha256, stored=stored, aliases=(sha256, *aliases))
+        return _Read(sha256, prepared=prepared, hint=hint, aliases=(*aliases, key))
+
+    def begin(self, reads: list[_Read], submit: Callable[..., Future[Vector]]) -> _Window:
+        """Have what the window holds that is new embedded."""
         new: dict[str, _Read] = {}
         stored: dict[str, CachedVector] = {}
+        earlier: dict[str, _Window] = {}
         for read in reads:
             if read.sha256 is None or read.error is not None or read.sha256 in stored:
                 continue
@@ -154,30 +223,55 @@ class _Embedder:
             found = read.stored or self._stored(read.sha256)
             if found is not None:
                 stored[read.sha256] = found
-            elif read.prepared is not None:
+            elif read.sha256 in self._coming:
+                earlier[read.sha256] = self._coming[read.sha256]
+            else:
                 new.setdefault(read.sha256, read)
-        if new:
-            vectors = self._encoder.embed([read.prepared for read in new.values() if read.prepared is not None])
-            hints = [read.hint for read in new.values()]
-            if self._cache is not None:
-                self._cache.put(list(new), vectors, hints)
-            stored.update(zip(new, map(CachedVector, vectors, hints), strict=True))
-        for read in reads:
+        inputs = [read.prepared for read in new.values() if read.prepared is not None]
+        window = _Window(reads, stored, new, earlier, submit(self._embed, inputs))
+        self._coming.update(dict.fromkeys(new, window))
+        return window
+
+    def _embed(self, inputs: list[NDArray[np.float32]]) -> Vector:
+        return self._encoder.embed(inputs) if inputs else np.empty((0, self._encoder.spec.dim), np.float32)
+
+    def finish(self, window: _Window) -> Iterator[EmbeddedPhoto]:
+        """Store what was embedded, and give the window's answers in order."""
+        vectors, hints = window.vectors.result(), [read.hint for read in window.new.values()]
+        window.stored.update(zip(window.new, map(CachedVector, vectors, hints), strict=True))
+        if self._cache is not None:
+            self._keep(window, self._cache)
+        window.stored.update({sha256: owner.stored[sha256] for sha256, owner in window.earlier.items()})
+        fresh = set(window.new)
+        for sha256 in fresh:
+            del self._coming[sha256]
+        for read in window.reads:
             if read.error is not None or read.sha256 is None:
                 yield EmbeddedPhoto(read.sha256, None, error=read.error)
                 continue
-            answer = stored[read.sha256]
-            fresh = new.pop(read.sha256, None) is not None
-            yield EmbeddedPhoto(read.sha256, answer.vector, hint=answer.hint, fresh=fresh)
+            answer = window.stored[read.sha256]
+            yield EmbeddedPhoto(read.sha256, answer.vector, hint=answer.hint, fresh=read.sha256 in fresh)
+            fresh.discard(read.sha256)
 
     def _wanted(self, sha256: str) -> bool:
         return self._onlooker is not None and self._onlooker.wants(sha256)
 
-    def _stored(self, sha256: str) -> CachedVector | None:
-        vector = self._known(sha256) if self._known is not None else None
-        if vector is not None:
-            return CachedVector(vector, None)
-        return self._cache.get(sha256) if self._cache is not None else None
+    def _stored(self, *keys: str) -> CachedVector | None:
+        for key in keys:
+            vector = self._known(key) if self._known is not None else None
+            if vector is not None:
+                return CachedVector(vector, None)
+            found = self._cache.get(key) if self._cache is not None else None
+            if found is not None:
+                return found
+        return None
+
+
+def _at_once(work: Callable[..., Vector], *arguments: object) -> Future[Vector]:
+    """Does the work now, as an executor's `submit` does it later."""
+    done: Future[Vector] = Future()
+    done.set_result(work(*arguments))
+    return done
 
 
 def _windows(sources: Iterable[ImageSource]) -> Iterator[list[ImageSource]]:

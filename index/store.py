@@ -143,7 +143,7 @@ def read_manifest(folder: Path) -> tuple[dict[str, Any], str]:
     if not path.is_file():
         unfinished = (
             " (a build began there; run the same build again to finish it)"
-            if folder.is_dir() and any(folder.glob("building.sqlite"))
+            if folder.is_dir() and any(folder.glob("building.sqlite*"))
             else ""
         )
         raise IndexNotFoundError(

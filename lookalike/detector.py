@@ -37,6 +37,15 @@ _SEARCHED_TOGETHER = 64
 
 
 @dataclass(frozen=True)
+class Seen:
+    """A listing, what its photos are alike to, and their vectors."""
+
+    listing: Listing
+    photos: tuple[PhotoMatches, ...]
+    embedded: tuple[EmbeddedPhoto, ...]
+
+
+@dataclass(frozen=True)
 class Detector:
     """Flags look-alike listings. Safe to be used from several threads at once.
 
@@ -143,7 +152,38 @@ class Detector:
         In order, and without a verdict: that is for `decide`, or for whoever tunes thresholds.
         """
         listings = (Listing("", (image,)) for image in images)
-        return (photos[0] for _, photos in self._looked_up(listings, None, self.reader, None))
+        return (seen.photos[0] for seen in self.see(listings))
+
+    def see(
+        self,
+        listings: Iterable[Listing],
+        *,
+        cache: VectorCache | None = None,
+        verifier: Verifier | None = None,
+    ) -> Iterator[Seen]:
+        """What the photos of listings are alike to, in order and in bounded memory; `findings` judges it."""
+        return self._looked_up(listings, cache, self.reader, verifier or Verifier(self.index, self.reader))
+
+    def see_again(
+        self, known: Sequence[tuple[Listing, Sequence[EmbeddedPhoto]]], *, verifier: Verifier | None = None
+    ) -> Iterator[Seen]:
+        """The same for listings whose photos were embedded before: no picture is opened, but to compare it by points
+        with references that it was not compared with yet."""
+        for start in range(0, len(known), _SEARCHED_TOGETHER):
+            part = [(listing, list(photos)) for listing, photos in known[start : start + _SEARCHED_TOGETHER]]
+            yield from self._searched(part, verifier or Verifier(self.index, self.reader))
+
+    def findings(self, seen: Iterable[Seen]) -> Iterator[Finding]:
+        """Judge listings by what their photos are alike to, in order."""
+        found = map(self._finding, seen)
+        if self.rights is None:
+            return found
+        return protect(found, self.rights, claims=self.policy.claims, day=self.day)
+
+    def _finding(self, seen: Seen) -> Finding:
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        found = decide(seen.listing, seen.photos, policy=self.policy, encoder=str(self.encoder.spec))
+        return replace(found, scanned_at=now)
 
     def _stream(
         self,
@@ -152,29 +192,15 @@ class Detector:
         reader: PhotoReader,
         verified: BlobCache | None = None,
     ) -> Iterator[Finding]:
-        findings = self._judged(listings, cache, reader, verified)
-        if self.rights is None:
-            return findings
-        return protect(findings, self.rights, claims=self.policy.claims, day=self.day)
-
-    def _judged(
-        self,
-        listings: Iterable[Listing],
-        cache: VectorCache | None,
-        reader: PhotoReader,
-        verified: BlobCache | None,
-    ) -> Iterator[Finding]:
-        for listing, photos in self._looked_up(listings, cache, reader, verified):
-            now = datetime.now(UTC).isoformat(timespec="seconds")
-            yield replace(decide(listing, photos, policy=self.policy, encoder=str(self.encoder.spec)), scanned_at=now)
+        return self.findings(self._looked_up(listings, cache, reader, Verifier(self.index, reader, verified)))
 
     def _looked_up(
         self,
         listings: Iterable[Listing],
         cache: VectorCache | None,
         reader: PhotoReader,
-        verified: BlobCache | None,
-    ) -> Iterator[tuple[Listing, list[PhotoMatches]]]:
+        verifier: Verifier,
+    ) -> Iterator[Seen]:
         from lookalike.index.embedding import embed_photos
 
         waiting: deque[Listing] = deque()
@@ -186,7 +212,6 @@ class Detector:
                 yield from listing.images or (b"",)
 
         photos = embed_photos(images(), encoder=self.encoder, reader=reader, cache=cache)
-        verifier = Verifier(self.index, reader, verified)
         ready: list[tuple[Listing, list[EmbeddedPhoto]]] = []
         collected: list[EmbeddedPhoto] = []
         for photo in photos:
@@ -200,9 +225,7 @@ class Detector:
                 ready = []
         yield from self._searched(ready, verifier)
 
-    def _searched(
-        self, ready: Sequence[tuple[Listing, list[EmbeddedPhoto]]], verifier: Verifier
-    ) -> list[tuple[Listing, list[PhotoMatches]]]:
+    def _searched(self, ready: Sequence[tuple[Listing, list[EmbeddedPhoto]]], verifier: Verifier) -> list[Seen]:
         """Each listing with what its photos are alike to."""
         vectors = [photo.vector for _, photos in ready for photo in photos if photo.vector is not None]
         found = iter(self._matches(np.stack(vectors)) if vectors else ())
@@ -214,7 +237,10 @@ class Detector:
                 seen.append(PhotoMatches(_name(image), matches, harmless, photo.hint, photo.error, photo.sha256))
             searched.append((listing, seen))
         self._verify(searched, verifier)
-        return searched
+        return [
+            Seen(listing, tuple(photos), tuple(embedded))
+            for (listing, photos), (_, embedded) in zip(searched, ready, strict=True)
+        ]
 
     def _verify(self, searched: Sequence[tuple[Listing, list[PhotoMatches]]], verifier: Verifier) -> None:
         """Compare the photos in reach point by point, and put what was found in their matches' place."""
@@ -243,9 +269,14 @@ class Detector:
         ]
         return [at for _, at in sorted(near)[: reach.photos]] if reach.references and self.index.has_features else []
 
+    @property
+    def looked_at(self) -> int:
+        """How many products are looked at for each photo."""
+        return max(self.top, self.policy.reach.references)
+
     def _matches(self, vectors: NDArray[np.float32]) -> Iterator[tuple[tuple[Match, ...], Match | None]]:
         """For each vector (n, dim) the nearest products, and the nearest harmless photo."""
-        found = self.index.search(vectors, top=max(self.top, self.policy.reach.references))
+        found = self.index.search(vectors, top=self.looked_at)
         if self.policy.cohort is not None:
             found = self._normalised(vectors, found, self.policy.cohort)
         found = [_with_margins(matches) for matches in found]

@@ -11,6 +11,7 @@ LookalikeError
 │   └── EncoderMismatchError  the index was built with another encoder
 ├── FeaturesError           stored local features are not what was written
 ├── TableError              a table lacks a column, is empty or can't be parsed
+├── ScanStateError          what a scan left for the next one is damaged, or does not fit
 ├── PolicyError             a policy file is wrong, or is for another encoder
 ├── BundleError             an evidence bundle can't be made, or is none
 ├── HistoryError            a history is not as it was written, or an entry can't be added
@@ -72,6 +73,10 @@ class FeaturesError(LookalikeError):
 
 class TableError(LookalikeError):
     """A table lacks a column, is empty or can't be parsed."""
+
+
+class ScanStateError(LookalikeError):
+    """What a scan left for the next one is damaged, of a format this version doesn't know, or does not fit."""
 
 
 class PolicyError(LookalikeError):

@@ -6,7 +6,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import date
 from itertools import islice
@@ -20,6 +20,8 @@ from .rows import TableWriter, read_rows, require_ending
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from lookalike.index.vector_cache import VectorCache
 
 FINDING_COLUMNS = ("listing_id", "verdict", "policy", "encoder")
 """What a table must have to be one of findings."""
@@ -47,14 +49,15 @@ def scan_listings(
     out: str | Path,
     fingerprint: str = "",
     progress: Callable[[int], None] | None = None,
+    cache: VectorCache | None = None,
 ) -> ScanSummary:
     """Judge every listing and write one row for each to the table `out` (.csv, .parquet or .jsonl).
 
     Findings are kept in parts in the folder `out`.partial until all are there; `out` itself appears, or is
     replaced, at the end. The same call after a kill skips the listings whose findings are there, provided
     `fingerprint` (which names the listings), index, policy and encoder are the same. No picture is
-    embedded twice in a scan, and no pair compared twice. `progress` is told of listings done. Raises TableError
-    for another ending.
+    embedded twice in a scan, or at all if `cache` has its vector, and no pair compared twice. `progress` is told of
+    listings done. Raises TableError for another ending.
     """
     from lookalike.index.blobs import BlobCache
     from lookalike.index.vector_cache import VectorCache
@@ -68,10 +71,10 @@ def scan_listings(
     if progress is not None and skipped:
         progress(skipped)
     with (
-        VectorCache(partial / "vectors.sqlite", detector.encoder.spec) as cache,
+        nullcontext(cache) if cache else VectorCache(partial / "vectors.sqlite", detector.encoder.spec) as vectors,
         closing(BlobCache(partial / "verified.sqlite")) as verified,
     ):
-        findings = _counted(detector.stream(remaining, cache=cache, verified=verified), progress)
+        findings = _counted(detector.stream(remaining, cache=vectors, verified=verified), progress)
         number = len(_parts(partial))
         while part := list(islice(findings, _PART_ROWS)):
             _write_part(partial / f"part-{number:06}.parquet", [finding_row(finding) for finding in part])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from .errors import ImageReadError
@@ -42,12 +42,13 @@ class Verified:
 class Verifier:
     """Compares photos with their nearest references, several at a time; what `cache` knows is not compared again.
 
-    A photo is read once more for it, and must still have the bytes that were embedded.
+    A photo is read once more for it, and must still have the bytes that were embedded; `opened` names those by sha256.
     """
 
     index: ReferenceIndex
     reader: PhotoReader
     cache: BlobCache | None = None
+    opened: list[str] = field(default_factory=list)
 
     def verify(self, photos: Sequence[Photo], *, references: int) -> list[Verified]:
         """Compare each photo with its first `references` matches, and give the photos' answers in order.
@@ -92,6 +93,7 @@ class Verifier:
         from lookalike.model.features import local_features
         from lookalike.model.images import read_image
 
+        self.opened.append(photo.sha256)
         read = read_image(photo.image, limits=self.reader.limits, access=self.reader.access)
         if read.sha256 != photo.sha256:
             raise ImageReadError("it was changed while it was looked at; scan again", source="", reason="changed")

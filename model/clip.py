@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.resources import as_file, files
 from itertools import pairwise
@@ -24,7 +26,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from lookalike.errors import EncoderError, UnknownModelError, WeightsError
 
-from .encoder import EncoderSpec, Preprocessing, Vectors
+from .calibration import calibrated
+from .encoder import ARITHMETICS, EncoderSpec, Preprocessing, Vectors
+from .plain_jpeg import first_resize
 from .presets import PRESETS, Preset
 
 _SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".npz")
@@ -43,37 +47,61 @@ class ClipEncoder:
         self._tower = tower.to(memory_format=torch.channels_last)
         self._spec = spec
         self._device = torch.device(device)
-        self._batches = _GPU_BATCHES if self._device.type == "cuda" else _BATCHES
+        self._batches: tuple[int, ...] = _GPU_BATCHES if self._device.type == "cuda" else _BATCHES
+        engine, _, precision = spec.arithmetic.partition("-")
+        self._half = precision == "bf16"
+        self._compiled = _compiled(self._tower, spec) if engine == "openvino" else None
         self._transform = image_transform_v2(_preprocess_cfg(spec.preprocessing), is_train=False)
+        self._lock = threading.Lock()
+        self._pool: ThreadPoolExecutor | None = None
 
     @property
     def spec(self) -> EncoderSpec:
         """Which encoder it is."""
         return self._spec
 
+    @property
+    def tower(self) -> torch.nn.Module:
+        """The image tower that it computes with where no other engine does."""
+        return self._tower
+
+    def in_batches(self, size: int) -> ClipEncoder:
+        """The same encoder, computing on so many pictures at a time."""
+        other = copy.copy(self)
+        other._batches = (size, 1) if size > 1 else (1,)
+        return other
+
     def prepare(self, image: Image.Image) -> NDArray[np.float32]:
         """One RGB picture as input: float32 (3, height, width), by open_clip's own transform."""
-        gap = self._spec.preprocessing.reducing_gap
-        if gap is not None:
-            height, width = self._spec.preprocessing.size
-            image = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=gap)
+        if self._spec.preprocessing.reducing_gap is not None:
+            image = first_resize(image, self._spec.preprocessing)
         prepared: torch.Tensor = self._transform(image)
         return prepared.numpy()
 
     def embed(self, inputs: Sequence[NDArray[np.float32]]) -> Vectors:
-        """What `prepare` gave, to vectors: float32 (n, dim), rows of length 1; bfloat16 arithmetic on a GPU."""
-        vectors = np.empty((len(inputs), self._spec.dim), np.float32)
-        start = 0
-        while start < len(inputs):
-            count = next(size for size in self._batches if size <= len(inputs) - start)
-            batch = torch.from_numpy(np.stack(inputs[start : start + count])).to(self._device)
-            batch = batch.contiguous(memory_format=torch.channels_last)
-            on_gpu = self._device.type == "cuda"
-            with torch.inference_mode(), torch.autocast("cuda", torch.bfloat16, enabled=on_gpu):
+        """What `prepare` gave, to vectors: float32 (n, dim), rows of length 1."""
+        batches = [inputs[start:end] for start, end in _cut(len(inputs), self._batches)]
+        cores = self._cores() if len(batches) > 1 else None
+        embedded = map(self._embed, batches) if cores is None else cores.map(self._embed, batches)
+        return np.concatenate([np.empty((0, self._spec.dim), np.float32), *embedded])
+
+    def _embed(self, inputs: Sequence[NDArray[np.float32]]) -> Vectors:
+        if self._compiled is not None:
+            features = torch.from_numpy(self._compiled(np.stack(inputs)))
+        else:
+            batch = torch.from_numpy(np.stack(inputs)).to(self._device).contiguous(memory_format=torch.channels_last)
+            with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._half):
                 features = self._tower(batch).float()
-            vectors[start : start + count] = torch.nn.functional.normalize(features, dim=-1).cpu().numpy()
-            start += count
+        vectors: Vectors = torch.nn.functional.normalize(features, dim=-1).cpu().numpy()
         return vectors
+
+    def _cores(self) -> ThreadPoolExecutor | None:
+        """Threads that each embed a batch on one core, as many as torch may use; None for one core, or a GPU."""
+        with self._lock:
+            threads = torch.get_num_threads()
+            if self._pool is None and threads > 1 and self._device.type == "cpu":
+                self._pool = _one_core_threads(threads)
+            return self._pool if threads > 1 else None
 
     def encode(self, images: Sequence[Image.Image]) -> Vectors:
         """RGB pictures to vectors: float32 (n, dim), rows of length 1, in the order given."""
@@ -84,7 +112,47 @@ class ClipEncoder:
         return vectors
 
 
-def load_clip_encoder(model: str, *, weights: str | Path | None, device: str | None) -> ClipEncoder:
+def _compiled(tower: torch.nn.Module, spec: EncoderSpec) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    from .compiled import CompiledTower
+
+    precision = spec.arithmetic.partition("-")[2]
+    return CompiledTower(tower, spec.preprocessing.size, precision=precision, streams=torch.get_num_threads())
+
+
+def _cut(count: int, sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Where to cut `count` inputs into batches of the largest of these sizes that fits what is left."""
+    start = 0
+    while start < count:
+        end = start + next(size for size in sizes if size <= count - start)
+        yield start, end
+        start = end
+
+
+def _one_core_threads(count: int) -> ThreadPoolExecutor:
+    """Threads in which torch computes on one core each: a batch for each core beats a core for each part of a batch,
+    the more the busier the machine, since nobody waits for the slowest.
+
+    OpenMP keeps the number of threads for each thread apart, but torch gives its latest one to every new thread.
+    """
+    ours = torch.get_num_threads()
+    settled = threading.Barrier(count + 1)
+
+    def settle() -> None:
+        torch.get_num_threads()  # takes over the program's number, which would else come later, over ours
+        torch.set_num_threads(1)
+        settled.wait()
+
+    pool = ThreadPoolExecutor(count, thread_name_prefix="lookalike-embed", initializer=settle)
+    for _ in range(count):
+        pool.submit(int)
+    settled.wait()
+    torch.set_num_threads(ours)
+    return pool
+
+
+def load_clip_encoder(
+    model: str, *, weights: str | Path | None, device: str | None, arithmetic: str | None = None
+) -> ClipEncoder:
     """See `load_encoder`."""
     architecture, tag = _resolve(model)
     device = _device(device)
@@ -94,11 +162,11 @@ def load_clip_encoder(model: str, *, weights: str | Path | None, device: str | N
             f"{', '.join(open_clip.list_pretrained_tags_by_model(architecture)) or 'none'}, or --weights FILE"
         )
     if weights is not None:
-        return _load(model, architecture, tag, Path(weights), device)
+        return _load(model, architecture, tag, Path(weights), device, arithmetic)
     if model == "embedded":
         with as_file(files("lookalike.model") / "embedded.safetensors") as path:
-            return _load(model, architecture, tag, path, device)
-    return _load(model, architecture, tag, _fetch(model, architecture, str(tag)), device)
+            return _load(model, architecture, tag, path, device, arithmetic)
+    return _load(model, architecture, tag, _fetch(model, architecture, str(tag)), device, arithmetic)
 
 
 def image_tower(architecture: str) -> torch.nn.Module:
@@ -136,17 +204,27 @@ def batch_norms(tower: torch.nn.Module) -> list[tuple[str, str]]:
     return found
 
 
-def untrained_encoder(architecture: str, *, device: str | None = None) -> ClipEncoder:
+def untrained_encoder(architecture: str, *, device: str | None = None, arithmetic: str | None = None) -> ClipEncoder:
     """An encoder of that architecture with random weights, for timing."""
     clip = _build(architecture)
+    device = _device(device)
     spec = EncoderSpec(
         name=f"untrained {architecture}",
         architecture=architecture,
         weights_sha256="",
         dim=_dim(clip),
         preprocessing=_preprocessing(architecture, None, clip.visual),
+        arithmetic=_arithmetic(arithmetic, device),
     )
-    return ClipEncoder(clip.visual, spec, device=_device(device))
+    return ClipEncoder(clip.visual, spec, device=device)
+
+
+def plain_script(spec: EncoderSpec) -> tuple[torch.nn.Module, Callable[[Image.Image], torch.Tensor]]:
+    """The tower as open_clip builds it, with random weights, and open_clip's own transform: what most scripts use."""
+    transform: Callable[[Image.Image], torch.Tensor] = image_transform_v2(
+        _preprocess_cfg(spec.preprocessing), is_train=False
+    )
+    return image_tower(spec.architecture).eval(), transform
 
 
 def _resolve(model: str) -> tuple[str, str | None]:
@@ -199,21 +277,37 @@ def _fetch(model: str, architecture: str, tag: str) -> Path:
         hub.setLevel(level)
 
 
-def _load(model: str, architecture: str, tag: str | None, path: Path, device: str) -> ClipEncoder:
+def _load(
+    model: str, architecture: str, tag: str | None, path: Path, device: str, arithmetic: str | None
+) -> ClipEncoder:
     if not path.is_file():
         raise WeightsError(f"there is no weights file {path}; give an existing one with --weights FILE")
     if path.suffix not in _SUFFIXES:
         raise WeightsError(f"{path} is no weights file; needed one ending in {', '.join(_SUFFIXES)}")
     clip = _build(architecture)
     _load_weights(clip, path, architecture)
+    sha256 = _sha256(path)
+    found = calibrated(sha256) if arithmetic is None and device == "cpu" else None
     spec = EncoderSpec(
         name=model,
         architecture=architecture,
-        weights_sha256=_sha256(path),
+        weights_sha256=sha256,
         dim=_dim(clip),
         preprocessing=_preprocessing(architecture, tag, clip.visual),
+        arithmetic=found.arithmetic if found is not None else _arithmetic(arithmetic, device),
     )
-    return ClipEncoder(clip.visual, spec, device=device)
+    encoder = ClipEncoder(clip.visual, spec, device=device)
+    return encoder if found is None else encoder.in_batches(found.batch)
+
+
+def _arithmetic(name: str | None, device: str) -> str:
+    if name is None:
+        return "torch-f32" if device == "cpu" else "torch-bf16"
+    if name not in ARITHMETICS:
+        raise EncoderError(f"there is no arithmetic {name!r}; use one of {', '.join(ARITHMETICS)}")
+    if name.startswith("openvino") and device != "cpu":
+        raise EncoderError(f"{name} computes on a CPU, but {device} was asked for; use --device cpu")
+    return name
 
 
 def _build(architecture: str) -> Any:

@@ -32,12 +32,17 @@ class Preprocessing:
     reducing_gap: float | None = None
 
 
+ARITHMETICS = ("torch-f32", "torch-bf16", "openvino-f32", "openvino-bf16")
+"""What an encoder can compute with. The first is what the others are held against (see `calibration`)."""
+
+
 @dataclass(frozen=True)
 class EncoderSpec:
     """Names an encoder so that an index can tell whether a query's vectors belong to it.
 
     Two specs are equal when architecture, weights (by the sha256 of their file), preprocessing and `dim`
-    are; `name`, what it was asked for as, does not count.
+    are. Two things don't count: `name`, what it was asked for as, and `arithmetic`, one of `ARITHMETICS`, with which
+    the vectors were computed: one that is chosen by calibration moves no similarity by more than 0.002.
 
     >>> preprocessing = Preprocessing((8, 8), (0.5,) * 3, (0.5,) * 3, "bicubic", "squash")
     >>> spec = EncoderSpec("toy", "toy", "ab" * 32, 4, preprocessing)
@@ -52,6 +57,7 @@ class EncoderSpec:
     weights_sha256: str
     dim: int
     preprocessing: Preprocessing
+    arithmetic: str = field(default=ARITHMETICS[0], compare=False)
 
     def __str__(self) -> str:
         return f"{self.name}@{self.weights_sha256[:8]}"
@@ -80,6 +86,7 @@ class EncoderSpec:
             weights_sha256=str(values["weights_sha256"]),
             dim=int(values["dim"]),
             preprocessing=preprocessing,
+            arithmetic=str(values.get("arithmetic", ARITHMETICS[0])),
         )
 
 
@@ -100,16 +107,23 @@ class Encoder(Protocol):
         """RGB pictures to vectors: float32 (n, dim), rows of length 1, in the order given."""
 
 
-def load_encoder(model: str = "embedded", *, weights: str | Path | None = None, device: str | None = None) -> Encoder:
+def load_encoder(
+    model: str = "embedded",
+    *,
+    weights: str | Path | None = None,
+    device: str | None = None,
+    arithmetic: str | None = None,
+) -> Encoder:
     """Load a preset (see `presets`), or any open_clip model as "ARCHITECTURE/TAG", or an architecture with `weights`.
 
     `device` is "cpu" or "cuda"; by default a GPU where there is one. Public weights are fetched once and
     kept in the Hugging Face cache; `weights` is a local safetensors file, or a torch checkpoint, which
-    is read without unpickling code.
+    is read without unpickling code. `arithmetic` is one of `ARITHMETICS`; by default that which `calibration` found
+    fastest for these weights on this machine, else torch's, in bfloat16 on a GPU. The encoder's spec names it.
 
-    Raises UnknownModelError for a name that nothing answers to, and WeightsError where weights are
-    missing, can't be fetched or are of another architecture.
+    Raises UnknownModelError for a name that nothing answers to, WeightsError where weights are missing, can't be
+    fetched or are of another architecture, and MissingExtraError for OpenVINO where it is not installed.
     """
     from .clip import load_clip_encoder  # open_clip takes seconds and 700 MB to import
 
-    return load_clip_encoder(model, weights=weights, device=device)
+    return load_clip_encoder(model, weights=weights, device=device, arithmetic=arithmetic)

@@ -64,8 +64,11 @@ def orientation(image: Image.Image) -> int:
     A TIFF is turned by Pillow as it loads.
     """
     exif = image.info.get("exif")
-    if not isinstance(exif, bytes):
-        return 1
+    return exif_orientation(exif) if isinstance(exif, bytes) else 1
+
+
+def exif_orientation(exif: bytes) -> int:
+    """The orientation, 1 to 8, that a block of EXIF holds; 1 where it holds none."""
     exif = exif.removeprefix(b"Exif\0\0")
     order = {b"II": "<", b"MM": ">"}.get(exif[:2], "")
     try:

@@ -29,7 +29,9 @@ from .hostile import MAX_FRAMES_COUNTED, CountedFile, TooComplexError, check_cos
 from .libtiff import silence_libtiff
 from .sources import Access, read_error, read_source
 
-_HALVED_PIXELS = 24_000_000
+HALVED_PIXELS = 24_000_000
+"""Pictures of more pixels than this are decoded at half their width and height."""
+
 _STRIP_PIXELS = 4_000_000
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -172,7 +174,7 @@ def _decode(data: bytes, format: str, source: str, limits: ImageLimits) -> Photo
         _check_size(image, source, limits)
         check_cost(image)
         covered = image.tile[0][1] if format == "GIF" and image.tile else None
-        if format == "JPEG" and image.width * image.height > _HALVED_PIXELS:
+        if format == "JPEG" and image.width * image.height > HALVED_PIXELS:
             # no encoder sees more than a tenth of this; half the sides take a quarter of the memory
             image.draft(None, (image.width // 2, image.height // 2))
         image.load()
@@ -205,7 +207,7 @@ def _strips(image: Image.Image) -> Iterator[Image.Image]:
 def _to_rgb(image: Image.Image, format: str) -> tuple[Image.Image, str | None]:
     if format == "JPEG" and image.mode == "RGB" and "icc_profile" not in image.info:
         return image.copy(), None  # most photos: nothing to convert
-    scale = 2 if image.width * image.height > _HALVED_PIXELS else 1
+    scale = 2 if image.width * image.height > HALVED_PIXELS else 1
     if image.mode in ("I", "F"):  # scaled by the range of their values, so not in strips
         return to_rgb(image.reduce(scale) if scale > 1 else image, format=format)
     rgb = Image.new("RGB", (-(-image.width // scale), -(-image.height // scale)))

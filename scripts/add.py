@@ -15,7 +15,9 @@ import typer
 from lookalike.scripts.cli import (
     DONE,
     SOME_ROWS_FAILED,
+    CacheFile,
     Device,
+    NoCache,
     Private,
     Quiet,
     Scheme,
@@ -25,6 +27,7 @@ from lookalike.scripts.cli import (
     progress,
     report_build,
     run,
+    vector_cache,
 )
 
 
@@ -44,6 +47,8 @@ def add(
     allow_scheme: Scheme = None,
     allow_private: Private = False,
     accept_truncated: Truncated = False,
+    cache: CacheFile = None,
+    no_cache: NoCache = False,
     quiet: Quiet = False,
 ) -> int:
     from lookalike.index.build import add_harmless, add_references, harmless_folder
@@ -59,13 +64,17 @@ def add(
         change, read = partial(add_references, features=features), read_references
     spec = ReferenceIndex.load(index).spec
     encoder = load_encoder(model or spec.name, weights=weights, device=device)
-    with progress("embedding references", quiet=quiet) as advance:
+    with (
+        progress("embedding references", quiet=quiet) as advance,
+        vector_cache(cache, encoder, off=no_cache) as vectors,
+    ):
         summary = change(
             read(references),
             index=index,
             encoder=encoder,
             reader=photo_reader(allow_scheme, private=allow_private, truncated=accept_truncated),
             progress=advance,
+            cache=vectors,
         )
     report_build(summary, harmless_folder(index) if harmless else index, quiet=quiet)
     return SOME_ROWS_FAILED if summary.failed else DONE

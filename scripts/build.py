@@ -10,8 +10,10 @@ import typer
 from lookalike.scripts.cli import (
     DONE,
     SOME_ROWS_FAILED,
+    CacheFile,
     Device,
     ExactUpTo,
+    NoCache,
     Private,
     Quiet,
     Scheme,
@@ -21,6 +23,7 @@ from lookalike.scripts.cli import (
     progress,
     report_build,
     run,
+    vector_cache,
 )
 
 
@@ -39,6 +42,8 @@ def build(
     allow_private: Private = False,
     accept_truncated: Truncated = False,
     exact_up_to: ExactUpTo = None,
+    cache: CacheFile = None,
+    no_cache: NoCache = False,
     quiet: Quiet = False,
 ) -> int:
     from lookalike.index.build import build_index
@@ -49,7 +54,10 @@ def build(
 
     require_readable(references, required=REFERENCE_COLUMNS)
     encoder = load_encoder(model, weights=weights, device=device)
-    with progress("embedding references", quiet=quiet) as advance:
+    with (
+        progress("embedding references", quiet=quiet) as advance,
+        vector_cache(cache, encoder, off=no_cache) as vectors,
+    ):
         summary = build_index(
             read_references(references),
             index=index,
@@ -58,6 +66,7 @@ def build(
             progress=advance,
             features=features,
             exact_up_to=EXACT_UP_TO if exact_up_to is None else exact_up_to,
+            cache=vectors,
         )
     report_build(summary, index, quiet=quiet)
     return SOME_ROWS_FAILED if summary.failed else DONE

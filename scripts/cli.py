@@ -28,6 +28,9 @@ from lookalike.errors import ExpiredPolicyWarning, LookalikeError
 if TYPE_CHECKING:
     from lookalike.index.build import BuildSummary
     from lookalike.index.embedding import PhotoReader
+    from lookalike.index.vector_cache import VectorCache
+    from lookalike.model.encoder import Encoder
+    from lookalike.rescan import RescanSummary
     from lookalike.rights import Rights
 
 COMMANDS = (
@@ -39,6 +42,7 @@ COMMANDS = (
     "info",
     "scan",
     "recheck",
+    "rescan",
     "check",
     "explain",
     "tune",
@@ -52,6 +56,7 @@ COMMANDS = (
     "history",
     "stats",
     "models",
+    "bench",
 )
 
 DONE, SOME_ROWS_FAILED, WRONG_CALL, INTERRUPTED = 0, 1, 2, 130
@@ -84,6 +89,10 @@ ExactUpTo = Annotated[
         help="Partition an index of more references than this (by default 50,000); see docs/scale.md.",
     ),
 ]  # fmt: skip
+CacheFile = Annotated[
+    Path | None, typer.Option("--cache", help="File of vectors kept from run to run; by default the user's own.")
+]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Take no vector from other runs, and keep none for them.")]
 Weights = Annotated[str | None, typer.Option("--weights", help="A local checkpoint: safetensors, or torch weights.")]
 
 RightsTable = Annotated[
@@ -225,6 +234,18 @@ def photo_reader(
     return PhotoReader(access=access, limits=ImageLimits(truncated=truncated))
 
 
+@contextmanager
+def vector_cache(path: Path | None, encoder: Encoder, *, off: bool) -> Iterator[VectorCache | None]:
+    """The vectors kept from run to run in that file, by default the user's own; None with `off`."""
+    from lookalike.index.vector_cache import VectorCache, default_cache
+
+    if off:
+        yield None
+        return
+    with VectorCache(path or default_cache(), encoder.spec) as cache:
+        yield cache
+
+
 def report_build(summary: BuildSummary, index: Path, *, quiet: bool) -> None:
     """Say what a build did, and name the rows it could not use."""
     for row in summary.failed[:_FAILED_SHOWN]:
@@ -263,6 +284,23 @@ def note_unknown_brands(rights: Rights, brands: Iterable[str], *, quiet: bool = 
     if unknown:
         shown = ", ".join(unknown[:_FAILED_SHOWN]) + (", …" if len(unknown) > _FAILED_SHOWN else "")
         note(f"the rights table has nothing of {len(unknown):,} brands, spelt as here: {shown}", quiet=quiet)
+
+
+def report_rescan(
+    summary: RescanSummary, out: Path, *, report: Path | None, reader: PhotoReader, quiet: bool, evidence: int
+) -> int:
+    """Say what a scan of changes did and spared, write its page if asked for; gives the exit status."""
+    verdicts = ", ".join(f"{count:,} {verdict}" for verdict, count in sorted(summary.verdicts.items()))
+    note(
+        f"{summary.listings:,} listings: {verdicts}; {summary.errors:,} with an error; findings in {out}\n"
+        f"looked at {summary.looked_at:,}, judged {summary.judged:,} again by vectors, kept {summary.kept:,} as they "
+        f"were; {summary.photos:,} pictures not read, which would have taken about {summary.spared:,.0f} s; "
+        f"{summary.opened:,} opened to compare points",
+        quiet=quiet,
+    )
+    if report is not None:
+        write_html_report(out, report, reader=reader, quiet=quiet, evidence=evidence)
+    return SOME_ROWS_FAILED if summary.errors else DONE
 
 
 def write_html_report(

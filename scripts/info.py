@@ -53,8 +53,9 @@ def info(
     told = f"{values['with_features']:,} of the references can be compared with point by point"
     table.add_row("local features", told if values["with_features"] else "none: build it again to have them")
     table.add_row("columns", ", ".join(values["columns"]))
-    table.add_row("encoder", f"{loaded.spec}, {loaded.spec.architecture}, {loaded.spec.dim} numbers a picture")
     table.add_row("search", "exact: every reference is compared" if agreement is None else str(agreement))
+    spec = loaded.spec
+    table.add_row("encoder", f"{spec}, {spec.architecture}, {spec.dim} numbers a picture, by {spec.arithmetic}")
     table.add_row("created", loaded.created)
     table.add_row("digest", loaded.digest[:16])
     table.add_row("on disk", f"{values['bytes'] / 1e6:.1f} MB")

@@ -11,9 +11,11 @@ from lookalike.scripts.cli import (
     DONE,
     EVIDENCE,
     SOME_ROWS_FAILED,
+    CacheFile,
     Day,
     Device,
     Evidence,
+    NoCache,
     Private,
     Quiet,
     RegionsTable,
@@ -27,7 +29,9 @@ from lookalike.scripts.cli import (
     note_unknown_brands,
     photo_reader,
     progress,
+    report_rescan,
     run,
+    vector_cache,
     write_html_report,
 )
 
@@ -43,15 +47,22 @@ def scan(
     day: Day = None,
     report: Annotated[Path | None, typer.Option("--report", help="HTML page to write, to look at.")] = None,
     evidence: Evidence = EVIDENCE,
+    since: Annotated[
+        Path | None,
+        typer.Option(help="Folder with the state of the last scan, made if need be: look only at what changed since."),
+    ] = None,
     model: Annotated[str | None, typer.Option("--model", help="The encoder; by default the index's own.")] = None,
     weights: Weights = None,
     device: Device = None,
     allow_scheme: Scheme = None,
     allow_private: Private = False,
     accept_truncated: Truncated = False,
+    cache: CacheFile = None,
+    no_cache: NoCache = False,
     quiet: Quiet = False,
 ) -> int:
     from lookalike.detector import Detector
+    from lookalike.rescan import scan_changes
     from lookalike.rows import require_ending, require_readable
     from lookalike.scan import scan_listings
     from lookalike.tables import LISTING_COLUMNS, read_listings
@@ -65,13 +76,28 @@ def scan(
         day=day.date() if day else None,
     )  # fmt: skip
     status = listings.stat()
-    with progress("scanning listings", quiet=quiet) as advance:
+    with (
+        progress("scanning listings", quiet=quiet) as advance,
+        vector_cache(cache, detector.encoder, off=no_cache) as vectors,
+    ):
+        if since is not None:
+            return report_rescan(
+                scan_changes(
+                    read_listings(listings), detector=detector, since=since, out=out, progress=advance, cache=vectors
+                ),
+                out,
+                report=report,
+                reader=reader,
+                quiet=quiet,
+                evidence=evidence,
+            )
         summary = scan_listings(
             read_listings(listings),
             detector=detector,
             out=out,
             fingerprint=f"{listings.absolute()} {status.st_size} {status.st_mtime_ns}",
             progress=advance,
+            cache=vectors,
         )
     verdicts = ", ".join(f"{count:,} {verdict}" for verdict, count in sorted(summary.verdicts.items()))
     note(

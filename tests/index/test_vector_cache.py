@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -53,3 +57,98 @@ def test_a_damaged_file_is_begun_anew(tmp_path: Path, caplog: pytest.LogCaptureF
         cache.put(["a"], unit_vectors(1), [None])
         assert cache.get("a") is not None
     assert "is damaged" in caplog.text
+
+
+def damage(path: Path, statement: str) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        assert connection.execute(statement).rowcount == 1
+
+
+@pytest.mark.parametrize("column", ["vector = zeroblob(112)", "hint = 'another'", "vector = x'00'", "checksum = x'00'"])
+def test_a_damaged_row_is_as_none(tmp_path: Path, column: str, caplog: pytest.LogCaptureFixture) -> None:
+    with VectorCache(tmp_path / "c.sqlite", SPEC) as cache:
+        cache.put(["a", "b"], unit_vectors(2), [None, None])
+    damage(tmp_path / "c.sqlite", f"UPDATE rows SET {column} WHERE key = 'a'")
+    with VectorCache(tmp_path / "c.sqlite", SPEC) as cache, caplog.at_level(logging.WARNING):
+        assert cache.get("a") is None
+        assert cache.get("b") is not None
+    assert "the row of a is damaged" in caplog.text
+
+
+def test_a_file_damaged_in_the_middle_is_begun_anew(tmp_path: Path) -> None:
+    path = tmp_path / "c.sqlite"
+    keys = [str(i) for i in range(2000)]
+    with VectorCache(path, SPEC) as cache:
+        cache.put(keys, unit_vectors(2000), [None] * 2000)
+    with open(path, "r+b") as file:
+        file.seek(4096)
+        file.write(b"\xa5" * (path.stat().st_size - 4096))
+    with VectorCache(path, SPEC) as cache:
+        assert all(cache.get(key) is None for key in keys)
+        cache.put(keys, unit_vectors(2000), [None] * 2000)
+        assert all(cache.get(key) is not None for key in keys)
+
+
+def count(path: Path, keys: str) -> int:
+    with closing(sqlite3.connect(path)) as connection:
+        return int(connection.execute("SELECT count(*) FROM rows WHERE key LIKE ?", (keys,)).fetchone()[0])
+
+
+def test_stays_within_its_size_and_keeps_what_is_used(tmp_path: Path) -> None:
+    path, vectors = tmp_path / "c.sqlite", unit_vectors(400)
+    old = [f"old {i}" for i in range(400)]
+    with VectorCache(path, SPEC) as cache:
+        cache.put([*old[1:], old[0]], vectors, [None] * 400)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE rows SET used = 1")
+    with VectorCache(path, SPEC, most_bytes=200_000) as cache:
+        assert cache.get("old 0") is not None
+        number = 0
+        while count(path, "old %") == 400:
+            cache.put([f"new {number} {i}" for i in range(50)], vectors[:50], [None] * 50)
+            number += 1
+        assert cache.get("old 0") is not None, "it was used last"
+        assert cache.get(f"new {number - 1} 0") is not None
+        for more in range(20):
+            cache.put([f"more {more} {i}" for i in range(50)], vectors[:50], [None] * 50)
+    assert path.stat().st_size < 300_000
+
+
+WORK = """
+import sys, numpy as np
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from toy import ToyEncoder, unit_vectors
+from lookalike.index.vector_cache import VectorCache
+vectors = unit_vectors(400)
+with VectorCache(Path(sys.argv[2]), ToyEncoder().spec) as cache:
+    while True:
+        for start in np.random.default_rng(int(sys.argv[3])).permutation(40) * 10:
+            keys = [str(i) for i in range(start, start + 10)]
+            found = [cache.get(key) for key in keys]
+            assert all(f is None or np.array_equal(f.vector, vectors[int(k)]) for k, f in zip(keys, found))
+            assert len({f is None for f in found}) == 1, "half of a put"
+            cache.put(keys, vectors[start : start + 10], [None] * 10)
+            print("put", flush=True)
+"""
+
+
+def test_four_processes_share_it_and_are_killed(tmp_path: Path) -> None:
+    folder, path = str(Path(__file__).parents[1]), tmp_path / "c.sqlite"
+    workers = [
+        subprocess.Popen([sys.executable, "-c", WORK, folder, str(path), str(seed)], stdout=subprocess.PIPE, text=True)
+        for seed in range(4)
+    ]
+    for number, worker in enumerate(workers):
+        assert worker.stdout is not None
+        lines = [worker.stdout.readline() for _ in range(20 * (number + 1))]
+        worker.kill()
+        worker.wait()
+        worker.stdout.close()
+        assert lines[-1] == "put\n", "it failed before it was killed"
+    vectors = unit_vectors(400)
+    with VectorCache(path, SPEC) as cache:
+        found = [cache.get(str(i)) for i in range(400)]
+    assert sum(entry is not None for entry in found) >= 200
+    for vector, entry in zip(vectors, found, strict=True):
+        assert entry is None or np.array_equal(entry.vector, vector)

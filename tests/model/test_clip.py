@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from lookalike.errors import EncoderError, UnknownModelError, WeightsError
-from lookalike.model.clip import batch_norms, folded, image_tower
+from lookalike.model.clip import batch_norms, folded, image_tower, untrained_encoder
 from lookalike.model.encoder import EncoderSpec, load_encoder
 from lookalike.model.presets import PRESETS
 
@@ -194,3 +195,21 @@ def test_the_embedded_preset_says_its_true_size() -> None:
     preset = PRESETS["embedded"]
     parameters = sum(p.numel() for p in image_tower(preset.architecture).parameters())
     assert round(parameters / 1e6, 1) == preset.parameters
+
+
+def test_embeds_on_all_cores_without_changing_the_programs_threads() -> None:
+    encoder = untrained_encoder("lookalike-embedded", device="cpu")
+    inputs = list(np.random.default_rng(0).normal(size=(19, 3, 144, 144)).astype(np.float32))
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = encoder.embed(inputs)
+        torch.set_num_threads(3)
+        together = encoder.embed(inputs)
+        assert torch.get_num_threads() == 3
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(torch.get_num_threads).result() == 3
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_array_equal(together, alone)
+    assert encoder.embed([]).shape == (0, encoder.spec.dim)

@@ -115,6 +115,44 @@ def test_reports_findings_whose_photos_are_gone(shop: Path, tmp_path: Path, caps
     assert "data:image/jpeg" not in page.read_text()
 
 
+def test_scans_only_what_changed(shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    index, state, out = (str(tmp_path / name) for name in ("index", "state", "f.parquet"))
+    assert main(["build", str(shop / "references.csv"), "--index", index, "--quiet"]) == 0
+    call = ["scan", str(shop / "listings.csv"), "--index", index, "--out", out, "--since", state]
+    assert main(call) == 0
+    assert (
+        "looked at 12, judged 0 again by vectors, kept 0 as they were; 0 pictures not read" in capsys.readouterr().err
+    )
+    assert main(call) == 0
+    assert (
+        "looked at 0, judged 0 again by vectors, kept 12 as they were; 12 pictures not read" in capsys.readouterr().err
+    )
+    before = list(read_findings(Path(out)))
+    assert main(["remove", "--index", index, "--product", "p1"]) == 0
+    assert main(["rescan", "--new-references", "--since", state, "--index", index, "--out", out, "--quiet"]) == 0
+    products = [row["product_id"] for row in read_findings(Path(out))]
+    assert [row["product_id"] for row in before][:3] == ["p0", "p1", "p2"]
+    assert products[0] == "p0" and products[1] != "p1"
+    assert main(["rescan", "--since", str(tmp_path / "none"), "--index", index, "--out", out]) == 2
+    assert "there is no state of a scan in" in capsys.readouterr().err
+
+
+def test_the_cache_spares_a_second_index_the_work(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build = ["build", str(shop / "references.csv"), "--index"]
+    cache = ["--cache", str(tmp_path / "vectors.sqlite")]
+    for index, options, said in (
+        ("a", cache, "embedded 8 pictures, knew 0"),
+        ("b", cache, "embedded 0 pictures, knew 8"),
+        ("c", [], "embedded 8 pictures, knew 0"),
+        ("d", [], "embedded 0 pictures, knew 8"),
+        ("e", ["--no-cache"], "embedded 8 pictures, knew 0"),
+    ):
+        assert main([*build, str(tmp_path / index), *options]) == 0
+        assert said in capsys.readouterr().err
+
+
 def test_a_scan_with_bad_rows_ends_with_status_1(shop: Path, tmp_path: Path) -> None:
     (tmp_path / "l.csv").write_text("listing_id,image\n1,gone.jpg\n")
     out = tmp_path / "f.csv"

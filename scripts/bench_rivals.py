@@ -1,0 +1,120 @@
+"""What `lookalike bench` holds the pipeline against: scripts that everyone writes, and packages that are installed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from lookalike.index.build import build_index
+from lookalike.index.embedding import PhotoReader
+from lookalike.model.clip import ClipEncoder, plain_script
+from lookalike.records import Reference
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A way from picture files to an index on disk: `run` is given the files and a folder that is there and empty."""
+
+    name: str
+    run: Callable[[Sequence[Path], Path], object]
+    same_model: bool = True
+
+
+def rivals(encoder: ClipEncoder, *, workers: int) -> list[Rival]:
+    """The pipeline first, then all that it is compared with here."""
+    model, transform = plain_script(encoder.spec)
+    found = [
+        Rival("lookalike", lambda files, folder: _ours(files, folder, encoder)),
+        Rival("DataLoader", lambda files, folder: _data_loader(files, folder, model, transform, workers)),
+        Rival("one at a time", lambda files, folder: _one_at_a_time(files, folder, model, transform)),
+    ]
+    if find_spec("imagededup") is not None:
+        found.append(Rival("imagededup PHash", _imagededup, same_model=False))
+    return found
+
+
+def _ours(files: Sequence[Path], folder: Path, encoder: ClipEncoder) -> None:
+    rows = [Reference(path.stem, path.stem, "", path) for path in files]
+    build_index(rows, index=folder / "index", encoder=encoder, reader=PhotoReader(), features=False)
+
+
+def _one_at_a_time(files: Sequence[Path], folder: Path, model: Any, transform: Any) -> None:
+    import torch
+
+    vectors = []
+    with torch.no_grad():
+        for path in files:
+            vector = model(transform(Image.open(path).convert("RGB")).unsqueeze(0))
+            vectors.append(torch.nn.functional.normalize(vector, dim=-1).numpy())
+    _write(np.concatenate(vectors), folder)
+
+
+def _data_loader(files: Sequence[Path], folder: Path, model: Any, transform: Any, workers: int) -> None:
+    import torch
+
+    class Pictures(torch.utils.data.Dataset[Any]):
+        def __len__(self) -> int:
+            return len(files)
+
+        def __getitem__(self, at: int) -> Any:
+            return transform(Image.open(files[at]).convert("RGB"))
+
+    loader = torch.utils.data.DataLoader(Pictures(), batch_size=32, num_workers=workers)
+    with torch.no_grad():
+        vectors = [torch.nn.functional.normalize(model(batch), dim=-1).numpy() for batch in loader]
+    _write(np.concatenate(vectors), folder)
+
+
+def _write(vectors: NDArray[np.float32], folder: Path) -> None:
+    import faiss
+
+    index = faiss.IndexFlatIP(vectors.shape[1])
+    index.add(vectors)
+    faiss.write_index(index, str(folder / "flat.index"))
+
+
+def _imagededup(files: Sequence[Path], _: Path) -> None:
+    from imagededup.methods import PHash
+
+    hasher = PHash(verbose=False)
+    for path in files:
+        hasher.encode_image(image_file=str(path))
+
+
+class PeakMemory:
+    """The most that this process and its children held while it was watched, in bytes; shared pages count twice."""
+
+    def __enter__(self) -> PeakMemory:
+        import psutil
+
+        self._process = psutil.Process()
+        self.bytes, self._done = 0, threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        import psutil
+
+        while not self._done.is_set():
+            held = 0
+            for process in (self._process, *self._process.children(recursive=True)):
+                try:
+                    held += process.memory_info().rss
+                except psutil.NoSuchProcess:  # it ended meanwhile
+                    continue
+            self.bytes = max(self.bytes, held)
+            time.sleep(0.05)
