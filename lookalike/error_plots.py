@@ -88,6 +88,7 @@ def plot_pictures(cases: Mapping[str, Mapping[str, ImageSource]], *, columns: in
         figure.set_size_inches(6, 1)
         figure.text(0.5, 0.5, "there are none", ha="center", va="center", fontsize=TEXT)
         return figure
+    figure.set_layout_engine("constrained", h_pad=0.08)  # inches, so that titles of three lines stay off the captions
     panels = figure.subfigures(rows, columns, squeeze=False, wspace=0.04, hspace=0.04).ravel()
     for panel, (title, pictures) in zip(panels, cases.items(), strict=False):
         panel.suptitle(wrapped(title, 24 * slots), x=0.02, ha="left", fontsize=TEXT - 1)

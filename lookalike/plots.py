@@ -44,13 +44,15 @@ def plot_similarities(
     """Histogram of the similarities of look-alikes (n,) and of unrelated listings (m,), with named thresholds on it.
 
     Each group is drawn as shares of itself, as there may be many more of one. `unit` says what the similarity is, for
-    the axis. Raises ValueError where both are empty.
+    the axis; "probability" is for that of a fusion, from 0 to 1. Raises ValueError where both are empty.
     """
     groups = {"look-alikes": np.asarray(lookalike, float), "unrelated": np.asarray(unrelated, float)}
     together = np.concatenate(list(groups.values()))
     if not len(together):
         raise ValueError("there are no similarities to draw; needed at least one")
-    edges = np.linspace(together.min() - 1e-9, together.max() + 1e-9, bins + 1)
+    fused = unit == "probability"
+    low, high = (0.0, 1.0) if fused else (float(together.min()) - 1e-9, float(together.max()) + 1e-9)
+    edges = np.linspace(low, high, bins + 1)
     figure, axes = new_axes(8, 4.5)
     for (name, values), colour in zip(groups.items(), (BLUE, VERMILION), strict=True):
         shares = 100 * np.histogram(values, edges)[0] / max(1, len(values))
@@ -60,7 +62,7 @@ def plot_similarities(
         (thresholds or {}).items(), ("--", ":", "-.") * len(thresholds or ()), strict=False
     ):
         axes.axvline(value, color="black", linestyle=dashes, linewidth=1.2, label=f"{name} {value:.3f}")
-    axes.set_xlabel(f"similarity ({unit})", fontsize=TEXT)
+    axes.set_xlabel("probability of a look-alike (0 to 1)" if fused else f"similarity ({unit})", fontsize=TEXT)
     axes.set_ylabel("share of the group per bin (%)", fontsize=TEXT)
     axes.set_ylim(bottom=0)
     add_legend(axes)

@@ -151,7 +151,7 @@ def plot_scopes(policy: Policy, pairs: LabelledPairs) -> Figure:
         promised = policy.promise.precision
         middle.axvline(100 * promised, color="black", ls="--", linewidth=1, label=f"promised {percent(promised)}")
     for axes, text in (
-        (left, "threshold on the similarity"),
+        (left, f"threshold on the {'similarity' if policy.fusion is None else 'probability'}"),
         (middle, "flags that are right (%), 95 % interval"),
         (right, "more labelled flags needed"),
     ):

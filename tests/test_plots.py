@@ -46,6 +46,14 @@ def test_the_histogram_shows_each_group_as_shares_of_itself_and_the_thresholds()
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("similarity (cosine)", "share of the group per bin (%)")
 
 
+def test_a_histogram_of_probabilities_says_so_and_goes_from_0_to_1() -> None:
+    (axes,) = plot_similarities([0.9, 0.97], [0.2], unit="probability", bins=20).axes
+    assert axes.get_xlabel() == "probability of a look-alike (0 to 1)"
+    filled = [patch.get_data() for patch in axes.patches if patch.get_fill()]  # type: ignore[attr-defined]
+    assert [np.flatnonzero(data.values).tolist() for data in filled] == [[18, 19], [4]]
+    assert (filled[0].edges[0], filled[0].edges[-1]) == (0, 1)
+
+
 def test_a_histogram_of_one_group_or_of_one_value_is_drawn_and_of_none_refused() -> None:
     plot_similarities([0.5, 0.5], [])
     with pytest.raises(ValueError, match="needed at least one"):
