@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,13 @@ from lookalike.model.features import is_packed
 from lookalike.records import BadRow, ImageSource, Reference
 
 from . import store
-from .embedding import PhotoReader, Vector, embed_photos
+from .embedding import EmbeddedPhoto, PhotoReader, Vector, embed_photos
 from .features import NONE, FeatureJournal, Packed
 from .reference_index import EXACT_UP_TO, ReferenceIndex
 from .vector_cache import VectorCache
+
+Embed = Callable[[Iterator[ImageSource]], Iterator[tuple[EmbeddedPhoto, Packed]]]
+"""Gives for each photo, in order, its vector and its packed local features."""
 
 _JOURNAL = "building.sqlite"
 _FEATURES = "building.sqlite-features"
@@ -45,20 +49,25 @@ def build_index(
     features: bool = True,
     exact_up_to: int = EXACT_UP_TO,
     cache: VectorCache | None = None,
+    embed: Embed | None = None,
 ) -> BuildSummary:
     """Make the folder `index` hold exactly these references; an index that was there is replaced at the end.
 
     Vectors are journalled as they are made and taken over from an index of the same encoder, so a killed
     build that is run again embeds only what was missing; a `cache` takes the journal's place. `progress` is told of
     each reference done. With `features` the photos' local features are kept as well, so that listings can be compared
-    with them point by point. An index of more than `exact_up_to` references is partitioned (see `ReferenceIndex`).
-    Raises TableError when no reference could be read, ReferenceIndexError while another process writes.
+    with them point by point. `embed`, where given, does the embedding in place of this process. An index of more than
+    `exact_up_to` references is partitioned (see `ReferenceIndex`). Raises TableError when no reference could be read,
+    ReferenceIndexError while another process writes.
     """
     folder = Path(index)
     with store.writing(folder):
         known = _Known.of(_sound_index(folder), encoder)
         target = ReferenceIndex(encoder.spec, exact_up_to=exact_up_to)
-        return _update(target, references, folder, encoder, reader, known, progress, features, cache)
+        if embed is not None:
+            return _update(target, references, folder, embed, progress)
+        with _embedding(folder, encoder, reader, known, features, cache) as here:
+            return _update(target, references, folder, here, progress)
 
 
 def add_references(
@@ -81,7 +90,8 @@ def add_references(
         current = ReferenceIndex.load(folder)
         current.require(encoder.spec)
         known = _Known.of(current, encoder)
-        return _update(current, references, folder, encoder, reader, known, progress, features, cache)
+        with _embedding(folder, encoder, reader, known, features, cache) as here:
+            return _update(current, references, folder, here, progress)
 
 
 def remove_references(
@@ -149,44 +159,67 @@ def add_harmless(
     return change(photos, index=folder, encoder=encoder, reader=reader, progress=progress, features=False, cache=cache)
 
 
-def _update(
-    target: ReferenceIndex,
-    references: Iterable[Reference | BadRow],
+@contextmanager
+def _embedding(
     folder: Path,
     encoder: Encoder,
     reader: PhotoReader | None,
     known: _Known,
-    progress: Callable[[int], None] | None,
     features: bool,
     cache: VectorCache | None,
+) -> Iterator[Embed]:
+    """What embeds photos in this process, for an index in that folder."""
+    with ExitStack() as stack:
+        vectors = cache or stack.enter_context(VectorCache(folder / _JOURNAL, encoder.spec))
+        journal = stack.enter_context(closing(FeatureJournal(folder / _FEATURES, known.features))) if features else None
+        yield partial(
+            embed_references,
+            encoder=encoder,
+            reader=reader or PhotoReader(),
+            cache=vectors,
+            known=known.vector,
+            journal=journal,
+        )
+
+
+def embed_references(
+    sources: Iterable[ImageSource],
+    *,
+    encoder: Encoder,
+    reader: PhotoReader,
+    cache: VectorCache | None = None,
+    known: Callable[[str], Vector | None] | None = None,
+    journal: FeatureJournal | None = None,
+) -> Iterator[tuple[EmbeddedPhoto, Packed]]:
+    """What `embed_photos` gives of genuine photos, each with its packed local features; none without a `journal`."""
+    photos = embed_photos(sources, encoder=encoder, reader=reader, cache=cache, known=known, onlooker=journal)
+    for photo in photos:
+        if journal is None or photo.vector is None or photo.sha256 is None:
+            yield photo, NONE
+        else:
+            yield photo, journal[photo.sha256]
+
+
+def _update(
+    target: ReferenceIndex,
+    references: Iterable[Reference | BadRow],
+    folder: Path,
+    embed: Embed,
+    progress: Callable[[int], None] | None,
 ) -> BuildSummary:
     journal = folder / _JOURNAL
     usable = _Usable(references)
     added: dict[str, tuple[Reference, Vector, str, Packed]] = {}
     embedded = 0
-    with ExitStack() as stack:
-        vectors = cache or stack.enter_context(VectorCache(journal, encoder.spec))
-        onlooker = FeatureJournal(folder / _FEATURES, known.features) if features else None
-        if onlooker is not None:
-            stack.callback(onlooker.close)
-        photos = embed_photos(
-            usable.images(),
-            encoder=encoder,
-            reader=reader or PhotoReader(),
-            cache=vectors,
-            known=known.vector,
-            onlooker=onlooker,
-        )
-        for photo in photos:
-            reference = usable.pending.popleft()
-            embedded += photo.fresh
-            if photo.vector is None or photo.sha256 is None:
-                usable.failed.append(BadRow(reference.id, photo.error or "the picture could not be read"))
-            else:
-                packed = onlooker[photo.sha256] if onlooker is not None else NONE
-                added[reference.id] = (reference, photo.vector, photo.sha256, packed)
-            if progress is not None:
-                progress(1)
+    for photo, packed in embed(usable.images()):
+        reference = usable.pending.popleft()
+        embedded += photo.fresh
+        if photo.vector is None or photo.sha256 is None:
+            usable.failed.append(BadRow(reference.id, photo.error or "the picture could not be read"))
+        else:
+            added[reference.id] = (reference, photo.vector, photo.sha256, packed)
+        if progress is not None:
+            progress(1)
     if not added:
         _remove_journal(journal)
         first = f"; the first: {usable.failed[0].error}" if usable.failed else ""

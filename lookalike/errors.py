@@ -15,6 +15,7 @@ LookalikeError
 ├── PolicyError             a policy file is wrong, or is for another encoder
 ├── BundleError             an evidence bundle can't be made, or is none
 ├── HistoryError            a history is not as it was written, or an entry can't be added
+├── EngineError             the cluster that work runs on can't be reached, or failed
 └── MissingExtraError       an optional package is not installed
 
 ExpiredPolicyWarning        a policy is used after the day that it was good for
@@ -89,6 +90,10 @@ class BundleError(LookalikeError):
 
 class HistoryError(LookalikeError):
     """A history is not as it was written, or what should be added to it is no entry."""
+
+
+class EngineError(LookalikeError):
+    """The cluster that work runs on can't be reached, or failed in a way that trying again did not help."""
 
 
 class MissingExtraError(LookalikeError):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -65,7 +66,7 @@ def scan_listings(
     out = Path(out)
     require_ending(out)
     partial = out.with_name(out.name + ".partial")
-    done = _resume(partial, _state(detector, fingerprint))
+    done = begin_parts(partial, scan_basis(detector, fingerprint))
     remaining = iter(listings)
     skipped = sum(1 for _ in islice(remaining, done))
     if progress is not None and skipped:
@@ -77,9 +78,9 @@ def scan_listings(
         findings = _counted(detector.stream(remaining, cache=vectors, verified=verified), progress)
         number = len(_parts(partial))
         while part := list(islice(findings, _PART_ROWS)):
-            _write_part(partial / f"part-{number:06}.parquet", [finding_row(finding) for finding in part])
+            write_part(part_path(partial, number), [finding_row(finding) for finding in part], finding_schema())
             number += 1
-    summary = _join(partial, out, resumed=skipped)
+    summary = join_parts(partial, out, resumed=skipped)
     shutil.rmtree(partial)
     return summary
 
@@ -217,7 +218,8 @@ def write_findings(rows: Iterable[Mapping[str, Any]], path: str | Path) -> None:
     temporary.replace(path)
 
 
-def _state(detector: Detector, fingerprint: str) -> str:
+def scan_basis(detector: Detector, fingerprint: str) -> str:
+    """What a scan's findings rest on, as text; one that is interrupted goes on only where this is the same."""
     values = {
         "listings": fingerprint,
         "index": detector.index.digest,
@@ -232,18 +234,18 @@ def _state(detector: Detector, fingerprint: str) -> str:
     return json.dumps(values, sort_keys=True)
 
 
-def _resume(partial: Path, state: str) -> int:
-    """Make the folder of parts ready; gives how many findings of this very scan are there already."""
+def begin_parts(partial: Path, basis: str) -> int:
+    """Make the folder of parts ready; gives how many rows of work on this very basis are there already."""
     import pyarrow.parquet as pq
 
     path = partial / _STATE
-    if path.is_file() and path.read_text(encoding="utf-8") == state:
+    if path.is_file() and path.read_text(encoding="utf-8") == basis:
         return sum(pq.read_metadata(part).num_rows for part in _parts(partial))
     if partial.exists():
         shutil.rmtree(partial)
     partial.mkdir(parents=True)
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(state, encoding="utf-8")
+    temporary.write_text(basis, encoding="utf-8")
     temporary.replace(path)
     return 0
 
@@ -252,15 +254,22 @@ def _parts(partial: Path) -> list[Path]:
     return sorted(partial.glob("part-*.parquet"))
 
 
-def _write_part(path: Path, rows: list[dict[str, Any]]) -> None:
-    temporary = path.with_suffix(".tmp")
-    writer = TableWriter(temporary, finding_schema(), ending=".parquet")
+def part_path(partial: Path, number: int) -> Path:
+    """Where the part of that number is kept."""
+    return partial / f"part-{number:06}.parquet"
+
+
+def write_part(path: Path, rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> None:
+    """Write a part in one step, whoever else may be writing it, too."""
+    temporary = path.with_suffix(f".{uuid.uuid4().hex}.tmp")
+    writer = TableWriter(temporary, schema, ending=".parquet")
     writer.write(rows)
     writer.close()
     temporary.replace(path)
 
 
-def _join(partial: Path, out: Path, *, resumed: int) -> ScanSummary:
+def join_parts(partial: Path, out: Path, *, resumed: int) -> ScanSummary:
+    """Make the findings table of its parts, in one step; `resumed` of the findings were there before this run."""
     import pyarrow.parquet as pq
 
     verdicts: Counter[str] = Counter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,8 +11,10 @@ import typer
 from lookalike.scripts.cli import (
     DONE,
     SOME_ROWS_FAILED,
+    Address,
     CacheFile,
     Device,
+    EngineName,
     ExactUpTo,
     NoCache,
     Private,
@@ -19,6 +22,10 @@ from lookalike.scripts.cli import (
     Scheme,
     Truncated,
     Weights,
+    Workers,
+    cache_path,
+    cluster,
+    fingerprint,
     photo_reader,
     progress,
     report_build,
@@ -44,6 +51,9 @@ def build(
     exact_up_to: ExactUpTo = None,
     cache: CacheFile = None,
     no_cache: NoCache = False,
+    engine: EngineName = "local",
+    address: Address = None,
+    workers: Workers = None,
     quiet: Quiet = False,
 ) -> int:
     from lookalike.index.build import build_index
@@ -53,6 +63,25 @@ def build(
     from lookalike.tables import REFERENCE_COLUMNS, read_references
 
     require_readable(references, required=REFERENCE_COLUMNS)
+    reader = photo_reader(allow_scheme, private=allow_private, truncated=accept_truncated)
+    on = cluster(engine, address, workers, device)
+    if on is not None:
+        from lookalike.ray_engine import build_on_ray
+
+        with progress("embedding references", quiet=quiet) as advance:
+            summary = build_on_ray(
+                read_references(references),
+                index=index,
+                open_encoder=partial(load_encoder, model, weights=weights, device=device),
+                reader=reader,
+                cluster=on,
+                fingerprint=fingerprint(references),
+                progress=advance,
+                features=features,
+                cache=cache_path(cache, off=no_cache),
+            )
+        report_build(summary, index, quiet=quiet)
+        return SOME_ROWS_FAILED if summary.failed else DONE
     encoder = load_encoder(model, weights=weights, device=device)
     with (
         progress("embedding references", quiet=quiet) as advance,
@@ -62,7 +91,7 @@ def build(
             read_references(references),
             index=index,
             encoder=encoder,
-            reader=photo_reader(allow_scheme, private=allow_private, truncated=accept_truncated),
+            reader=reader,
             progress=advance,
             features=features,
             exact_up_to=EXACT_UP_TO if exact_up_to is None else exact_up_to,

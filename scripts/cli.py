@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -26,6 +26,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from lookalike.errors import ExpiredPolicyWarning, LookalikeError
 
 if TYPE_CHECKING:
+    from lookalike.cluster import Cluster
     from lookalike.index.build import BuildSummary
     from lookalike.index.embedding import PhotoReader
     from lookalike.index.vector_cache import VectorCache
@@ -93,6 +94,16 @@ CacheFile = Annotated[
     Path | None, typer.Option("--cache", help="File of vectors kept from run to run; by default the user's own.")
 ]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Take no vector from other runs, and keep none for them.")]
+EngineName = Annotated[
+    Literal["local", "ray"],
+    typer.Option("--engine", help="ray: on workers of a Ray cluster, or several on this machine."),
+]
+Address = Annotated[
+    str | None, typer.Option("--address", help="The Ray cluster, as host:port; by default one is started here.")
+]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Ray's workers; by default one for each CPU there is.")
+]
 Weights = Annotated[str | None, typer.Option("--weights", help="A local checkpoint: safetensors, or torch weights.")]
 
 RightsTable = Annotated[
@@ -244,6 +255,30 @@ def vector_cache(path: Path | None, encoder: Encoder, *, off: bool) -> Iterator[
         return
     with VectorCache(path or default_cache(), encoder.spec) as cache:
         yield cache
+
+
+def fingerprint(table: Path) -> str:
+    """Names a table as it is now, so that an interrupted run of another is not gone on with."""
+    status = table.stat()
+    return f"{table.absolute()} {status.st_size} {status.st_mtime_ns}"
+
+
+def cluster(engine: str, address: str | None, workers: int | None, device: str | None) -> Cluster | None:
+    """The Ray cluster that a command is to work on, None for the local engine; a GPU for each worker with cuda."""
+    if engine == "local":
+        if address is not None or workers is not None:
+            raise typer.BadParameter("--address and --workers are for --engine ray")
+        return None
+    from lookalike.cluster import Cluster
+
+    return Cluster(address, workers, gpus=1.0 if (device or "").startswith("cuda") else 0.0)
+
+
+def cache_path(path: Path | None, *, off: bool) -> Path | None:
+    """Where each machine of a cluster keeps vectors from run to run; None with `off`."""
+    from lookalike.index.vector_cache import default_cache
+
+    return None if off else (path or default_cache()).absolute()
 
 
 def report_build(summary: BuildSummary, index: Path, *, quiet: bool) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,9 +12,11 @@ from lookalike.scripts.cli import (
     DONE,
     EVIDENCE,
     SOME_ROWS_FAILED,
+    Address,
     CacheFile,
     Day,
     Device,
+    EngineName,
     Evidence,
     NoCache,
     Private,
@@ -24,6 +27,10 @@ from lookalike.scripts.cli import (
     SellersTable,
     Truncated,
     Weights,
+    Workers,
+    cache_path,
+    cluster,
+    fingerprint,
     load_rights,
     note,
     note_unknown_brands,
@@ -34,6 +41,13 @@ from lookalike.scripts.cli import (
     vector_cache,
     write_html_report,
 )
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from lookalike.index.embedding import PhotoReader
+    from lookalike.rights import Rights
+    from lookalike.scan import ScanSummary
 
 
 def scan(
@@ -59,9 +73,13 @@ def scan(
     accept_truncated: Truncated = False,
     cache: CacheFile = None,
     no_cache: NoCache = False,
+    engine: EngineName = "local",
+    address: Address = None,
+    workers: Workers = None,
     quiet: Quiet = False,
 ) -> int:
     from lookalike.detector import Detector
+    from lookalike.index.reference_index import ReferenceIndex
     from lookalike.rescan import scan_changes
     from lookalike.rows import require_ending, require_readable
     from lookalike.scan import scan_listings
@@ -71,11 +89,36 @@ def scan(
     require_readable(listings, required=LISTING_COLUMNS)
     reader = photo_reader(allow_scheme, private=allow_private, truncated=accept_truncated)
     asked = load_rights(rights, sellers, regions, quiet=quiet)
-    detector = Detector.open(
-        index, policy=policy, model=model, weights=weights, device=device, reader=reader, rights=asked,
+    opening = partial(
+        Detector.open,
+        index.absolute(),
+        policy=policy and policy.absolute(),
+        model=model,
+        weights=weights,
+        device=device,
+        reader=reader,
+        rights=asked,
         day=day.date() if day else None,
-    )  # fmt: skip
-    status = listings.stat()
+    )
+    on = cluster(engine, address, workers, device)
+    if on is not None:
+        if since is not None:
+            raise typer.BadParameter("--since needs --engine local")
+        from lookalike.ray_engine import scan_on_ray
+
+        with progress("scanning listings", quiet=quiet) as advance:
+            found = scan_on_ray(
+                read_listings(listings),
+                open_detector=opening,
+                out=out,
+                cluster=on,
+                fingerprint=fingerprint(listings),
+                progress=advance,
+                cache=cache_path(cache, off=no_cache),
+            )
+        brands = ReferenceIndex.load(index).catalogue["brand"] if asked is not None else None
+        return _tell(found, out, report, reader, evidence, asked, brands, quiet=quiet)
+    detector = opening()
     with (
         progress("scanning listings", quiet=quiet) as advance,
         vector_cache(cache, detector.encoder, off=no_cache) as vectors,
@@ -95,20 +138,36 @@ def scan(
             read_listings(listings),
             detector=detector,
             out=out,
-            fingerprint=f"{listings.absolute()} {status.st_size} {status.st_mtime_ns}",
+            fingerprint=fingerprint(listings),
             progress=advance,
             cache=vectors,
         )
+    brands = detector.index.catalogue["brand"]
+    return _tell(summary, out, report, reader, evidence, asked, brands, quiet=quiet)
+
+
+def _tell(
+    summary: ScanSummary,
+    out: Path,
+    report: Path | None,
+    reader: PhotoReader,
+    evidence: int,
+    rights: Rights | None,
+    brands: pa.ChunkedArray | None,
+    *,
+    quiet: bool,
+) -> int:
+    """Say what a scan found, and write its page if asked for; gives the exit status."""
     verdicts = ", ".join(f"{count:,} {verdict}" for verdict, count in sorted(summary.verdicts.items()))
     note(
         f"{summary.listings:,} listings: {verdicts}; {summary.errors:,} with an error; findings in {out}",
         quiet=quiet,
     )
-    if asked is not None:
-        note_unknown_brands(asked, detector.index.catalogue["brand"].unique().to_pylist(), quiet=quiet)
+    if rights is not None and brands is not None:
+        note_unknown_brands(rights, brands.unique().to_pylist(), quiet=quiet)
     if report is not None:
         write_html_report(out, report, reader=reader, evidence=evidence, quiet=quiet)
-    failed = summary.errors or (asked is not None and asked.unusable)
+    failed = summary.errors or (rights is not None and rights.unusable)
     return SOME_ROWS_FAILED if failed else DONE
 
 
