@@ -43,8 +43,11 @@ from lookalike.scripts.cli import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pyarrow as pa
 
+    from lookalike.detector import Detector
     from lookalike.index.embedding import PhotoReader
     from lookalike.rights import Rights
     from lookalike.scan import ScanSummary
@@ -97,7 +100,6 @@ def scan(
         weights=weights,
         device=device,
         reader=reader,
-        rights=asked,
         day=day.date() if day else None,
     )
     on = cluster(engine, address, workers, device)
@@ -109,7 +111,9 @@ def scan(
         with progress("scanning listings", quiet=quiet) as advance:
             found = scan_on_ray(
                 read_listings(listings),
-                open_detector=opening,
+                open_detector=partial(
+                    _open, opening, *(path and path.absolute() for path in (rights, sellers, regions))
+                ),
                 out=out,
                 cluster=on,
                 fingerprint=fingerprint(listings),
@@ -118,7 +122,7 @@ def scan(
             )
         brands = ReferenceIndex.load(index).catalogue["brand"] if asked is not None else None
         return _tell(found, out, report, reader, evidence, asked, brands, quiet=quiet)
-    detector = opening()
+    detector = opening(rights=asked)
     with (
         progress("scanning listings", quiet=quiet) as advance,
         vector_cache(cache, detector.encoder, off=no_cache) as vectors,
@@ -144,6 +148,11 @@ def scan(
         )
     brands = detector.index.catalogue["brand"]
     return _tell(summary, out, report, reader, evidence, asked, brands, quiet=quiet)
+
+
+def _open(opening: Callable[..., Detector], *tables: Path | None) -> Detector:
+    """A detector with the rights of these tables, which each worker reads for itself."""
+    return opening(rights=load_rights(*tables, quiet=True))
 
 
 def _tell(
