@@ -52,6 +52,15 @@ class Fusion:
         return self.similarity, self.margin, self.inliers, self.coverage
 
 
+def probability_text(probability: float) -> str:
+    """The probability as people read it; nothing is certain.
+
+    >>> probability_text(0.8812), probability_text(0.99999)
+    ('0.881', 'over 0.999')
+    """
+    return "over 0.999" if probability > 0.999 else f"{probability:.3f}"
+
+
 def fit_fusion(photos: Iterable[tuple[Sequence[Match], Callable[[Match], bool]]], *, similarity: bool = True) -> Fusion:
     """Fit a fusion to labelled photos: the matches of each, margins included, and which of them are right.
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from .fusion import probability_text
 from .records import Verdict, strength_of
 from .report_pictures import Composed, Evidence, Row, Thumbnail, Thumbnails, compose_evidence
 
@@ -199,6 +200,7 @@ def _page(cards: list[Card], summary: ReportSummary, title: str, pictures: Thumb
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters["probability"] = probability_text
     template = environment.from_string((folder / "report.html").read_text(encoding="utf-8"))
     kinds = Counter(card["kind_key"] for card in cards)
     return template.generate(

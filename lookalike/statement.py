@@ -11,6 +11,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from .fusion import probability_text
 from .records import Verdict
 from .replay import said_by_similarity
 from .report import policy_hash, safe_link
@@ -111,6 +112,7 @@ def _template(name: str) -> jinja2.Template:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["number"] = lambda value: "none" if value is None else f"{value:.3f}"
+    environment.filters["probability"] = probability_text
     environment.filters["day"] = _said_day
     return environment.from_string((files("lookalike") / "templates" / name).read_text(encoding="utf-8"))
 

@@ -13,6 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from lookalike.fusion import probability_text
 from lookalike.records import Verdict, strength_of
 from lookalike.scripts.cli import DONE, Evidence, note, photo_reader, progress, report_build, run, write_html_report
 
@@ -74,7 +75,8 @@ def _examples(rows: list[dict[str, object]], truth: dict[str, str]) -> Table:
         for row in chosen[:most]:
             listing = str(row["listing_id"])
             kind = str(row["kind"] or "").replace("_", " ")
-            numbers = (_number(row[name]) for name in ("similarity", "inliers", "probability"))
+            probability = probability_text(float(str(row["probability"])))
+            numbers = (_number(row["similarity"]), _number(row["inliers"]), probability)
             table.add_row(listing, verdict, kind, *numbers, str(row["product_id"]), truth[listing])
     held = {str(row["verdict"]): _number(row["threshold"]) for row in rows}
     table.caption = ", ".join(
