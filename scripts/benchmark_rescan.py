@@ -1,7 +1,7 @@
 """Measure what scans of changes spare: everything unchanged, saved again, and new references against stored vectors.
 
-Copies a folder's JPEGs under new names with a comment of their own in each, so that no two files are equal, and scans
-them: for the first time, unchanged with the state of that scan, unchanged with the cache of vectors alone, and with new
+Copies a folder's JPEGs, each a little narrower than the one before, so that no two pictures are equal, and scans them:
+for the first time, unchanged with the state of that scan, unchanged with the cache of vectors alone, and with new
 metadata in every file. Then holds new references against listings' vectors that are made up, beside looking all of
 them up again. Prints medians of several rounds, ratios, and whether the findings are the same.
 """
@@ -20,6 +20,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
@@ -59,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
 def _scans(arguments: argparse.Namespace, encoder: Encoder, scratch: Path) -> list[tuple[str, ...]]:
     genuine = sorted(arguments.folder.glob("*.jpg"))
     listings = [
-        Listing(f"L{i}", (_copy(genuine[i % len(genuine)], scratch / f"{i}.jpg", f"{i}"),))
+        Listing(f"L{i}", (_crop(genuine[i % len(genuine)], scratch / f"{i}.jpg", i // len(genuine)),))
         for i in range(arguments.pictures)
     ]
     references = [Reference(f"r{i}", f"p{i}", "Brand", path) for i, path in enumerate(genuine[:100])]
@@ -84,7 +85,7 @@ def _scans(arguments: argparse.Namespace, encoder: Encoder, scratch: Path) -> li
         for name, work in zip(names, (changes, changes, everything, everything), strict=True):
             if name == names[3]:
                 for i, listing in enumerate(listings):
-                    _copy(genuine[i % len(genuine)], Path(str(listing.images[0])), f"again {i}")
+                    _comment(Path(str(listing.images[0])), f"again {i}")
             seconds[name].append(_seconds(lambda work=work: _with_cache(file, encoder, work)))  # type: ignore[misc]
             found = _rows(out)
             first = first or found
@@ -147,11 +148,17 @@ def _noise(rng: np.random.Generator, count: int, dim: int) -> np.ndarray[Any, An
     return 0.5 * _unit(rng.normal(size=(count, dim)))
 
 
-def _copy(source: Path, target: Path, comment: str) -> Path:
-    """The same picture with a comment of its own behind its first marker."""
-    data, text = source.read_bytes(), comment.encode()
-    target.write_bytes(data[:2] + b"\xff\xfe" + (len(text) + 2).to_bytes(2, "big") + text + data[2:])
+def _crop(source: Path, target: Path, margin: int) -> Path:
+    """The same picture, so many pixels narrower: another picture for whoever compares pixels."""
+    with Image.open(source) as image:
+        image.crop((margin, 0, *image.size)).save(target, quality=90)
     return target
+
+
+def _comment(path: Path, comment: str) -> None:
+    """Save the file again with a comment behind its first marker."""
+    data, text = path.read_bytes(), comment.encode()
+    path.write_bytes(data[:2] + b"\xff\xfe" + (len(text) + 2).to_bytes(2, "big") + text + data[2:])
 
 
 def _with_cache(file: Path, encoder: Encoder, work: Callable[[VectorCache], object]) -> None:
