@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 from numpy.typing import DTypeLike, NDArray
 
+from lookalike.disk import file_sha256, sync
 from lookalike.errors import IndexDamagedError, IndexNotFoundError, ReferenceIndexError
 from lookalike.model.encoder import EncoderSpec
 
@@ -302,8 +303,8 @@ def write_data(folder: Path, kind: str, suffix: str, save: Callable[[Path], None
     """Have a file saved, on disk for certain and named after its content; gives the manifest's entry of it."""
     temporary = folder / f"{kind}.tmp"
     save(temporary)
-    _sync(temporary)
-    sha256 = _sha256(temporary)
+    sync(temporary)
+    sha256 = file_sha256(temporary)
     final = folder / f"{kind}-{sha256[:16]}{suffix}"
     temporary.replace(final)
     return {"name": final.name, "bytes": final.stat().st_size, "sha256": sha256}
@@ -317,10 +318,10 @@ def _save_array(array: NDArray[Any], path: Path) -> None:
 def _replace(path: Path, data: bytes) -> None:
     temporary = path.with_suffix(".tmp")
     temporary.write_bytes(data)
-    _sync(temporary)
-    _sync(path.parent)  # the data files' names must be on disk before a manifest names them
+    sync(temporary)
+    sync(path.parent)  # the data files' names must be on disk before a manifest names them
     temporary.replace(path)
-    _sync(path.parent)
+    sync(path.parent)
 
 
 def _remove_unnamed(folder: Path, named: set[str]) -> None:
@@ -335,16 +336,3 @@ def _manifest_text(manifest: dict[str, Any]) -> str:
 
 def _checksum(manifest: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -256,6 +256,8 @@ class Detector:
     def _in_reach(self, listing: Listing, photos: Sequence[PhotoMatches]) -> list[int]:
         """Which of a listing's photos are compared point by point."""
         reach = self.policy.reach
+        if not reach.references or not self.index.has_features:
+            return []
 
         def needed(match: Match) -> float:
             if reach.similarity is not None:
@@ -267,7 +269,7 @@ class Detector:
             for at, photo in enumerate(photos)
             if any(match.compared_similarity >= needed(match) for match in photo.matches)
         ]
-        return [at for _, at in sorted(near)[: reach.photos]] if reach.references and self.index.has_features else []
+        return [at for _, at in sorted(near)[: reach.photos]]
 
     @property
     def looked_at(self) -> int:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from .chain import Disagreement, canonical, plain
+from .disk import sync
 from .errors import HistoryError
 from .records import Verdict
 
@@ -218,7 +219,7 @@ def add_entry(path: str | Path, statement: Statement) -> Addition:
             file.write(line)
             file.flush()
             os.fsync(file.fileno())
-        _sync_folder(path.parent)
+        sync(path.parent)
     return Addition(entry, torn)
 
 
@@ -415,17 +416,6 @@ def _mend(path: Path) -> Path | None:
         file.flush()
         os.fsync(file.fileno())
     return torn
-
-
-def _sync_folder(folder: Path) -> None:
-    """Have the file's own name on disk, too; where a folder can't be opened, the system sees to that."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _day(text: str | None) -> date | None:

@@ -6,7 +6,6 @@ advice: it says what the tables say, and docs/rights.md what is left to people.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import rights_query
 from .claims import MATCH_KINDS, Claims
+from .disk import file_sha256
 from .errors import TableError
 from .records import BadRow, Verdict
 from .rights_tables import Authorisation, Right, read_rights, read_sellers
@@ -104,7 +104,7 @@ class Rights:
         if sellers is not None:
             _fill(database, "sellers", Authorisation._fields, read_sellers(sellers, known))
         label = " ".join(
-            f"{name}@{_digest(path)}"
+            f"{name}@{file_sha256(Path(path))[:8]}"
             for name, path in (("rights", rights), ("sellers", sellers), ("regions", regions))
             if path is not None
         )
@@ -213,8 +213,3 @@ def _covers(regions: Regions) -> Iterator[tuple[str, str, int, date, date]]:
         yield (code, EVERYWHERE, 2, *always)
     for member in regions.members:
         yield (member.territory, member.region, 1, member.first, member.last)
-
-
-def _digest(path: str | Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:8]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .disk import file_sha256, sync
 from .errors import ScanStateError
 from .scan import finding_schema
 
@@ -65,7 +64,7 @@ class ScanState:
             tables = {}
             for kind in ("listings", "references"):
                 path = folder / Path(manifest["files"][kind]["name"]).name
-                if _sha256(path) != manifest["files"][kind]["sha256"]:
+                if file_sha256(path) != manifest["files"][kind]["sha256"]:
                     raise ValueError(f"{path.name} is not as it was written")
                 tables[kind] = pq.read_table(path)
             names = tables["references"]["reference_id"].to_pylist()
@@ -89,17 +88,17 @@ class ScanState:
         for kind, table in (("listings", self.listings), ("references", references)):
             temporary = folder / f"{kind}.tmp"
             pq.write_table(table, temporary, compression="zstd")
-            sha256 = _sha256(temporary)
-            _sync(temporary)
+            sha256 = file_sha256(temporary)
+            sync(temporary)
             temporary.replace(folder / f"{kind}-{sha256[:16]}.parquet")
             files[kind] = {"name": f"{kind}-{sha256[:16]}.parquet", "sha256": sha256}
         manifest = {"format": FORMAT, "version": VERSION, "basis": vars(self.basis), "seconds": self.seconds}
         temporary = folder / f"{MANIFEST}.tmp"
         temporary.write_text(json.dumps({**manifest, "files": files}), encoding="utf-8")
-        _sync(temporary)
-        _sync(folder)  # the files' names must be on disk before a manifest names them
+        sync(temporary)
+        sync(folder)  # the files' names must be on disk before a manifest names them
         temporary.replace(folder / MANIFEST)
-        _sync(folder)
+        sync(folder)
         for path in folder.glob("*-*.parquet"):
             if path.name not in {entry["name"] for entry in files.values()}:
                 path.unlink(missing_ok=True)
@@ -127,16 +126,3 @@ def state_schema() -> pa.Schema:
     for name, kind in more:
         schema = schema.append(pa.field(name, kind))
     return schema
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +23,7 @@ from timm.layers.norm_act import BatchNormAct2d
 from timm.models.efficientnet import EfficientNet
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from lookalike.disk import file_sha256
 from lookalike.errors import EncoderError, UnknownModelError, WeightsError
 
 from .calibration import calibrated
@@ -286,7 +286,7 @@ def _load(
         raise WeightsError(f"{path} is no weights file; needed one ending in {', '.join(_SUFFIXES)}")
     clip = _build(architecture)
     _load_weights(clip, path, architecture)
-    sha256 = _sha256(path)
+    sha256 = file_sha256(path)
     found = calibrated(sha256) if arithmetic is None and device == "cpu" else None
     spec = EncoderSpec(
         name=model,
@@ -428,11 +428,6 @@ def _preprocess_cfg(preprocessing: Preprocessing) -> PreprocessCfg:
 def _size(tower: Any) -> tuple[int, int]:
     size = tower.image_size
     return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _first_line(error: BaseException) -> str:
