@@ -122,7 +122,7 @@ class _Read:
 
     sha256: str | None
     stored: CachedVector | None = None
-    prepared: NDArray[np.float32] | None = None
+    prepared: NDArray[np.uint8] | None = None
     hint: str | None = None
     error: str | None = None
     aliases: tuple[str, ...] = ()
@@ -205,7 +205,7 @@ class _Embedder:
         prepared = self._encoder.prepare(image)
         if self._cache is None:
             return _Read(sha256, prepared=prepared, hint=hint)
-        key = f"input {hashlib.sha256(np.ascontiguousarray(prepared).data).hexdigest()} {hint}"
+        key = f"pixels {hashlib.sha256(np.ascontiguousarray(prepared).data).hexdigest()} {hint}"
         stored = self._cache.get(key)
         if stored is not None:
             return _Read(sha256, stored=stored, aliases=(sha256, *aliases))
@@ -232,7 +232,7 @@ class _Embedder:
         self._coming.update(dict.fromkeys(new, window))
         return window
 
-    def _embed(self, inputs: list[NDArray[np.float32]]) -> Vector:
+    def _embed(self, inputs: list[NDArray[np.uint8]]) -> Vector:
         return self._encoder.embed(inputs) if inputs else np.empty((0, self._encoder.spec.dim), np.float32)
 
     def finish(self, window: _Window) -> Iterator[EmbeddedPhoto]:

@@ -106,7 +106,7 @@ def keep(found: Sequence[Calibration], weights_sha256: str) -> Calibration:
     return best
 
 
-def _seconds(encoder: ClipEncoder, inputs: Sequence[NDArray[np.float32]], batch: int) -> float:
+def _seconds(encoder: ClipEncoder, inputs: Sequence[NDArray[np.uint8]], batch: int) -> float:
     start = time.perf_counter()
     encoder.in_batches(batch).embed(inputs)
     return time.perf_counter() - start

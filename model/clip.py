@@ -22,6 +22,7 @@ from PIL import Image
 from timm.layers.norm_act import BatchNormAct2d
 from timm.models.efficientnet import EfficientNet
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torchvision.transforms import Compose, Normalize, ToTensor
 
 from lookalike.disk import file_sha256
 from lookalike.errors import EncoderError, UnknownModelError, WeightsError
@@ -51,7 +52,12 @@ class ClipEncoder:
         engine, _, precision = spec.arithmetic.partition("-")
         self._half = precision == "bf16"
         self._compiled = _compiled(self._tower, spec) if engine == "openvino" else None
-        self._transform = image_transform_v2(_preprocess_cfg(spec.preprocessing), is_train=False)
+        *geometry, to_tensor, self._normalise = image_transform_v2(
+            _preprocess_cfg(spec.preprocessing), is_train=False
+        ).transforms
+        if not (isinstance(to_tensor, ToTensor) and isinstance(self._normalise, Normalize)):
+            raise EncoderError(f"open_clip's transform of {spec.architecture} does not end by scaling its colours")
+        self._geometry = Compose(geometry)
         self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
 
@@ -71,25 +77,28 @@ class ClipEncoder:
         other._batches = (size, 1) if size > 1 else (1,)
         return other
 
-    def prepare(self, image: Image.Image) -> NDArray[np.float32]:
-        """One RGB picture as input: float32 (3, height, width), by open_clip's own transform."""
+    def prepare(self, image: Image.Image) -> NDArray[np.uint8]:
+        """One RGB picture as input: uint8 (height, width, 3), by open_clip's own transform but for its last two steps.
+
+        These scale the values, and are left to `embed`: a byte for each is less to keep, to hash and to send to a GPU.
+        """
         if self._spec.preprocessing.reducing_gap is not None:
             image = first_resize(image, self._spec.preprocessing)
-        prepared: torch.Tensor = self._transform(image)
-        return prepared.numpy()
+        return np.asarray(self._geometry(image))
 
-    def embed(self, inputs: Sequence[NDArray[np.float32]]) -> Vectors:
+    def embed(self, inputs: Sequence[NDArray[np.uint8]]) -> Vectors:
         """What `prepare` gave, to vectors: float32 (n, dim), rows of length 1."""
         batches = [inputs[start:end] for start, end in _cut(len(inputs), self._batches)]
         cores = self._cores() if len(batches) > 1 else None
         embedded = map(self._embed, batches) if cores is None else cores.map(self._embed, batches)
         return np.concatenate([np.empty((0, self._spec.dim), np.float32), *embedded])
 
-    def _embed(self, inputs: Sequence[NDArray[np.float32]]) -> Vectors:
+    def _embed(self, inputs: Sequence[NDArray[np.uint8]]) -> Vectors:
+        pixels = torch.from_numpy(np.stack(inputs)).to(self._device).permute(0, 3, 1, 2)
+        batch: torch.Tensor = self._normalise(pixels.float().div_(255))
         if self._compiled is not None:
-            features = torch.from_numpy(self._compiled(np.stack(inputs)))
+            features = torch.from_numpy(self._compiled(batch.contiguous().numpy()))
         else:
-            batch = torch.from_numpy(np.stack(inputs)).to(self._device).contiguous(memory_format=torch.channels_last)
             with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._half):
                 features = self._tower(batch).float()
         vectors: Vectors = torch.nn.functional.normalize(features, dim=-1).cpu().numpy()

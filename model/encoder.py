@@ -97,10 +97,10 @@ class Encoder(Protocol):
     def spec(self) -> EncoderSpec:
         """Which encoder it is."""
 
-    def prepare(self, image: Image.Image) -> NDArray[np.float32]:
-        """One RGB picture as input: float32 (3, height, width). Needs no batch, so it may run beside `embed`."""
+    def prepare(self, image: Image.Image) -> NDArray[np.uint8]:
+        """One RGB picture as input: uint8 (height, width, 3). Needs no batch, so it may run beside `embed`."""
 
-    def embed(self, inputs: Sequence[NDArray[np.float32]]) -> Vectors:
+    def embed(self, inputs: Sequence[NDArray[np.uint8]]) -> Vectors:
         """What `prepare` gave, to vectors: float32 (n, dim), rows of length 1, in the order given."""
 
     def encode(self, images: Sequence[Image.Image]) -> Vectors:

@@ -10,7 +10,9 @@ import hashlib
 import struct
 from dataclasses import dataclass
 
+import numpy as np
 import simplejpeg
+from numpy.typing import NDArray
 from PIL import Image
 
 from .encoder import Preprocessing
@@ -23,6 +25,7 @@ _START_OF_SCAN = 0xDA
 _APP1, _APP2, _ADOBE = 0xE1, 0xE2, 0xEE
 _TABLES, _COMMENT = (0xC4, 0xDB, 0xDD), 0xFE  # Huffman codes, quantisation, restart interval
 _MOST_SEGMENTS = 200
+_MOST_ADDED = 256  # bytes whose sum fits 16 bits
 _YCBCR = b"\x01\x02\x03"
 
 
@@ -41,16 +44,65 @@ def prepared_plain(data: bytes, preprocessing: Preprocessing, *, limits: ImageLi
         pixels = simplejpeg.decode_jpeg(data, "RGBX", strict=True)
     except (ValueError, TooComplexError):  # the reference path decides, and says why
         return None
-    image = Image.frombuffer("RGBX", size, pixels, "raw", "RGBX", 0, 1)
-    if preprocessing.reducing_gap is not None:
-        image = first_resize(image, preprocessing)
-    return image.convert("RGB")
+    if preprocessing.reducing_gap is None:
+        return _picture(pixels)
+    return _first_resize(pixels, preprocessing)
 
 
 def first_resize(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
     """The resize that a preprocessing with a `reducing_gap` begins with, and does once only."""
     height, width = preprocessing.size
     return image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=preprocessing.reducing_gap)
+
+
+def _first_resize(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> Image.Image:
+    """What `first_resize` makes of pixels in RGBX, uint8 (height, width, 4), bit by bit, in less time."""
+    (high, wide), gap = preprocessing.size, preprocessing.reducing_gap or 1.0
+    height, width = pixels.shape[:2]
+    columns, rows = max(1, int(width / wide / gap)), max(1, int(height / high / gap))
+    if not 1 < columns * rows <= _MOST_ADDED:
+        return first_resize(_picture(pixels), preprocessing)
+    box = (0.0, 0.0, width / columns, height / rows)
+    return _picture(_reduced(pixels, columns, rows)).resize((wide, high), Image.Resampling.BILINEAR, box=box)
+
+
+def _reduced(pixels: NDArray[np.uint8], columns: int, rows: int) -> NDArray[np.uint8]:
+    """The means of blocks of so many columns and rows, and of what is left at the right and lower edge.
+
+    Rounded as Pillow's `reduce` does, whose sums are not of four colours at a time (src/libImaging/Reduce.c).
+    """
+    sums = pixels[::rows].astype(np.uint16)
+    for row in range(1, rows):
+        more = pixels[row::rows]
+        sums[: len(more)] += more
+    four = sums.view(np.uint64)[..., 0]
+    added = four[:, ::columns].copy()
+    for column in range(1, columns):
+        part = four[:, column::columns]
+        added[:, : part.shape[1]] += part
+    sums = added[..., None].view(np.uint16)
+    means = _means(sums, rows * columns)
+    below, beside = len(pixels) % rows, pixels.shape[1] % columns
+    if below:
+        means[-1] = _means(sums[-1], below * columns)
+    if beside:
+        means[:, -1] = _means(sums[:, -1], rows * beside)
+    if below and beside:
+        means[-1, -1] = _means(sums[-1, -1], below * beside)
+    return means
+
+
+def _means(sums: NDArray[np.uint16], count: int) -> NDArray[np.uint8]:
+    """Pillow multiplies by 2**24 / count without its fraction, so that what is whole already comes out one less."""
+    half = count // 2 - (0 if 2**24 % count == 0 else 1)
+    means: NDArray[np.uint16] = (sums + np.uint16(half)) // np.uint16(count)
+    return means.astype(np.uint8)
+
+
+def _picture(pixels: NDArray[np.uint8]) -> Image.Image:
+    """Pixels in RGBX, uint8 (height, width, 4), as a picture in RGB."""
+    height, width = pixels.shape[:2]
+    return Image.frombuffer("RGBX", (width, height), pixels, "raw", "RGBX", 0, 1).convert("RGB")
 
 
 def coded_hash(data: bytes) -> str | None:

@@ -25,13 +25,14 @@ class ToyEncoder:
     def spec(self) -> EncoderSpec:
         return self._spec
 
-    def prepare(self, image: Image.Image) -> NDArray[np.float32]:
-        small = np.asarray(image.resize((3, 3), Image.Resampling.BOX), np.float32)
-        return small.transpose(2, 0, 1) / 127.5 - 1
+    def prepare(self, image: Image.Image) -> NDArray[np.uint8]:
+        return np.asarray(image.resize((3, 3), Image.Resampling.BOX))
 
-    def embed(self, inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    def embed(self, inputs: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         self.embedded += len(inputs)
-        rows = np.stack([np.append(values.ravel(), 0.1) for values in inputs])
+        rows = np.stack(
+            [np.append(np.float32(values.transpose(2, 0, 1)).ravel() / 127.5 - 1, 0.1) for values in inputs]
+        )
         return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
     def encode(self, images: Sequence[Image.Image]) -> NDArray[np.float32]:

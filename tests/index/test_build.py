@@ -27,7 +27,7 @@ class Killed(BaseException):
 
 
 class DyingEncoder(ToyEncoder):
-    def embed(self, inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    def embed(self, inputs: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         if self.embedded >= 128:
             raise Killed
         return super().embed(inputs)

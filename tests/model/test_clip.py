@@ -76,9 +76,8 @@ def test_the_embedded_encoder_shrinks_by_whole_numbers_first() -> None:
     grain = np.random.default_rng(0).integers(0, 256, (4 * height, 6 * width, 3), np.uint8)
     means = grain.reshape(height * 2, 2, width * 3 // 2, 4, 3).mean((1, 3))  # 1.5 times the size must remain
     small = Image.fromarray(np.round(means).astype(np.uint8)).resize((width, height), Image.Resampling.BILINEAR)
-    expected = (np.asarray(small, float) / 255 - encoder.spec.preprocessing.mean) / encoder.spec.preprocessing.std
     prepared = encoder.prepare(Image.fromarray(grain))
-    np.testing.assert_allclose(prepared, expected.transpose(2, 0, 1), atol=0.03)
+    np.testing.assert_allclose(prepared.astype(int), np.asarray(small, int), atol=2)
 
 
 def test_reads_a_spec_from_before_the_reducing_gap() -> None:
@@ -199,7 +198,7 @@ def test_the_embedded_preset_says_its_true_size() -> None:
 
 def test_embeds_on_all_cores_without_changing_the_programs_threads() -> None:
     encoder = untrained_encoder("lookalike-embedded", device="cpu")
-    inputs = list(np.random.default_rng(0).normal(size=(19, 3, 144, 144)).astype(np.float32))
+    inputs = list(np.random.default_rng(0).integers(0, 256, (19, 144, 144, 3), np.uint8))
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(1)

@@ -13,7 +13,7 @@ from PIL import Image, ImageCms
 from lookalike.model.edits import texture
 from lookalike.model.encoder import Preprocessing, load_encoder
 from lookalike.model.images import ImageLimits, decode_image
-from lookalike.model.plain_jpeg import prepared_plain
+from lookalike.model.plain_jpeg import _reduced, prepared_plain
 
 FULL = Preprocessing((144, 144), (0.5,) * 3, (0.5,) * 3, "bilinear", "squash")
 REDUCED = replace(FULL, reducing_gap=1.5)
@@ -47,14 +47,24 @@ def test_pixels_are_those_of_the_reference_path(size: tuple[int, int], subsampli
     np.testing.assert_array_equal(np.asarray(image), np.asarray(decode_image(data).image))
 
 
-@pytest.mark.parametrize("size", [(40, 30), (433, 215), (800, 533), (653, 871)])
+@pytest.mark.parametrize("size", [(40, 30), (433, 215), (800, 533), (653, 871), (1301, 434), (145, 3600), (3700, 3800)])
 def test_an_encoder_makes_the_same_input_of_both(size: tuple[int, int]) -> None:
     encoder = load_encoder("embedded", device="cpu")
     data = jpeg(*size)
-    image = quick(data, encoder.spec.preprocessing)
+    image = quick(data, encoder.spec.preprocessing, max_side_ratio=100)
     assert image is not None
     assert image.size == (144, 144)
     np.testing.assert_array_equal(encoder.prepare(image), encoder.prepare(decode_image(data).image))
+
+
+@pytest.mark.parametrize("factors", [(1, 2), (2, 1), (2, 2), (3, 2), (3, 3), (4, 4), (5, 7), (11, 13), (16, 16)])
+def test_means_of_blocks_are_rounded_as_pillow_rounds_them(factors: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    for height, width in ((97, 201), (112, 208)):
+        for pixels in (rng.integers(0, 256, (height, width, 4)), rng.choice([0, 255], (height, width, 4))):
+            picture = Image.fromarray(pixels[..., :3].astype(np.uint8))
+            means = _reduced(np.ascontiguousarray(pixels, np.uint8), *factors)
+            np.testing.assert_array_equal(means[..., :3], np.asarray(picture.reduce(factors)))
 
 
 def test_metadata_that_changes_no_pixel_is_plain() -> None:

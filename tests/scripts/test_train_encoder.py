@@ -159,9 +159,11 @@ def test_trains_resumes_and_writes_weights_that_load(
     state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["average"]
     tower = image_tower(PRESETS["embedded"].architecture)
     tower.load_state_dict(state)
-    inputs = np.random.default_rng(0).normal(size=(2, 3, 128, 128)).astype(np.float32)
+    inputs = np.random.default_rng(0).integers(0, 256, (2, 128, 128, 3), np.uint8)
+    values = (inputs / 255 - encoder.spec.preprocessing.mean) / encoder.spec.preprocessing.std
     with torch.inference_mode():
-        own = torch.nn.functional.normalize(tower.eval()(torch.from_numpy(inputs)), dim=1).numpy()
+        batch = torch.from_numpy(values.transpose(0, 3, 1, 2)).float()
+        own = torch.nn.functional.normalize(tower.eval()(batch), dim=1).numpy()
     assert np.abs(encoder.embed(list(inputs)) - own).max() < 0.01, "half precision keeps the vectors"
 
 
