@@ -82,11 +82,33 @@ class Scope:
 @dataclass(frozen=True)
 class Promise:
     """What `lookalike tune` was asked to keep, each with `confidence` (0 to 1): that of what is flagged at least
-    `precision` is right, and that of unrelated listings at most `false_flags` are flagged."""
+    `precision` is right, and that of unrelated listings at most `false_flags` are flagged.
+
+    It was kept on what the index's search found. Of a partitioned index that search decided `search_agreeing` of
+    `search_probes` probes as an exact one does; both are None for exact search.
+
+    >>> print(Promise(0.95, precision=0.9, search_agreeing=4093, search_probes=4096))
+    at least 90% of flags right, with 95% confidence; by a search that decided 4,093 of 4,096 probes as an exact one does
+    """
 
     confidence: float
     precision: float | None = None
     false_flags: float | None = None
+    search_agreeing: int | None = None
+    search_probes: int | None = None
+
+    def __str__(self) -> str:
+        parts = []
+        if self.precision is not None:
+            parts.append(f"at least {self.precision:.0%} of flags right")
+        if self.false_flags is not None:
+            parts.append(f"at most {self.false_flags:.2%} of unrelated listings flagged")
+        each = "each " if len(parts) > 1 else ""
+        said = f"{' and '.join(parts)}, {each}with {self.confidence:.0%} confidence"
+        if self.search_agreeing is None:
+            return said
+        probes = f"{self.search_agreeing:,} of {self.search_probes:,} probes"
+        return f"{said}; by a search that decided {probes} as an exact one does"
 
 
 @dataclass(frozen=True)
@@ -352,7 +374,16 @@ class _Reader:
         shares = {name: self.number(table, name) for name in ("confidence", "precision", "false_flags")}
         if shares["confidence"] is None or not all(value is None or 0 < value < 1 for value in shares.values()):
             raise PolicyError(f"the policy {self.source} has {table} as [promise]; needed shares between 0 and 1")
-        return Promise(shares["confidence"], shares["precision"], shares["false_flags"])
+        searched = tuple(table.get(name) for name in ("search_agreeing", "search_probes"))
+        if searched == (None, None):
+            return Promise(shares["confidence"], shares["precision"], shares["false_flags"])
+        agreeing, probes = searched
+        if type(agreeing) is not int or type(probes) is not int or not 0 <= agreeing <= probes:
+            raise PolicyError(
+                f"the policy {self.source} has search_agreeing = {agreeing!r} and search_probes = {probes!r} in "
+                "[promise]; needed two whole numbers, the second not the smaller"
+            )
+        return Promise(shares["confidence"], shares["precision"], shares["false_flags"], agreeing, probes)
 
     def reach(self, values: Mapping[str, Any]) -> Reach:
         table = self.table(values, "verification", *(f.name for f in fields(Reach)))

@@ -95,6 +95,8 @@ def _show(path: Path) -> int:
     loaded = Policy.load(path)
     console = Console(highlight=False, markup=False)
     console.print(f"{loaded}, {'good until ' + str(loaded.expires) if loaded.expires else 'of no expiry'}")
+    if loaded.promise is not None:
+        console.print(f"promised: {loaded.promise}")
     table = Table(
         "brand", "territory", "flag", "review", "rests on", "flags", "wrong", "more needed", box=None, pad_edge=False
     )

@@ -133,7 +133,13 @@ def tune(
     basis = _basis(known.photos, strangers.photos if strangers else (), on=on, fusion=fusion)
     tuned = tune_policy(
         pairs_of(basis.photos, basis.fusion),
-        promise=Promise(confidence, precision, false_flags),
+        promise=Promise(
+            confidence,
+            precision,
+            false_flags,
+            search_agreeing=loaded.agreement.agreeing if loaded.agreement else None,
+            search_probes=loaded.agreement.probes if loaded.agreement else None,
+        ),
         name=out.stem,
         unrelated=pairs_of(basis.unrelated, basis.fusion) if strangers else None,
         categories=brand_categories(loaded),
@@ -196,15 +202,7 @@ def _cohort(lookup: Lookup, listings: Path, method: str, nearest: int | None) ->
 
 def _show(policy: Policy, out: Path) -> None:
     console = Console(highlight=False, markup=False, stderr=True)
-    promise = policy.promise
-    assert promise is not None, "a tuned policy has one"
-    parts = []
-    if promise.precision is not None:
-        parts.append(f"at least {promise.precision:.0%} of flags right")
-    if promise.false_flags is not None:
-        parts.append(f"at most {promise.false_flags:.2%} of unrelated listings flagged")
-    each = "each " if len(parts) > 1 else ""
-    console.print(f"{policy}: {' and '.join(parts)}, {each}with {promise.confidence:.0%} confidence")
+    console.print(f"{policy}: {policy.promise}")
     table = Table("", "flag", "review", "rests on", "labels", "flags", "wrong", "more needed", box=None, pad_edge=False)
     own = policy.scope()
     scopes = [own, *sorted(policy.scopes, key=lambda scope: -(scope.evidence.labels if scope.evidence else 0))]

@@ -42,6 +42,14 @@ def test_reads_back_what_it_wrote(tmp_path: Path) -> None:
     assert str(Policy.load(tmp_path / "p.toml")) == str(FULL)
 
 
+def test_a_promise_says_how_surely_its_index_is_searched(tmp_path: Path) -> None:
+    searched = replace(FULL, promise=replace(FULL.promise, search_agreeing=4093, search_probes=4096))
+    searched.save(tmp_path / "p.toml")
+    assert Policy.load(tmp_path / "p.toml") == searched
+    assert str(searched.promise).endswith("by a search that decided 4,093 of 4,096 probes as an exact one does")
+    assert "search" not in str(FULL.promise)
+
+
 def test_its_name_changes_with_anything_that_it_says() -> None:
     changes = [{"flag": 0.81}, {"scopes": FULL.scopes[:2]}, {"expires": date(2027, 2, 23)}, {"index_digest": None},
                {"promise": Promise(0.95, precision=0.91)}, {"claims": Claims()},
@@ -111,6 +119,8 @@ def test_a_cohort_is_never_unpickled(tmp_path: Path) -> None:
         ("[thresholds]\nflag = nan\nreview = 0.9", "needed a number"),
         ("[thresholds]\nreview = 0.5\nflg = 0.9", "unknown entries flg"),
         ("[thresholds]\nreview = 0.5\n[promise]\nconfidence = 95", "needed shares between 0 and 1"),
+        ("[thresholds]\nreview = 0.5\n[promise]\nconfidence = 0.9\nsearch_probes = 9", "needed two whole numbers"),
+        ("[thresholds]\nreview = 0.5\n[promise]\nconfidence = 0.9\nsearch_agreeing = 2\nsearch_probes = 1", "not the sm"),
         ('[thresholds]\nreview = 0.5\n[[scopes]]\nbrand = "A"', "a scope without review"),
         ("scopes = [1]\n[thresholds]\nreview = 0.5", "needed a table"),
         ('expires = "soon"\n[thresholds]\nreview = 0.5', "needed a day like 2026-12-31"),

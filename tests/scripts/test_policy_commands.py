@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from toy import save_pictures
+from toy import clustered, save_pictures
 
 from lookalike.index.reference_index import ReferenceIndex
 from lookalike.policy import Policy
+from lookalike.records import Reference
 from lookalike.scan import read_findings
 from lookalike.scripts.cli import main
 
@@ -90,6 +91,24 @@ def test_tunes_on_photos_as_on_their_findings_and_scans_by_what_it_wrote(shop: P
     rows = list(read_findings(tmp_path / "f.csv"))
     assert {row["policy"] for row in rows} == {str(by_photos)}
     assert all((row["verdict"] == "flagged") == (row["similarity"] >= by_photos.flag) for row in rows)
+
+
+def test_a_promise_made_through_a_partitioned_index_says_so(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    index = ReferenceIndex(ReferenceIndex.load(shop / "index").spec, exact_up_to=300)
+    references = [Reference(f"r{i}", f"p{i}", "Acme", f"photos/{i}.jpg") for i in range(900)]
+    index.add(references, clustered(900, index.spec.dim), hashes=[str(i) for i in range(900)])
+    index.save(tmp_path / "large")
+    agreement = ReferenceIndex.load(tmp_path / "large").agreement
+    assert agreement is not None
+    policy = tuned(shop, tmp_path / "p.toml", "--index", str(tmp_path / "large"))
+    assert policy.promise is not None and policy.promise.search_agreeing == agreement.agreeing
+    assert main(["policy", "show", str(tmp_path / "p.toml")]) == 0
+    said = f"by a search that decided {agreement.agreeing:,} of {agreement.probes:,} probes"
+    shown = capsys.readouterr()
+    for text in (shown.err, shown.out):
+        assert said in " ".join(text.split())
 
 
 def test_caps_false_flags_without_a_single_label(shop: Path, tmp_path: Path) -> None:
