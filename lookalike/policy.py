@@ -88,7 +88,7 @@ class Promise:
     `search_probes` probes as an exact one does; both are None for exact search.
 
     >>> print(Promise(0.95, precision=0.9, search_agreeing=4093, search_probes=4096))
-    at least 90% of flags right, with 95% confidence; by a search that decided 4,093 of 4,096 probes as an exact one does
+    at least 90% of flags right, with 95% confidence; by a search that decides 4,093 of 4,096 probes as an exact one
     """
 
     confidence: float
@@ -108,7 +108,7 @@ class Promise:
         if self.search_agreeing is None:
             return said
         probes = f"{self.search_agreeing:,} of {self.search_probes:,} probes"
-        return f"{said}; by a search that decided {probes} as an exact one does"
+        return f"{said}; by a search that decides {probes} as an exact one"
 
 
 @dataclass(frozen=True)

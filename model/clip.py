@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.resources import as_file, files
 from itertools import pairwise
 from pathlib import Path
@@ -49,9 +49,10 @@ class ClipEncoder:
         self._spec = spec
         self._device = torch.device(device)
         self._batches: tuple[int, ...] = _GPU_BATCHES if self._device.type == "cuda" else _BATCHES
-        engine, _, precision = spec.arithmetic.partition("-")
+        engine, precision, *compiled = spec.arithmetic.split("-")
         self._half = precision == "bf16"
         self._compiled = _compiled(self._tower, spec) if engine == "openvino" else None
+        self._run: Callable[[torch.Tensor], torch.Tensor] = torch.compile(self._tower) if compiled else self._tower
         *geometry, to_tensor, self._normalise = image_transform_v2(
             _preprocess_cfg(spec.preprocessing), is_train=False
         ).transforms
@@ -70,6 +71,11 @@ class ClipEncoder:
     def tower(self) -> torch.nn.Module:
         """The image tower that it computes with where no other engine does."""
         return self._tower
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self._device
 
     def in_batches(self, size: int) -> ClipEncoder:
         """The same encoder, computing on so many pictures at a time."""
@@ -91,18 +97,22 @@ class ClipEncoder:
         batches = [inputs[start:end] for start, end in _cut(len(inputs), self._batches)]
         cores = self._cores() if len(batches) > 1 else None
         embedded = map(self._embed, batches) if cores is None else cores.map(self._embed, batches)
-        return np.concatenate([np.empty((0, self._spec.dim), np.float32), *embedded])
+        vectors = list(embedded)  # all of a GPU's batches are sent to it before the first is waited for
+        return np.concatenate([np.empty((0, self._spec.dim), np.float32), *(each.cpu().numpy() for each in vectors)])
 
-    def _embed(self, inputs: Sequence[NDArray[np.uint8]]) -> Vectors:
+    def _embed(self, inputs: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
         pixels = torch.from_numpy(np.stack(inputs)).to(self._device).permute(0, 3, 1, 2)
         batch: torch.Tensor = self._normalise(pixels.float().div_(255))
         if self._compiled is not None:
             features = torch.from_numpy(self._compiled(batch.contiguous().numpy()))
         else:
-            with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._half):
-                features = self._tower(batch).float()
-        vectors: Vectors = torch.nn.functional.normalize(features, dim=-1).cpu().numpy()
-        return vectors
+            with (
+                torch.inference_mode(),
+                torch.autocast(self._device.type, torch.bfloat16, enabled=self._half),
+                _full_float32() if self._device.type == "cuda" and not self._half else nullcontext(),
+            ):
+                features = self._run(batch).float()
+        return torch.nn.functional.normalize(features, dim=-1)
 
     def _cores(self) -> ThreadPoolExecutor | None:
         """Threads that each embed a batch on one core, as many as torch may use; None for one core, or a GPU."""
@@ -119,6 +129,14 @@ class ClipEncoder:
             inputs = [self.prepare(image) for image in images[start : start + self._batches[0]]]
             vectors[start : start + len(inputs)] = self.embed(inputs)
         return vectors
+
+
+def _full_float32() -> AbstractContextManager[None]:
+    """Keeps a GPU from computing convolutions with the 10-bit fractions of TensorFloat-32, torch's default."""
+    flags: AbstractContextManager[None] = torch.backends.cudnn.flags(
+        enabled=True, benchmark=torch.backends.cudnn.benchmark, allow_tf32=False
+    )
+    return flags
 
 
 def _compiled(tower: torch.nn.Module, spec: EncoderSpec) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
@@ -228,12 +246,14 @@ def untrained_encoder(architecture: str, *, device: str | None = None, arithmeti
     return ClipEncoder(clip.visual, spec, device=device)
 
 
-def plain_script(spec: EncoderSpec) -> tuple[torch.nn.Module, Callable[[Image.Image], torch.Tensor]]:
+def plain_script(
+    spec: EncoderSpec, device: str = "cpu"
+) -> tuple[torch.nn.Module, Callable[[Image.Image], torch.Tensor]]:
     """The tower as open_clip builds it, with random weights, and open_clip's own transform: what most scripts use."""
     transform: Callable[[Image.Image], torch.Tensor] = image_transform_v2(
         _preprocess_cfg(spec.preprocessing), is_train=False
     )
-    return image_tower(spec.architecture).eval(), transform
+    return image_tower(spec.architecture).eval().to(device), transform
 
 
 def _resolve(model: str) -> tuple[str, str | None]:
@@ -296,14 +316,14 @@ def _load(
     clip = _build(architecture)
     _load_weights(clip, path, architecture)
     sha256 = file_sha256(path)
-    found = calibrated(sha256) if arithmetic is None and device == "cpu" else None
+    found = calibrated(sha256, device) if arithmetic is None else None
     spec = EncoderSpec(
         name=model,
         architecture=architecture,
         weights_sha256=sha256,
         dim=_dim(clip),
         preprocessing=_preprocessing(architecture, tag, clip.visual),
-        arithmetic=found.arithmetic if found is not None else _arithmetic(arithmetic, device),
+        arithmetic=_arithmetic(arithmetic if found is None else found.arithmetic, device),
     )
     encoder = ClipEncoder(clip.visual, spec, device=device)
     return encoder if found is None else encoder.in_batches(found.batch)
@@ -311,7 +331,7 @@ def _load(
 
 def _arithmetic(name: str | None, device: str) -> str:
     if name is None:
-        return "torch-f32" if device == "cpu" else "torch-bf16"
+        return ARITHMETICS[0]
     if name not in ARITHMETICS:
         raise EncoderError(f"there is no arithmetic {name!r}; use one of {', '.join(ARITHMETICS)}")
     if name.startswith("openvino") and device != "cpu":

@@ -32,8 +32,9 @@ class Preprocessing:
     reducing_gap: float | None = None
 
 
-ARITHMETICS = ("torch-f32", "torch-bf16", "openvino-f32", "openvino-bf16")
-"""What an encoder can compute with. The first is what the others are held against (see `calibration`)."""
+ARITHMETICS = ("torch-f32", "torch-bf16", "torch-bf16-compiled", "openvino-f32", "openvino-bf16")
+"""What an encoder can compute with: engine, precision, and whether torch compiles it, which takes a minute and a
+compiler. The first is what the others are held against (see `calibration`)."""
 
 
 @dataclass(frozen=True)
@@ -119,10 +120,11 @@ def load_encoder(
     `device` is "cpu" or "cuda"; by default a GPU where there is one. Public weights are fetched once and
     kept in the Hugging Face cache; `weights` is a local safetensors file, or a torch checkpoint, which
     is read without unpickling code. `arithmetic` is one of `ARITHMETICS`; by default that which `calibration` found
-    fastest for these weights on this machine, else torch's, in bfloat16 on a GPU. The encoder's spec names it.
+    fastest for these weights on this machine, else torch's in float32. The encoder's spec names it.
 
     Raises UnknownModelError for a name that nothing answers to, WeightsError where weights are missing, can't be
-    fetched or are of another architecture, and MissingExtraError for OpenVINO where it is not installed.
+    fetched or are of another architecture, EncoderError for an arithmetic that can't be had there, and
+    MissingExtraError for OpenVINO where it is not installed.
     """
     from .clip import load_clip_encoder  # open_clip takes seconds and 700 MB to import
 

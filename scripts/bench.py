@@ -1,9 +1,9 @@
 """Measure this machine, side by side in one run: pictures a second from files to an index, and queries a second.
 
 The pipeline stands beside the script that everyone writes (PIL, open_clip's transform, one picture at a time; and the
-same with a DataLoader), with the same model, and beside what is installed of other packages. Bare forward, and the
-machine's own arithmetic and memory, say what the limit is. --calibrate finds the fastest arithmetic that moves no
-similarity, and has it used from then on. Give a folder of pictures, or 800 px ones are drawn.
+same with a DataLoader), with the same model, and beside what is installed of other packages. Reading alone, the bare
+forward, and the arithmetic and memory of the machine or GPU say what the limit is. --calibrate finds the fastest
+arithmetic that moves no similarity, and has it used from then on. Give a folder of pictures, or 800 px ones are drawn.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from typing import Annotated, Any
 
 import typer
 
-from lookalike.scripts.cli import DONE, Quiet, Weights, note, run
+from lookalike.scripts.cli import DONE, Device, Quiet, Weights, note, run
+
+_READING, _EMBEDDING = "reading and preparing alone", "bare forward"
 
 
 def bench(
@@ -29,6 +31,7 @@ def bench(
         str, typer.Option("--model", help="A preset, or an architecture, with random weights.")
     ] = "embedded",
     weights: Weights = None,
+    device: Device = None,
     pictures: Annotated[int, typer.Option("--pictures", min=1, help="How many pictures at most.")] = 256,
     vectors: Annotated[int, typer.Option("--vectors", min=0, help="How many vectors to search; 0 for none.")] = 20_000,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="How often each, in turns; medians count.")] = 3,
@@ -42,7 +45,7 @@ def bench(
 
         require_matplotlib()
     if calibrate:
-        return _calibrate(model, weights, rounds, out)
+        return _calibrate(model, weights, device, rounds, out)
     with tempfile.TemporaryDirectory() as scratch:
         files = _files(folder, pictures, Path(scratch))
         note(f"{len(files)} pictures, {rounds} rounds; load of the machine {os.getloadavg()[0]:.1f}", quiet=quiet)
@@ -51,7 +54,7 @@ def bench(
             "rounds": rounds,
             "cores": os.cpu_count(),
             "load": os.getloadavg(),
-            **_pipelines(files, model, weights, rounds, Path(scratch), quiet=quiet),
+            **_pipelines(files, _encoder(model, weights, device), rounds, Path(scratch), quiet=quiet),
             "search": _searches(vectors, rounds) if vectors else {},
         }
     _print(figures)
@@ -62,22 +65,23 @@ def bench(
     return DONE
 
 
-def _calibrate(model: str, weights: Path | str | None, rounds: int, out: Path | None) -> int:
+def _calibrate(model: str, weights: Path | str | None, device: str | None, rounds: int, out: Path | None) -> int:
     from dataclasses import asdict
 
     from lookalike.model.calibration import BOUND, calibrate, keep
-    from lookalike.model.encoder import load_encoder
+    from lookalike.model.clip import load_clip_encoder
 
-    found = calibrate(_probes(), model=model, weights=weights, rounds=rounds)
+    exact = load_clip_encoder(model, weights=weights, device=device, arithmetic="torch-f32")
+    found = calibrate(_probes(), model=model, weights=weights, device=str(exact.device), rounds=rounds)
     _table(
         ("arithmetic", "batch", "pictures/s", "similarity moved", f"within {BOUND}"),
         [(c.arithmetic, c.batch, f"{c.rate:.0f}", f"{c.moved:.6f}", "yes" if c.within_bound else "no") for c in found],
     )
-    spec = load_encoder(model, weights=weights, device="cpu", arithmetic="torch-f32").spec
-    best = keep(found, spec.weights_sha256)
-    note(f"{spec} computes with {best.arithmetic}, {best.batch} pictures at a time, on this machine from now on")
     if out is not None:
         out.write_text(json.dumps([asdict(each) for each in found], indent=1), encoding="utf-8")
+    best = keep(found, exact.spec.weights_sha256, str(exact.device))
+    where = "this machine" if exact.device.type == "cpu" else "its GPU"
+    note(f"{exact.spec} computes with {best.arithmetic}, {best.batch} pictures at a time, on {where} from now on")
     return DONE
 
 
@@ -109,19 +113,22 @@ def _files(folder: Path | None, most: int, scratch: Path) -> list[Path]:
     return sorted((scratch / "drawn").iterdir())
 
 
-def _pipelines(
-    files: Sequence[Path], model: str, weights: Path | str | None, rounds: int, scratch: Path, *, quiet: bool
-) -> dict[str, Any]:
+def _encoder(model: str, weights: Path | str | None, device: str | None) -> Any:
     from lookalike.model.clip import load_clip_encoder, untrained_encoder
-    from lookalike.model.images import read_image
     from lookalike.model.presets import PRESETS
-    from lookalike.scripts.bench_rivals import PeakMemory, rivals
 
-    known = model in PRESETS or weights is not None or "/" in model
-    encoder = (
-        load_clip_encoder(model, weights=weights, device="cpu") if known else untrained_encoder(model, device="cpu")
-    )
+    if model in PRESETS or weights is not None or "/" in model:
+        return load_clip_encoder(model, weights=weights, device=device)
+    return untrained_encoder(model, device=device)
+
+
+def _pipelines(files: Sequence[Path], encoder: Any, rounds: int, scratch: Path, *, quiet: bool) -> dict[str, Any]:
+    from lookalike.model.images import read_image
+    from lookalike.scripts.bench_rivals import PeakMemory, read_and_prepare, rivals
+
     inputs = [encoder.prepare(read_image(path).image) for path in files[:64]]
+    if encoder.device.type == "cuda":
+        inputs = [*inputs] * 16  # 64 are done before a GPU is warm
     rates: dict[str, list[float]] = {}
     cores: dict[str, list[float]] = {}
     memory: dict[str, int] = {}
@@ -138,21 +145,25 @@ def _pipelines(
                 cores.setdefault(way.name, []).append(1000 * busy / len(some))
                 memory[way.name] = max(memory.get(way.name, 0), peak.bytes)
                 note(f"{way.name}: {len(some) / taken:.1f} pictures/s", quiet=quiet)
-        taken = _time(lambda: encoder.embed(inputs))
+        reading = _time(partial(read_and_prepare, some, encoder))
+        embedding = _time(partial(encoder.embed, inputs))
         if turn:
-            rates.setdefault("bare forward", []).append(len(inputs) / taken)
-    limits = _limits()
+            rates.setdefault(_READING, []).append(len(some) / reading)
+            rates.setdefault(_EMBEDDING, []).append(len(inputs) / embedding)
+    limits = _limits(encoder)
     flops = _flops(encoder)
     return {
         "encoder": str(encoder.spec),
         "arithmetic": encoder.spec.arithmetic,
+        "device": str(encoder.device),
         "rates": {name: _summary(each) for name, each in rates.items()},
         "core_ms": {name: _summary(each) for name, each in cores.items()},
         "same_model": {way.name: way.same_model for way in ways},
         "peak_bytes": memory,
         "gflop_per_picture": flops / 1e9,
         **limits,
-        "limit": limits["sgemm_gflops"] * 1e9 / flops,
+        "limit": limits["peak_gflops"] * 1e9 / flops,
+        "waits_for": min((_READING, _EMBEDDING), key=lambda name: median(rates[name])),
     }
 
 
@@ -168,16 +179,22 @@ def _time(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def _limits() -> dict[str, float]:
-    """What this machine can do at best: float32 matrix products in GFLOP/s, copies in memory in GB/s."""
-    import numpy as np
+def _limits(encoder: Any) -> dict[str, Any]:
+    """What can be done at best where it computes: matrix products of its precision in GFLOP/s, copies in GB/s."""
     import torch
 
-    a = torch.rand(2048, 2048)
-    gemm = min(_time(lambda: a @ a) for _ in range(5))
-    block = np.ones(1 << 27, np.uint8)
-    copy = min(_time(lambda: block.copy()) for _ in range(5))
-    return {"sgemm_gflops": 2 * 2048**3 / gemm / 1e9, "copy_gbytes": 2 * len(block) / copy / 1e9}
+    gpu, half = encoder.device.type == "cuda", "bf16" in encoder.spec.arithmetic
+    wait = torch.cuda.synchronize if gpu else int
+    side, size = (8192, 1 << 30) if gpu else (2048, 1 << 27)
+    a = torch.rand(side, side, device=encoder.device, dtype=torch.bfloat16 if half else torch.float32)
+    block = torch.ones(size, dtype=torch.uint8, device=encoder.device)
+    product = min(_time(lambda: (a @ a, wait())) for _ in range(5))
+    copy = min(_time(lambda: (block.clone(), wait())) for _ in range(5))
+    return {
+        "precision": "bfloat16" if half else "float32",
+        "peak_gflops": 2 * side**3 / product / 1e9,
+        "copy_gbytes": 2 * size / copy / 1e9,
+    }
 
 
 def _flops(encoder: Any) -> float:
@@ -188,7 +205,7 @@ def _flops(encoder: Any) -> float:
     torch.backends.mha.set_fastpath_enabled(False)  # the counter does not see what is fused
     try:
         with FlopCounterMode(display=False) as counter, torch.inference_mode():
-            encoder.tower(torch.zeros(1, 3, *encoder.spec.preprocessing.size))
+            encoder.tower(torch.zeros(1, 3, *encoder.spec.preprocessing.size, device=encoder.device))
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
     return float(counter.get_total_flops())
@@ -229,16 +246,18 @@ def _print(figures: dict[str, Any]) -> None:
              f"{ours / rate['median']:.2f}", "" if cores is None else f"{cores['median']:.1f}",
              "" if peak is None else f"{peak / 1e6:.0f}")
         )  # fmt: skip
-    rows.append(
-        ("limit of float32 products", f"{figures['limit']:.1f}", "", "", f"{ours / figures['limit']:.2f}", "", "")
-    )
+    limit = figures["limit"]
+    rows.append((f"limit of {figures['precision']} products", f"{limit:.1f}", "", "", f"{ours / limit:.2f}", "", ""))
     _table(
         ("files to index, pictures/s", "median", "least", "most", "lookalike is × that", "core ms each", "peak MB"),
         rows,
     )
+    share, peak = figures["rates"][_EMBEDDING]["median"] / limit, figures["peak_gflops"]
     print(
-        f"{figures['encoder']}, {figures['arithmetic']}, {figures['gflop_per_picture']:.2f} GFLOP a picture; "
-        f"this machine: {figures['sgemm_gflops']:.0f} GFLOP/s float32, {figures['copy_gbytes']:.1f} GB/s copied"
+        f"{figures['encoder']}, {figures['arithmetic']} on {figures['device']}, "
+        f"{figures['gflop_per_picture']:.2f} GFLOP a picture; at best {peak:,.0f} GFLOP/s in {figures['precision']}, "
+        f"of which the encoder alone reaches {share:.0%}, and {figures['copy_gbytes']:,.1f} GB/s copied; "
+        f"the slower of its two halves is: {figures['waits_for']}"
     )
     searched = [
         (name, f"{r['median']:.0f}", f"{r['least']:.0f}", f"{r['most']:.0f}", f"{r['nearest']:.3f}")
@@ -265,7 +284,7 @@ def _draw(figures: dict[str, Any], path: Path) -> None:
     panes = figure.subplots(1, 2 if figures["search"] else 1, squeeze=False)
     _bars(panes[0][0], figures["rates"], f"files to index with {figures['encoder']}, pictures/s")
     panes[0][0].axvline(figures["limit"], color="0.3", linestyle="--", linewidth=1)
-    panes[0][0].set_xlabel("dashed: what this machine's float32 products allow at most", fontsize=8)
+    panes[0][0].set_xlabel("dashed: what products of matrices allow at most", fontsize=8)
     if figures["search"]:
         _bars(panes[0][1], figures["search"], "search, queries/s")
     figure.savefig(path, dpi=150)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lookalike.index.build import build_index
-from lookalike.index.embedding import PhotoReader
+from lookalike.index.embedding import PhotoReader, embed_photos
 from lookalike.model.clip import ClipEncoder, plain_script
 from lookalike.records import Reference
 
@@ -31,11 +31,12 @@ class Rival:
 
 def rivals(encoder: ClipEncoder, *, workers: int) -> list[Rival]:
     """The pipeline first, then all that it is compared with here."""
-    model, transform = plain_script(encoder.spec)
+    device = str(encoder.device)
+    model, transform = plain_script(encoder.spec, device)
     found = [
         Rival("lookalike", lambda files, folder: _ours(files, folder, encoder)),
-        Rival("DataLoader", lambda files, folder: _data_loader(files, folder, model, transform, workers)),
-        Rival("one at a time", lambda files, folder: _one_at_a_time(files, folder, model, transform)),
+        Rival("DataLoader", lambda files, folder: _data_loader(files, folder, model, transform, workers, device)),
+        Rival("one at a time", lambda files, folder: _one_at_a_time(files, folder, model, transform, device)),
     ]
     if find_spec("imagededup") is not None:
         found.append(Rival("imagededup PHash", _imagededup, same_model=False))
@@ -47,18 +48,32 @@ def _ours(files: Sequence[Path], folder: Path, encoder: ClipEncoder) -> None:
     build_index(rows, index=folder / "index", encoder=encoder, reader=PhotoReader(), features=False)
 
 
-def _one_at_a_time(files: Sequence[Path], folder: Path, model: Any, transform: Any) -> None:
+def read_and_prepare(files: Sequence[Path], encoder: ClipEncoder) -> None:
+    """All of the pipeline but the encoder's arithmetic and the index."""
+    for _ in embed_photos(files, encoder=_Unembedded(encoder), reader=PhotoReader()):
+        pass
+
+
+class _Unembedded:
+    def __init__(self, encoder: ClipEncoder) -> None:
+        self.spec, self.prepare, self.encode = encoder.spec, encoder.prepare, encoder.encode
+
+    def embed(self, inputs: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        return np.zeros((len(inputs), self.spec.dim), np.float32)
+
+
+def _one_at_a_time(files: Sequence[Path], folder: Path, model: Any, transform: Any, device: str) -> None:
     import torch
 
     vectors = []
     with torch.no_grad():
         for path in files:
-            vector = model(transform(Image.open(path).convert("RGB")).unsqueeze(0))
-            vectors.append(torch.nn.functional.normalize(vector, dim=-1).numpy())
+            vector = model(transform(Image.open(path).convert("RGB")).unsqueeze(0).to(device))
+            vectors.append(torch.nn.functional.normalize(vector, dim=-1).cpu().numpy())
     _write(np.concatenate(vectors), folder)
 
 
-def _data_loader(files: Sequence[Path], folder: Path, model: Any, transform: Any, workers: int) -> None:
+def _data_loader(files: Sequence[Path], folder: Path, model: Any, transform: Any, workers: int, device: str) -> None:
     import torch
 
     class Pictures(torch.utils.data.Dataset[Any]):
@@ -70,7 +85,7 @@ def _data_loader(files: Sequence[Path], folder: Path, model: Any, transform: Any
 
     loader = torch.utils.data.DataLoader(Pictures(), batch_size=32, num_workers=workers)
     with torch.no_grad():
-        vectors = [torch.nn.functional.normalize(model(batch), dim=-1).numpy() for batch in loader]
+        vectors = [torch.nn.functional.normalize(model(b.to(device)), dim=-1).cpu().numpy() for b in loader]
     _write(np.concatenate(vectors), folder)
 
 

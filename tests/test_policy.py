@@ -46,7 +46,7 @@ def test_a_promise_says_how_surely_its_index_is_searched(tmp_path: Path) -> None
     searched = replace(FULL, promise=replace(FULL.promise, search_agreeing=4093, search_probes=4096))
     searched.save(tmp_path / "p.toml")
     assert Policy.load(tmp_path / "p.toml") == searched
-    assert str(searched.promise).endswith("by a search that decided 4,093 of 4,096 probes as an exact one does")
+    assert str(searched.promise).endswith("by a search that decides 4,093 of 4,096 probes as an exact one")
     assert "search" not in str(FULL.promise)
 
 
@@ -120,7 +120,7 @@ def test_a_cohort_is_never_unpickled(tmp_path: Path) -> None:
         ("[thresholds]\nreview = 0.5\nflg = 0.9", "unknown entries flg"),
         ("[thresholds]\nreview = 0.5\n[promise]\nconfidence = 95", "needed shares between 0 and 1"),
         ("[thresholds]\nreview = 0.5\n[promise]\nconfidence = 0.9\nsearch_probes = 9", "needed two whole numbers"),
-        ("[thresholds]\nreview = 0.5\n[promise]\nconfidence = 0.9\nsearch_agreeing = 2\nsearch_probes = 1", "not the sm"),
+        ("promise = {confidence = 0.9, search_agreeing = 2, search_probes = 1}\n[thresholds]\nreview = 0.5", "not the"),
         ('[thresholds]\nreview = 0.5\n[[scopes]]\nbrand = "A"', "a scope without review"),
         ("scopes = [1]\n[thresholds]\nreview = 0.5", "needed a table"),
         ('expires = "soon"\n[thresholds]\nreview = 0.5', "needed a day like 2026-12-31"),

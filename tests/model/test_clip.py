@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,15 @@ def test_equals_open_clips_own_transform_and_encoding(tiny: tuple[str, Path]) ->
     vectors = load_encoder(name, weights=weights, device="cpu").encode(pictures(5))
     np.testing.assert_allclose(vectors, expected, atol=1e-5)
     assert vectors.dtype == np.float32
+
+
+@pytest.mark.skipif(shutil.which("c++") is None, reason="torch compiles with a C++ compiler")
+def test_a_compiled_tower_gives_the_same_vectors(tiny: tuple[str, Path]) -> None:
+    name, weights = tiny
+    half = load_encoder(name, weights=weights, device="cpu", arithmetic="torch-bf16")
+    compiled = load_encoder(name, weights=weights, device="cpu", arithmetic="torch-bf16-compiled")
+    np.testing.assert_allclose(compiled.encode(pictures(5)), half.encode(pictures(5)), atol=0.02)
+    assert compiled.spec == half.spec and compiled.spec.arithmetic == "torch-bf16-compiled"
 
 
 def test_reads_torch_and_safetensors_alike(tiny: tuple[str, Path]) -> None:

@@ -19,14 +19,31 @@ def test_measures_draws_and_writes(tmp_path: Path) -> None:
     for number in range(5):
         (tmp_path / "photos" / f"{number}.jpg").write_bytes(draw_jpeg(160, number))
     out, plot = tmp_path / "speed.json", tmp_path / "speed.png"
-    call = [str(tmp_path / "photos"), "--rounds", "1", "--vectors", "300", "--json", str(out), "--plot", str(plot)]
+    call = [
+        str(tmp_path / "photos"),
+        "--rounds",
+        "1",
+        "--device",
+        "cpu",
+        "--vectors",
+        "300",
+        "--json",
+        str(out),
+        "--plot",
+        str(plot),
+    ]
     # in a process of its own: the engines that it loads bring threading libraries of theirs
     command = [sys.executable, "-m", "lookalike.scripts.bench", *call]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     figures = json.loads(out.read_text())
-    assert {"lookalike", "DataLoader", "one at a time", "bare forward"} <= set(figures["rates"])
+    assert {"lookalike", "DataLoader", "one at a time", "reading and preparing alone", "bare forward"} <= set(
+        figures["rates"]
+    )
     assert all(name in text for name in figures["rates"])
-    assert figures["pictures"] == 5
+    assert figures["pictures"] == 5 and (figures["device"], figures["precision"]) == ("cpu", "float32")
+    assert figures["waits_for"] == min(
+        ("reading and preparing alone", "bare forward"), key=lambda name: figures["rates"][name]["median"]
+    )
     assert 0.2 < figures["gflop_per_picture"] < 0.5, "0.17 G multiplications and additions"
     assert figures["search"]["lookalike"]["nearest"] == figures["search"]["numpy"]["nearest"] == 1.0
     with Image.open(plot) as drawn:

@@ -105,7 +105,7 @@ def test_a_promise_made_through_a_partitioned_index_says_so(
     policy = tuned(shop, tmp_path / "p.toml", "--index", str(tmp_path / "large"))
     assert policy.promise is not None and policy.promise.search_agreeing == agreement.agreeing
     assert main(["policy", "show", str(tmp_path / "p.toml")]) == 0
-    said = f"by a search that decided {agreement.agreeing:,} of {agreement.probes:,} probes"
+    said = f"by a search that decides {agreement.agreeing:,} of {agreement.probes:,} probes"
     shown = capsys.readouterr()
     for text in (shown.err, shown.out):
         assert said in " ".join(text.split())
