@@ -52,7 +52,10 @@ class Cluster:
 
 
 def require_ray() -> Any:
-    """Ray with Ray Data. Raises MissingExtraError where it is not installed."""
+    """Ray with Ray Data, set to be quiet. Raises MissingExtraError where it is not installed."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it is told as exceptions as well
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         import ray
         import ray.data
@@ -153,9 +156,6 @@ def _count_try(target: Path) -> None:
 def _connected(cluster: Cluster) -> Iterator[Any]:
     """Ray, connected; what goes wrong in it as one of this library's errors. It is stopped if it was started here."""
     ray = require_ray()
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it is told as exceptions as well
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     started = not ray.is_initialized()
     try:
         if started:
@@ -163,7 +163,10 @@ def _connected(cluster: Cluster) -> Iterator[Any]:
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         ray.data.DataContext.get_current().enable_progress_bars = False
         yield ray
-    except (ray.exceptions.RayError, ConnectionError) as error:
+    except ConnectionError as error:
+        token = "; if it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH" if cluster.address else ""
+        raise EngineError(f"Ray can't be reached: {_first_line(error)}{token}") from error
+    except ray.exceptions.RayError as error:
         raise _ours(error) from error
     finally:
         if started:
@@ -194,5 +197,10 @@ def _ours(error: BaseException) -> LookalikeError:
     told = _RAISED.findall(text)  # Ray carries a worker's exception as text where it can't carry it whole
     if told:
         return EngineError(told[-1])
-    first = next(filter(None, text.splitlines()), type(error).__name__)
-    return EngineError(f"Ray failed: {first}; what was done is kept, and the same command goes on where it was")
+    return EngineError(
+        f"Ray failed: {_first_line(error)}; what was done is kept, and the same command goes on where it was"
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return next(filter(None, _COLOUR.sub("", str(error)).splitlines()), type(error).__name__)

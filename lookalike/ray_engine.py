@@ -96,7 +96,8 @@ def build_on_ray(
 
     def embed(sources: Iterator[ImageSource]) -> Iterator[tuple[EmbeddedPhoto, Packed]]:
         begin_parts(folder, basis)
-        cut_table(({"image": _name(source)} for source in sources), _photo_schema(), folder, part)
+        names = [{"image": _name(source)} for source in sources]  # all of them, even where the table is cut already
+        cut_table(iter(names), _photo_schema(), folder, part)
         work = partial(_embedding, open_encoder, reader, features, cache)
         do_parts(folder, work, _embedded_schema(), cluster or Cluster(), progress)
         return (_embedded(row) for path in done_parts(folder) for row in read_part(path))

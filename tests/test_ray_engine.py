@@ -182,6 +182,30 @@ def test_a_scan_goes_on_where_it_was(tmp_path: Path, index: Path, paths: list[Pa
     assert summary.resumed >= 6
 
 
+def test_a_build_goes_on_where_it_was(tmp_path: Path, index: Path, paths: list[Path], cluster: Cluster) -> None:
+    class Killed(BaseException):
+        pass
+
+    def dying(_: int) -> None:
+        raise Killed
+
+    build = partial(
+        build_on_ray,
+        index=tmp_path / "there",
+        open_encoder=ToyEncoder,
+        reader=PhotoReader(workers=1),
+        cluster=cluster,
+        part=3,
+    )
+    with pytest.raises(Killed):
+        build(references(paths), progress=dying)
+    done = list[int]()
+    assert build(references(paths), progress=done.append).references == 6
+    assert sum(done) < 7, "a part that was done was done again"
+    here, there = ReferenceIndex.load(index), ReferenceIndex.load(tmp_path / "there")
+    assert there.catalogue == here.catalogue and (there.vectors == here.vectors).all()
+
+
 def test_refuses_pictures_that_workers_cannot_open(tmp_path: Path, index: Path) -> None:
     pytest.importorskip("ray")
     with pytest.raises(TableError, match="came as bytes; needed a path or URL"):
