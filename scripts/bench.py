@@ -32,6 +32,9 @@ def bench(
     ] = "embedded",
     weights: Weights = None,
     device: Device = None,
+    arithmetic: Annotated[
+        str | None, typer.Option("--arithmetic", help="As torch-bf16; by default what calibration found, or torch-f32.")
+    ] = None,
     pictures: Annotated[int, typer.Option("--pictures", min=1, help="How many pictures at most.")] = 256,
     vectors: Annotated[int, typer.Option("--vectors", min=0, help="How many vectors to search; 0 for none.")] = 20_000,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="How often each, in turns; medians count.")] = 3,
@@ -54,7 +57,7 @@ def bench(
             "rounds": rounds,
             "cores": os.cpu_count(),
             "load": os.getloadavg(),
-            **_pipelines(files, _encoder(model, weights, device), rounds, Path(scratch), quiet=quiet),
+            **_pipelines(files, _encoder(model, weights, device, arithmetic), rounds, Path(scratch), quiet=quiet),
             "search": _searches(vectors, rounds) if vectors else {},
         }
     _print(figures)
@@ -113,13 +116,13 @@ def _files(folder: Path | None, most: int, scratch: Path) -> list[Path]:
     return sorted((scratch / "drawn").iterdir())
 
 
-def _encoder(model: str, weights: Path | str | None, device: str | None) -> Any:
+def _encoder(model: str, weights: Path | str | None, device: str | None, arithmetic: str | None) -> Any:
     from lookalike.model.clip import load_clip_encoder, untrained_encoder
     from lookalike.model.presets import PRESETS
 
     if model in PRESETS or weights is not None or "/" in model:
-        return load_clip_encoder(model, weights=weights, device=device)
-    return untrained_encoder(model, device=device)
+        return load_clip_encoder(model, weights=weights, device=device, arithmetic=arithmetic)
+    return untrained_encoder(model, device=device, arithmetic=arithmetic)
 
 
 def _pipelines(files: Sequence[Path], encoder: Any, rounds: int, scratch: Path, *, quiet: bool) -> dict[str, Any]:
@@ -187,9 +190,9 @@ def _limits(encoder: Any) -> dict[str, Any]:
     wait = torch.cuda.synchronize if gpu else int
     side, size = (8192, 1 << 30) if gpu else (2048, 1 << 27)
     a = torch.rand(side, side, device=encoder.device, dtype=torch.bfloat16 if half else torch.float32)
-    block = torch.ones(size, dtype=torch.uint8, device=encoder.device)
+    block, other = (torch.ones(size, dtype=torch.uint8, device=encoder.device) for _ in range(2))
     product = min(_time(lambda: (a @ a, wait())) for _ in range(5))
-    copy = min(_time(lambda: (block.clone(), wait())) for _ in range(5))
+    copy = min(_time(lambda: (other.copy_(block), wait())) for _ in range(5))
     return {
         "precision": "bfloat16" if half else "float32",
         "peak_gflops": 2 * side**3 / product / 1e9,
