@@ -1,7 +1,8 @@
 """Scan one table with the local engine and on Ray, and again with a worker killed in mid-run: seconds, and equal rows.
 
 Tables are those of storefront_tables.py. With --raylets 2, two nodes of Ray are started on this machine, with one
-worker each, in place of one node with two. Rows are compared one by one, all columns but scanned_at.
+worker each, in place of one node with two; Ray's nodes listen on every address, so they are started only in a network
+namespace of their own. Rows are compared one by one, all columns but scanned_at.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from lookalike.scan import read_findings, scan_listings
 from lookalike.scripts.cli import photo_reader
 from lookalike.tables import read_listings, read_references
 
-_WORKERS = 2
+_WORKERS, _LOOPBACK = 2, "127.0.0.1"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -137,10 +138,16 @@ def _nodes(count: int) -> Iterator[None]:
     import ray
     from ray import cluster_utils
 
-    node: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 200 << 20, "node_ip_address": "127.0.0.1"}
+    own = ray.util.get_node_ip_address()
+    if own != _LOOPBACK:
+        raise SystemExit(
+            f"two nodes would listen on {own}, which other machines reach; run this in a network namespace: "
+            "unshare --net sh -c 'ip link set lo up && python scripts/benchmark_engines.py TABLES --raylets 2'"
+        )
+    node: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 200 << 20, "node_ip_address": _LOOPBACK}
     nodes: Any = cluster_utils.Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
     nodes.add_node(**node)
-    ray.init(address=nodes.address, log_to_driver=False, _node_ip_address="127.0.0.1")
+    ray.init(address=nodes.address, log_to_driver=False, _node_ip_address=_LOOPBACK)
     try:
         yield
     finally:
