@@ -138,7 +138,8 @@ def _nodes(count: int) -> Iterator[None]:
     import ray
     from ray import cluster_utils
 
-    own = ray.util.get_node_ip_address()
+    util: Any = ray.util
+    own = util.get_node_ip_address()
     if own != _LOOPBACK:
         raise SystemExit(
             f"two nodes would listen on {own}, which other machines reach; run this in a network namespace: "
