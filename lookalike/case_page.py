@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from .cases import Case, Cases, Effort, Link
 from .money import plain_decimal, read_amount
-from .report import policy_hash, safe_link
+from .pages import asset, page_template, policy_hash, safe_link
 from .report_pictures import Thumbnail, Thumbnails
 
 _WIDTH, _HEIGHT, _MARGIN = 380, 300, 34
@@ -63,16 +62,9 @@ def _page(
     columns: Sequence[str],
     pictures: Thumbnails,
 ) -> Iterable[str]:
-    import jinja2
-
-    folder = files("lookalike") / "templates"
-    style = "".join((folder / name).read_text(encoding="utf-8") for name in ("report.css", "cases.css"))
-    style += "".join(pictures.css())
-    script = (folder / "cases.js").read_text(encoding="utf-8")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.from_string((folder / "cases.html").read_text(encoding="utf-8"))
+    style = asset("report.css") + asset("cases.css") + "".join(pictures.css())
+    script = asset("cases.js")
+    template = page_template("cases.html")
     return template.generate(
         title=title,
         cards=cards,

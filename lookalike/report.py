@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import heapq
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from importlib.resources import files
 from itertools import count
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from .fusion import probability_text
+from .pages import asset, page_template, policy_hash, safe_link
 from .records import Verdict, strength_of
 from .report_pictures import Composed, Evidence, Row, Thumbnail, Thumbnails, compose_evidence
 
@@ -126,21 +123,6 @@ def _card(rank: int, row: Row, pictures: Thumbnails, composed: Composed) -> Card
     }
 
 
-def safe_link(url: str | None) -> str | None:
-    """The address if following it can do no more than open a web page, else None.
-
-    >>> safe_link("https://example.com/1"), safe_link("javascript:alert(1)")
-    ('https://example.com/1', None)
-    """
-    if not url:
-        return None
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return None
-    return url if parts.scheme in ("http", "https") and parts.netloc else None
-
-
 def _percent(value: float | None) -> float | None:
     """Where a value of 0 to 1 stands on the bar; below 0 nothing is alike at all."""
     return None if value is None else round(100 * min(max(value, 0.0), 1.0), 1)
@@ -192,16 +174,9 @@ def _days(cards: Iterable[Card]) -> tuple[str, str] | None:
 
 
 def _page(cards: list[Card], summary: ReportSummary, title: str, pictures: Thumbnails) -> Iterator[str]:
-    import jinja2
-
-    folder = files("lookalike") / "templates"
-    style = (folder / "report.css").read_text(encoding="utf-8") + "".join(pictures.css())
-    script = (folder / "report.js").read_text(encoding="utf-8")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["probability"] = probability_text
-    template = environment.from_string((folder / "report.html").read_text(encoding="utf-8"))
+    style = asset("report.css") + "".join(pictures.css())
+    script = asset("report.js")
+    template = page_template("report.html", probability=probability_text)
     kinds = Counter(card["kind_key"] for card in cards)
     return template.generate(
         title=title,
@@ -218,8 +193,3 @@ def _page(cards: list[Card], summary: ReportSummary, title: str, pictures: Thumb
         style_hash=policy_hash(style),
         script_hash=policy_hash(script),
     )
-
-
-def policy_hash(text: str) -> str:
-    """The text's hash as a content security policy names it (CSP level 3, 2.3.1)."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

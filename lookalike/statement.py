@@ -8,13 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from .fusion import probability_text
+from .pages import asset, page_template, policy_hash, safe_link
 from .records import Verdict
 from .replay import said_by_similarity
-from .report import policy_hash, safe_link
 
 if TYPE_CHECKING:
     import jinja2
@@ -106,20 +105,17 @@ def _inlined(picture: Image.Image | None, side: int) -> str | None:
 
 @cache
 def _template(name: str) -> jinja2.Template:
-    import jinja2
-
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    return page_template(
+        name,
+        number=lambda value: "none" if value is None else f"{value:.3f}",
+        probability=probability_text,
+        day=_said_day,
     )
-    environment.filters["number"] = lambda value: "none" if value is None else f"{value:.3f}"
-    environment.filters["probability"] = probability_text
-    environment.filters["day"] = _said_day
-    return environment.from_string((files("lookalike") / "templates" / name).read_text(encoding="utf-8"))
 
 
 @cache
 def _style() -> dict[str, str]:
-    text = (files("lookalike") / "templates" / "statement.css").read_text(encoding="utf-8")
+    text = asset("statement.css")
     return {"style": text, "style_hash": policy_hash(text)}
 
 
