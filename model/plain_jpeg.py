@@ -46,7 +46,7 @@ def prepared_plain(data: bytes, preprocessing: Preprocessing, *, limits: ImageLi
         return None
     if preprocessing.reducing_gap is None:
         return _picture(pixels)
-    return _first_resize(pixels, preprocessing)
+    return _quick_resize(pixels, preprocessing)
 
 
 def first_resize(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
@@ -55,7 +55,7 @@ def first_resize(image: Image.Image, preprocessing: Preprocessing) -> Image.Imag
     return image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=preprocessing.reducing_gap)
 
 
-def _first_resize(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> Image.Image:
+def _quick_resize(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> Image.Image:
     """What `first_resize` makes of pixels in RGBX, uint8 (height, width, 4), bit by bit, in less time."""
     (high, wide), gap = preprocessing.size, preprocessing.reducing_gap or 1.0
     height, width = pixels.shape[:2]

@@ -17,6 +17,7 @@ from lookalike.scripts.cli import (
     SOME_ROWS_FAILED,
     CacheFile,
     Device,
+    Model,
     NoCache,
     Private,
     Quiet,
@@ -38,7 +39,7 @@ def add(
         bool,
         typer.Option("--harmless", help="Add photos (reference_id, image) that are alike and yet harmless instead."),
     ] = False,
-    model: Annotated[str | None, typer.Option("--model", help="The encoder; by default the index's own.")] = None,
+    model: Model = None,
     features: Annotated[
         bool, typer.Option("--features/--no-features", help="Keep local features, to compare listings point by point.")
     ] = True,

@@ -104,6 +104,8 @@ Address = Annotated[
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, help="Ray's workers; by default one for each CPU there is.")
 ]
+PolicyFile = Annotated[Path | None, typer.Option("--policy", help="Thresholds; by default the encoder's own.")]
+Model = Annotated[str | None, typer.Option("--model", help="The encoder; by default the index's own.")]
 Weights = Annotated[str | None, typer.Option("--weights", help="A local checkpoint: safetensors, or torch weights.")]
 
 RightsTable = Annotated[

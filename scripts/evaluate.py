@@ -28,6 +28,8 @@ from lookalike.scripts.cli import (
     DONE,
     SOME_ROWS_FAILED,
     Device,
+    Model,
+    PolicyFile,
     Private,
     Quiet,
     Scheme,
@@ -52,12 +54,12 @@ _NO_POLICY = Policy("none", flag=None, review=1.0)
 def evaluate(
     labels: Annotated[Path, typer.Argument(help="Table with image, product_id, lookalike (true or false).")],
     index: Annotated[Path, typer.Option("--index", help="Folder of the index.")],
-    policy: Annotated[Path | None, typer.Option("--policy", help="Thresholds; by default the encoder's own.")] = None,
+    policy: PolicyFile = None,
     budget: Annotated[
         int | None, typer.Option("--budget", min=1, help="How many of the photos a person has time to look at.")
     ] = None,
     plots: Annotated[Path | None, typer.Option("--plots", help="Folder to draw figures in, as PNG.")] = None,
-    model: Annotated[str | None, typer.Option("--model", help="The encoder; by default the index's own.")] = None,
+    model: Model = None,
     weights: Weights = None,
     device: Device = None,
     allow_scheme: Scheme = None,

@@ -11,6 +11,8 @@ from lookalike.scripts.cli import (
     EVIDENCE,
     Device,
     Evidence,
+    Model,
+    PolicyFile,
     Private,
     Quiet,
     Scheme,
@@ -30,10 +32,10 @@ def rescan(
     new_references: Annotated[  # noqa: ARG001
         bool, typer.Option("--new-references", help="What changed: the references. There is no other kind yet.")
     ] = True,
-    policy: Annotated[Path | None, typer.Option("--policy", help="Thresholds; by default the encoder's own.")] = None,
+    policy: PolicyFile = None,
     report: Annotated[Path | None, typer.Option("--report", help="HTML page to write, to look at.")] = None,
     evidence: Evidence = EVIDENCE,
-    model: Annotated[str | None, typer.Option("--model", help="The encoder; by default the index's own.")] = None,
+    model: Model = None,
     weights: Weights = None,
     device: Device = None,
     allow_scheme: Scheme = None,

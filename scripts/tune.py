@@ -23,6 +23,7 @@ from lookalike.scripts.cli import (
     DONE,
     SOME_ROWS_FAILED,
     Device,
+    Model,
     Private,
     Quiet,
     Scheme,
@@ -86,7 +87,7 @@ def tune(
         float, typer.Option("--review-precision", help="Without a budget: review as far down as this share is right.")
     ] = 0.25,
     days: Annotated[int, typer.Option("--days", help="For how many days the policy is good.")] = 90,
-    model: Annotated[str | None, typer.Option("--model", help="The encoder; by default the index's own.")] = None,
+    model: Model = None,
     weights: Weights = None,
     device: Device = None,
     allow_scheme: Scheme = None,
