@@ -1,11 +1,13 @@
 """Finds look-alike listings: genuine photos in an index, listings looked up in it, a threshold that decides."""
 
-from .decision import decide
-from .detector import Detector
+from lookalike.detection.decision import decide
+from lookalike.detection.detector import Detector
+from lookalike.policy.policy import Policy, Promise, Scope
+from lookalike.scanning.parts import ScanSummary
+from lookalike.scanning.scan import scan_listings
+
 from .errors import ExpiredPolicyWarning, LookalikeError
-from .policy import Policy, Promise, Scope
 from .records import BadRow, Finding, Listing, Match, Reference, Verdict, Verification
-from .scan import ScanSummary, scan_listings
 
 __all__ = [
     "BadRow",

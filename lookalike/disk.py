@@ -1,16 +1,43 @@
-"""Files on disk: that they are really there, and what they hold."""
+"""Files on disk: that they appear whole, are really there, and what they hold."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
-def sync(path: Path) -> None:
-    """Have a file's bytes, or a folder's names, on disk when this returns.
+@contextmanager
+def written(path: Path) -> Iterator[Path]:
+    """Give a temporary path to write to; the file appears at `path` at the end, whole or not at all.
 
-    Where the system can't open a folder (Windows), it sees to the names itself.
+    The temporary file lies beside `path` under a name that no other writer uses. It is on disk before it is renamed.
+    After an error it is removed, and `path` stays as it was.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with written(Path(folder) / "a.txt") as temporary:
+    ...         _ = temporary.write_text("whole")
+    ...     [file.name for file in Path(folder).iterdir()]
+    ['a.txt']
+    """
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        yield temporary
+        sync(temporary)
+        temporary.replace(path)
+        sync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Return once a file's bytes, or a folder's names, are on disk.
+
+    Where the system can't open a folder (Windows), it keeps the names safe itself.
     """
     if os.name != "posix" and path.is_dir():
         return

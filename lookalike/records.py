@@ -17,6 +17,10 @@ ImageSource: TypeAlias = "str | Path | bytes | Image.Image | NDArray[np.generic]
 """A picture: a path or URL, the bytes of a file, a PIL image, or an array (height, width[, 1, 3 or 4])."""
 
 
+NAMELESS = "(given as pixels)"
+"""The name of every photo that was given neither as a path nor as an address."""
+
+
 @dataclass(frozen=True)
 class Reference:
     """One genuine photo. `more` holds whatever further columns its table had, carried back untouched."""

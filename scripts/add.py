@@ -55,8 +55,8 @@ def add(
     from lookalike.index.build import add_harmless, add_references, harmless_folder
     from lookalike.index.reference_index import ReferenceIndex
     from lookalike.model.encoder import load_encoder
-    from lookalike.rows import require_readable
-    from lookalike.tables import HARMLESS_COLUMNS, REFERENCE_COLUMNS, read_harmless, read_references
+    from lookalike.tables.files import require_readable
+    from lookalike.tables.inputs import HARMLESS_COLUMNS, REFERENCE_COLUMNS, read_harmless, read_references
 
     require_readable(references, required=HARMLESS_COLUMNS if harmless else REFERENCE_COLUMNS)
     if harmless:

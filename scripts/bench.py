@@ -44,7 +44,7 @@ def bench(
     quiet: Quiet = False,
 ) -> int:
     if plot is not None:
-        from lookalike.figures import require_matplotlib
+        from lookalike.plots.style import require_matplotlib
 
         require_matplotlib()
     if calibrate:
@@ -103,7 +103,7 @@ def _probes() -> list[Any]:
 
 def _files(folder: Path | None, most: int, scratch: Path) -> list[Path]:
     from lookalike.errors import TableError
-    from lookalike.scripts.benchmark_speed import draw_jpeg
+    from lookalike.scripts.benchmarks.speed import draw_jpeg
 
     if folder is not None:
         found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp"))[:most]

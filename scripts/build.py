@@ -59,14 +59,14 @@ def build(
     from lookalike.index.build import build_index
     from lookalike.index.reference_index import EXACT_UP_TO
     from lookalike.model.encoder import load_encoder
-    from lookalike.rows import require_readable
-    from lookalike.tables import REFERENCE_COLUMNS, read_references
+    from lookalike.tables.files import require_readable
+    from lookalike.tables.inputs import REFERENCE_COLUMNS, read_references
 
     require_readable(references, required=REFERENCE_COLUMNS)
     reader = photo_reader(allow_scheme, private=allow_private, truncated=accept_truncated)
     on = cluster(engine, address, workers, device)
     if on is not None:
-        from lookalike.ray_engine import build_on_ray
+        from lookalike.scanning.ray import build_on_ray
 
         with progress("embedding references", quiet=quiet) as advance:
             summary = build_on_ray(

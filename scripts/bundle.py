@@ -92,7 +92,7 @@ def bundle(
 
 def _listings_of(cases: Path, case: str) -> tuple[str, ...]:
     """The listings of a case, or of the one that it was merged into."""
-    from lookalike.case_table import read_cases
+    from lookalike.cases.table import read_cases
 
     for each in read_cases(cases):
         if case == each.id or case in each.merged:
@@ -117,11 +117,11 @@ def _make(
     as_json: bool,
     quiet: bool,
 ) -> int:
-    from lookalike.archive import require_free
-    from lookalike.bundle import select_findings, write_bundle
+    from lookalike.evidence.archive import require_free
+    from lookalike.evidence.bundle import select_findings, write_bundle
     from lookalike.index.build import load_harmless
     from lookalike.index.reference_index import ReferenceIndex
-    from lookalike.scan import read_findings
+    from lookalike.tables.findings import read_findings
 
     require_free(out)
     rows = select_findings(read_findings(findings), verdicts=verdicts, listings=listings)
@@ -150,7 +150,7 @@ def _make(
 
 def _draw(row: Mapping[str, Any], reference: Image.Image, listing: Image.Image) -> Image.Image:
     """Both photos of a finding, what agrees and what differs."""
-    from lookalike.explanation import explain_finding
+    from lookalike.evidence.explain import explain_finding
 
     return explain_finding(row, reference, listing).picture
 
@@ -167,12 +167,12 @@ def _verify(
     as_json: bool,
     quiet: bool,
 ) -> int:
-    from lookalike.audit import audit_bundle
+    from lookalike.evidence.audit import audit_bundle
+    from lookalike.evidence.recomputation import TOLERANCE
     from lookalike.index.build import load_harmless
     from lookalike.index.reference_index import ReferenceIndex
     from lookalike.model.encoder import load_encoder
-    from lookalike.policy import Policy
-    from lookalike.recomputation import TOLERANCE
+    from lookalike.policy.policy import Policy
 
     loaded = ReferenceIndex.load(index) if index is not None else None
     judge = Policy.load(policy) if policy is not None else None

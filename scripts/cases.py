@@ -38,9 +38,9 @@ from lookalike.scripts.cli import (
 if TYPE_CHECKING:
     from PIL import Image
 
-    from lookalike.cases import Case, Cases
+    from lookalike.cases.grouping import Case, Cases
+    from lookalike.cases.shared_photos import SellerPhoto, SharedPhotos
     from lookalike.index.embedding import PhotoReader
-    from lookalike.shared_photos import SellerPhoto, SharedPhotos
 
 _CALLS = "cases FINDINGS --out CASES, or cases diff OLD NEW"
 _SHOWN = 10
@@ -83,10 +83,10 @@ def cases(
     as_json: Annotated[bool, typer.Option("--json", help="For diff: as JSON.")] = False,
     quiet: Quiet = False,
 ) -> int:
-    from lookalike.case_table import read_cases, write_cases
-    from lookalike.cases import Effort, Joining, build_cases
-    from lookalike.money import Rates
-    from lookalike.rows import require_ending, require_readable
+    from lookalike.cases.grouping import Effort, Joining, build_cases
+    from lookalike.cases.money import Rates
+    from lookalike.cases.table import read_cases, write_cases
+    from lookalike.tables.files import require_ending, require_readable
 
     if what[0] == Path("diff"):
         if len(what) != 3:
@@ -131,7 +131,7 @@ def cases(
     write_cases(found.cases, out)
     _tell(found, out, index, quiet=quiet)
     if report is not None:
-        from lookalike.case_page import write_case_page
+        from lookalike.cases.page import write_case_page
 
         shown = write_case_page(found, rows(), report, thumbnail=_thumbnails(reader), effort=effort, columns=columns)
         note(f"page with {shown:,} cases: {report}", quiet=quiet)
@@ -160,8 +160,8 @@ def _minutes(text: str) -> Decimal:
 
 
 def _rows(findings: Path, history: Path | None, day: str | None) -> Iterator[Mapping[str, Any]]:
-    from lookalike.history import History, apply_history
-    from lookalike.scan import read_findings
+    from lookalike.cases.history import History, apply_history
+    from lookalike.tables.findings import read_findings
 
     found = read_findings(findings)
     if history is None:
@@ -175,7 +175,7 @@ def _rows(findings: Path, history: Path | None, day: str | None) -> Iterator[Map
 
 def _require_columns(findings: Path, listings: Path | None, columns: Iterable[str]) -> None:
     """Raise TableError for a column to join on that neither table has."""
-    from lookalike.rows import read_rows
+    from lookalike.tables.files import read_rows
 
     there: set[str] = set()
     for table in (findings, listings):
@@ -188,7 +188,7 @@ def _require_columns(findings: Path, listings: Path | None, columns: Iterable[st
 
 def _keys(listings: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:
     """What the listings table has in the columns to join on, by seller."""
-    from lookalike.rows import read_rows
+    from lookalike.tables.files import read_rows
 
     for line in read_rows(listings, required=("listing_id",)):
         seller = line.values.get("seller_id")
@@ -199,9 +199,9 @@ def _keys(listings: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, str, 
 
 def _photos(rows: Iterable[Mapping[str, Any]], verdicts: tuple[str, ...], listings: Path | None) -> list[SellerPhoto]:
     """The photos that decided; with the listings table, all photos of the same listings."""
-    from lookalike.ledger import seller_of, seller_photos
-    from lookalike.shared_photos import SellerPhoto
-    from lookalike.tables import read_listings
+    from lookalike.cases.shared_photos import SellerPhoto
+    from lookalike.cases.totals import seller_of, seller_photos
+    from lookalike.tables.inputs import read_listings
 
     sellers: dict[str, str] = {}
 
@@ -236,10 +236,10 @@ def _compare(
 ) -> SharedPhotos:
     from contextlib import nullcontext
 
+    from lookalike.cases.shared_photos import find_shared
     from lookalike.index.reference_index import ReferenceIndex
     from lookalike.index.vector_cache import VectorCache
     from lookalike.model.encoder import load_encoder
-    from lookalike.shared_photos import find_shared
 
     loaded = ReferenceIndex.load(index)
     encoder = load_encoder(loaded.spec.name, weights=weights, device=device)
@@ -261,7 +261,7 @@ def _compare(
 
 
 def _tell(found: Cases, out: Path, index: Path | None, *, quiet: bool) -> None:
-    from lookalike.case_page import remarks
+    from lookalike.cases.page import remarks
 
     joined = sum(len(case.sellers) > 1 for case in found.cases)
     merged = sum(len(case.merged) for case in found.cases)
@@ -279,8 +279,8 @@ def _tell(found: Cases, out: Path, index: Path | None, *, quiet: bool) -> None:
 
 
 def _diff(old: Path, new: Path, *, as_json: bool) -> int:
-    from lookalike.case_table import compare_cases, read_cases
-    from lookalike.money import plain_decimal
+    from lookalike.cases.money import plain_decimal
+    from lookalike.cases.table import compare_cases, read_cases
 
     diff = compare_cases(read_cases(old), read_cases(new))
     if as_json:

@@ -42,8 +42,8 @@ def check(
     accept_truncated: Truncated = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a picture.")] = False,
 ) -> int:
-    from lookalike.detector import Detector
-    from lookalike.scan import finding_row
+    from lookalike.detection.detector import Detector
+    from lookalike.tables.findings import finding_row
 
     reader = photo_reader(allow_scheme, private=allow_private, truncated=accept_truncated)
     detector = Detector.open(index, policy=policy, model=model, weights=weights, device=device, reader=reader)

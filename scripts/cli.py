@@ -26,13 +26,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from lookalike.errors import ExpiredPolicyWarning, LookalikeError
 
 if TYPE_CHECKING:
-    from lookalike.cluster import Cluster
     from lookalike.index.build import BuildSummary
     from lookalike.index.embedding import PhotoReader
     from lookalike.index.vector_cache import VectorCache
     from lookalike.model.encoder import Encoder
-    from lookalike.rescan import RescanSummary
-    from lookalike.rights import Rights
+    from lookalike.rights.rights import Rights
+    from lookalike.scanning.changes import RescanSummary
+    from lookalike.scanning.cluster import Cluster
 
 COMMANDS = (
     "demo",
@@ -271,7 +271,7 @@ def cluster(engine: str, address: str | None, workers: int | None, device: str |
         if address is not None or workers is not None:
             raise typer.BadParameter("--address and --workers are for --engine ray")
         return None
-    from lookalike.cluster import Cluster
+    from lookalike.scanning.cluster import Cluster
 
     return Cluster(address, workers, gpus=1.0 if (device or "").startswith("cuda") else 0.0)
 
@@ -301,7 +301,7 @@ def load_rights(
 ) -> Rights | None:
     """The tables of rights and sellers named on the command line, if any; says which rows can't be used."""
     from lookalike.errors import TableError
-    from lookalike.rights import Rights
+    from lookalike.rights.rights import Rights
 
     if rights is None and sellers is None:
         if regions is not None:
@@ -350,10 +350,10 @@ def write_html_report(
     from PIL import Image
 
     from lookalike.errors import ImageReadError
-    from lookalike.explanation import explain_finding
+    from lookalike.evidence.explain import explain_finding
     from lookalike.model.images import read_image
-    from lookalike.report import write_report
-    from lookalike.scan import read_findings
+    from lookalike.scanning.report import write_report
+    from lookalike.tables.findings import read_findings
 
     def photo(image: str | None) -> Image.Image | None:
         try:

@@ -13,7 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from lookalike.fusion import probability_text
+from lookalike.policy.fusion import probability_text
 from lookalike.records import Verdict, strength_of
 from lookalike.scripts.cli import DONE, Evidence, note, photo_reader, progress, report_build, run, write_html_report
 
@@ -27,11 +27,12 @@ def demo(
     ),
     evidence: Evidence = 24,
 ) -> int:
-    from lookalike.detector import Detector
+    from lookalike.detection.detector import Detector
     from lookalike.index.build import build_index
     from lookalike.model.encoder import load_encoder
-    from lookalike.scan import read_findings, scan_listings
-    from lookalike.tables import read_listings, read_references
+    from lookalike.scanning.scan import scan_listings
+    from lookalike.tables.findings import read_findings
+    from lookalike.tables.inputs import read_listings, read_references
 
     out.mkdir(parents=True, exist_ok=True)
     index, findings, report = out / "genuine.index", out / "findings.parquet", out / "report.html"

@@ -20,10 +20,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from lookalike.errors import ReferenceIndexError, TableError
-from lookalike.evaluation import Retrieval, evaluate_retrieval, most_hit, precision_at_budget
-from lookalike.operating_points import BrandFigures, Opis, Spread, brand_figures, opis, spread
-from lookalike.policy import Policy, default_policy
-from lookalike.promises import Realised, realised_promise
+from lookalike.policy.policy import Policy, default_policy
 from lookalike.scripts.cli import (
     DONE,
     SOME_ROWS_FAILED,
@@ -41,10 +38,13 @@ from lookalike.scripts.cli import (
     run,
 )
 from lookalike.scripts.evaluate_tables import brand_table, realised_table, retrieval_table
-from lookalike.tables import LabelledPhoto, read_labelled_photos
+from lookalike.tables.inputs import LabelledPhoto, read_labelled_photos
+from lookalike.thresholds.brands import BrandFigures, Opis, Spread, brand_figures, opis, spread
+from lookalike.thresholds.kept import Realised, realised_promise
+from lookalike.thresholds.metrics import Retrieval, evaluate_retrieval, most_hit, precision_at_budget
 
 if TYPE_CHECKING:
-    from lookalike.detector import Detector
+    from lookalike.detection.detector import Detector
     from lookalike.records import Finding
 
 _NOT_IN_INDEX = "(not in the index)"
@@ -68,10 +68,10 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     quiet: Quiet = False,
 ) -> int:
-    from lookalike.detector import Detector
+    from lookalike.detection.detector import Detector
 
     if plots is not None:
-        from lookalike.figures import require_matplotlib
+        from lookalike.plots.style import require_matplotlib
 
         require_matplotlib()
     photos = read_labelled_photos(labels)
@@ -247,8 +247,8 @@ def _by_stratum(answers: Answers) -> Iterable[tuple[str, Retrieval]]:
 
 def draw(answers: Answers, result: Evaluation, folder: Path) -> None:
     """Draw what there is to draw into the folder: similarities, precision-recall, det and brands, as PNG."""
-    from lookalike.operating_points import det_curve
-    from lookalike.plots import plot_brands, plot_det, plot_precision_recall, plot_similarities
+    from lookalike.plots.quality import plot_brands, plot_det, plot_precision_recall, plot_similarities
+    from lookalike.thresholds.metrics import det_curve
 
     folder.mkdir(parents=True, exist_ok=True)
     similarity, correct, related = answers.similarity, answers.correct, answers.related

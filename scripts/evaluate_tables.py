@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
-from lookalike.evaluation import Retrieval
-from lookalike.operating_points import BrandFigures, Opis, Share, Spread
-from lookalike.promises import Realised
+from lookalike.binomial import Share
+from lookalike.thresholds.brands import BrandFigures, Opis, Spread
+from lookalike.thresholds.kept import Realised
+from lookalike.thresholds.metrics import Retrieval
 
 _BRANDS_SHOWN = 20
 

@@ -41,8 +41,8 @@ def explain(
     as_json: Annotated[bool, typer.Option("--json", help="What was found, as JSON.")] = False,
     quiet: Quiet = False,
 ) -> int:
-    from lookalike.detector import Detector
-    from lookalike.explanation import explain_pair
+    from lookalike.detection.detector import Detector
+    from lookalike.evidence.explain import explain_pair
     from lookalike.model.images import read_image
 
     if out.suffix.lower() not in (".png", ".jpg", ".webp"):

@@ -14,8 +14,8 @@ from typing import Annotated
 
 import typer
 
+from lookalike.cases.history import Answer, History, Outcome, Statement, add_entry, reason_of, verify_history
 from lookalike.errors import HistoryError
-from lookalike.history import Answer, History, Outcome, Statement, add_entry, reason_of, verify_history
 from lookalike.scripts.cli import DONE, SOME_ROWS_FAILED, Quiet, note, run
 
 

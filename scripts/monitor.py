@@ -17,7 +17,7 @@ from rich.table import Table
 from lookalike.scripts.cli import DONE, Quiet, note, run
 
 if TYPE_CHECKING:
-    from lookalike.monitor import MonitorReport, PromiseCheck
+    from lookalike.thresholds.monitor import MonitorReport, PromiseCheck
 
 RAISED = 1
 
@@ -38,10 +38,10 @@ def monitor(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     quiet: Quiet = False,
 ) -> int:
-    from lookalike.monitor import monitor_policy, withdraw_broken
-    from lookalike.policy import Policy
-    from lookalike.scan import read_findings
-    from lookalike.tables import read_verdicts
+    from lookalike.policy.policy import Policy
+    from lookalike.tables.findings import read_findings
+    from lookalike.tables.inputs import read_verdicts
+    from lookalike.thresholds.monitor import monitor_policy, withdraw_broken
 
     loaded = Policy.load(policy)
     report = monitor_policy(

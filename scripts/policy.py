@@ -51,12 +51,12 @@ def policy(
 
 
 def _diff(before: Path, after: Path, findings: Path, sellers: Path | None, *, as_json: bool) -> int:
-    from lookalike.policy import Policy
-    from lookalike.protection import protect
+    from lookalike.detection.protection import protect
+    from lookalike.detection.replay import compare_policies
+    from lookalike.policy.policy import Policy
     from lookalike.records import Finding, Verdict
-    from lookalike.replay import compare_policies
-    from lookalike.rights import Rights
-    from lookalike.scan import read_findings
+    from lookalike.rights.rights import Rights
+    from lookalike.tables.findings import read_findings
 
     old, new = Policy.load(before), Policy.load(after)
     allowed = Rights.load(sellers=sellers) if sellers is not None else None
@@ -90,7 +90,7 @@ def _diff(before: Path, after: Path, findings: Path, sellers: Path | None, *, as
 
 
 def _show(path: Path) -> int:
-    from lookalike.policy import Policy
+    from lookalike.policy.policy import Policy
 
     loaded = Policy.load(path)
     console = Console(highlight=False, markup=False)
@@ -115,7 +115,7 @@ def _show(path: Path) -> int:
 
 def _bind(path: Path, index: Path, out: Path, *, quiet: bool) -> int:
     from lookalike.index.reference_index import ReferenceIndex
-    from lookalike.policy import Policy
+    from lookalike.policy.policy import Policy
 
     loaded, other = Policy.load(path), ReferenceIndex.load(index)
     if loaded.weights_sha256 not in (None, other.spec.weights_sha256):

@@ -43,8 +43,8 @@ def recheck(
     ] = None,
     quiet: Quiet = False,
 ) -> int:
-    from lookalike.policy import Policy
-    from lookalike.recheck import policy_of, recheck
+    from lookalike.policy.policy import Policy
+    from lookalike.scanning.recheck import policy_of, recheck
 
     used = Policy.load(policy) if policy is not None else policy_of(findings)
     asked = load_rights(rights, sellers, regions, quiet=quiet)

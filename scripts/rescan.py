@@ -43,8 +43,8 @@ def rescan(
     accept_truncated: Truncated = False,
     quiet: Quiet = False,
 ) -> int:
-    from lookalike.detector import Detector
-    from lookalike.rescan import rescan_references
+    from lookalike.detection.detector import Detector
+    from lookalike.scanning.changes import rescan_references
 
     reader = photo_reader(allow_scheme, private=allow_private, truncated=accept_truncated)
     detector = Detector.open(index, policy=policy, model=model, weights=weights, device=device, reader=reader)

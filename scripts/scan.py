@@ -49,10 +49,10 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from lookalike.detector import Detector
+    from lookalike.detection.detector import Detector
     from lookalike.index.embedding import PhotoReader
-    from lookalike.rights import Rights
-    from lookalike.scan import ScanSummary
+    from lookalike.rights.rights import Rights
+    from lookalike.scanning.parts import ScanSummary
 
 
 def scan(
@@ -83,12 +83,12 @@ def scan(
     workers: Workers = None,
     quiet: Quiet = False,
 ) -> int:
-    from lookalike.detector import Detector
+    from lookalike.detection.detector import Detector
     from lookalike.index.reference_index import ReferenceIndex
-    from lookalike.rescan import scan_changes
-    from lookalike.rows import require_ending, require_readable
-    from lookalike.scan import scan_listings
-    from lookalike.tables import LISTING_COLUMNS, read_listings
+    from lookalike.scanning.changes import scan_changes
+    from lookalike.scanning.scan import scan_listings
+    from lookalike.tables.files import require_ending, require_readable
+    from lookalike.tables.inputs import LISTING_COLUMNS, read_listings
 
     require_ending(out)
     require_readable(listings, required=LISTING_COLUMNS)
@@ -108,7 +108,7 @@ def scan(
     if on is not None:
         if since is not None:
             raise typer.BadParameter("--since needs --engine local")
-        from lookalike.ray_engine import scan_on_ray
+        from lookalike.scanning.ray import scan_on_ray
 
         with progress("scanning listings", quiet=quiet) as advance:
             found = scan_on_ray(

@@ -29,11 +29,11 @@ def shortlist(
     ] = None,
     quiet: Quiet = False,
 ) -> int:
-    from lookalike.guarantees import shortlist as choose
-    from lookalike.labelled import labels_of_findings
     from lookalike.records import strength_of
-    from lookalike.rows import require_ending
-    from lookalike.scan import read_findings, write_findings
+    from lookalike.tables.files import require_ending
+    from lookalike.tables.findings import read_findings, write_findings
+    from lookalike.thresholds.guarantees import shortlist as choose
+    from lookalike.thresholds.labels import labels_of_findings
 
     require_ending(out)
     if most is None and false_share is None:

@@ -20,8 +20,8 @@ from lookalike.errors import TableError
 from lookalike.scripts.cli import DONE, Quiet, note, run
 
 if TYPE_CHECKING:
-    from lookalike.operating_points import Share
-    from lookalike.stats import Figures, Stats, Times
+    from lookalike.binomial import Share
+    from lookalike.cases.transparency import Figures, Stats, Times
 
 _SHOWN = 12
 
@@ -37,10 +37,10 @@ def stats(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     quiet: Quiet = False,
 ) -> int:
-    from lookalike.history import History
-    from lookalike.scan import read_findings
-    from lookalike.stats import count_findings
-    from lookalike.tables import read_verdicts
+    from lookalike.cases.history import History
+    from lookalike.cases.transparency import count_findings
+    from lookalike.tables.findings import read_findings
+    from lookalike.tables.inputs import read_verdicts
 
     try:
         wanted = date.fromisoformat(day) if day else date.today()

@@ -38,9 +38,9 @@ from lookalike.scripts.cli import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lookalike.labelled import Fused, LabelledMatches, Lookup
-    from lookalike.normalisation import Cohort
-    from lookalike.policy import Policy, Scope
+    from lookalike.policy.cohort import Cohort
+    from lookalike.policy.policy import Policy, Scope
+    from lookalike.thresholds.labels import Fused, LabelledMatches, Lookup
 
 _SHOWN = 15
 _ON = ("similarity", "verification", "fused")
@@ -96,10 +96,17 @@ def tune(
     quiet: Quiet = False,
 ) -> int:
     from lookalike.index.reference_index import ReferenceIndex
-    from lookalike.labelled import Labels, Lookup, brand_categories, labels_of_findings, pairs_of, unrelated_findings
     from lookalike.model.encoder import load_encoder
-    from lookalike.policy import Policy, Promise, Reach
-    from lookalike.tuning import tune as tune_policy
+    from lookalike.policy.policy import Policy, Promise, Reach
+    from lookalike.thresholds.labels import (
+        Labels,
+        Lookup,
+        brand_categories,
+        labels_of_findings,
+        pairs_of,
+        unrelated_findings,
+    )
+    from lookalike.thresholds.tuning import tune as tune_policy
 
     if precision is None and false_flags is None:
         precision = 0.95
@@ -177,8 +184,8 @@ def _basis(
     photos: Sequence[LabelledMatches], unrelated: Sequence[LabelledMatches], *, on: str, fusion: Path | None
 ) -> Fused:
     """What thresholds are set on: similarity, a fusion fitted to half of the labels, or one taken over."""
-    from lookalike.labelled import Fused, fuse, within
-    from lookalike.policy import Policy, Reach
+    from lookalike.policy.policy import Policy, Reach
+    from lookalike.thresholds.labels import Fused, fuse, within
 
     if fusion is not None:
         other = Policy.load(fusion)
@@ -192,8 +199,8 @@ def _basis(
 
 
 def _cohort(lookup: Lookup, listings: Path, method: str, nearest: int | None) -> Cohort:
-    from lookalike.normalisation import Cohort
-    from lookalike.tables import read_listings
+    from lookalike.policy.cohort import Cohort
+    from lookalike.tables.inputs import read_listings
 
     vectors, failed = lookup.embed(str(image) for listing in read_listings(listings) for image in listing.images)
     for line in failed[:_SHOWN]:

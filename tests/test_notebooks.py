@@ -202,7 +202,7 @@ def test_what_the_shipped_policy_answers_is_held_against_its_thresholds(name: st
 
 def test_points_put_an_answer_right_and_confirm_no_unrelated_listing_and_the_sample_is_too_small_to_fit_to() -> None:
     from lookalike.errors import TableError
-    from lookalike.labelled import LabelledMatches, fuse
+    from lookalike.thresholds.labels import LabelledMatches, fuse
 
     names, figures = ran("tune_threshold")
     correct, fused_correct, related = names["correct"], names["fused_correct"], names["related"]
@@ -223,7 +223,7 @@ def test_points_put_an_answer_right_and_confirm_no_unrelated_listing_and_the_sam
 
 
 def test_a_threshold_that_is_promised_passes_the_exact_test_and_a_shortfall_is_as_large_as_said() -> None:
-    from lookalike.guarantees import Kept
+    from lookalike.thresholds.guarantees import Kept
 
     names, _ = ran("tune_threshold")
     similarity, correct = names["similarity"], names["correct"]

@@ -48,17 +48,25 @@ def test_import_loads_neither_torch_nor_faiss() -> None:
     assert done.stdout == "[]\n"
 
 
-def test_packages_are_the_folders_and_the_folders_flat() -> None:
-    folders = {
-        "lookalike": "lookalike",
-        "model": "lookalike.model",
-        "index": "lookalike.index",
-        "scripts": "lookalike.scripts",
+WORKSHOPS = ("benchmarks", "marketplace", "training")
+
+
+def test_every_shipped_folder_is_a_package_and_only_the_workshops_stay_behind() -> None:
+    found = {
+        path.parent.relative_to(ROOT)
+        for top in ("lookalike", "model", "index", "scripts")
+        for path in (ROOT / top).rglob("__init__.py")
     }
-    assert set(PROJECT["tool"]["setuptools"]["packages"]) == set(folders.values())
-    for folder in folders:
-        nested = [p for p in (ROOT / folder).glob("*/*.py") if not p.parent.is_symlink()]
-        assert nested == [], f"a folder in {folder}/ would be left out of the wheel"
+    shipped = {folder for folder in found if not set(folder.parts) & set(WORKSHOPS)}
+    assert found - shipped >= {Path("scripts", name) for name in WORKSHOPS}
+    names = {".".join(("lookalike", *(part for part in folder.parts if part != "lookalike"))) for folder in shipped}
+    assert set(PROJECT["tool"]["setuptools"]["packages"]) == names
+
+
+def test_every_folder_of_python_files_is_a_package() -> None:
+    for top in ("lookalike", "model", "index", "scripts"):
+        folders = {path.parent for path in (ROOT / top).rglob("*.py")}
+        assert [folder for folder in folders if not (folder / "__init__.py").exists()] == []
 
 
 @pytest.mark.parametrize("name", ["model", "index"])

@@ -12,8 +12,8 @@ from PIL import Image
 from lookalike.errors import EncoderError, MissingExtraError
 from lookalike.model import calibration
 from lookalike.model.calibration import BOUND, Calibration, calibrate, calibrated, keep
-from lookalike.model.edits import texture
 from lookalike.model.encoder import ARITHMETICS, EncoderSpec, load_encoder
+from lookalike.scripts.training.edits import texture
 
 WEIGHTS = "ab" * 32
 FAST = Calibration("torch-bf16", 16, 900.0, BOUND / 2)

@@ -17,11 +17,11 @@ from PIL import Image, ImageOps
 
 import lookalike
 from lookalike.errors import FeaturesError
-from lookalike.model.edits import EDITS, Edit, texture
 from lookalike.model.features import LocalFeatures, local_features, mirrored, reference_features
 from lookalike.model.images import read_image
 from lookalike.model.local import LEAST_INLIERS, find_instances, verify
 from lookalike.records import Verification
+from lookalike.scripts.training.edits import EDITS, Edit, texture
 
 SAMPLE = Path(lookalike.__file__).parent / "sample"
 CARTON, BOTTLE, MUG = "yelmique-ground-coffee-front", "kweniska-olive-oil-front", "yelmique-coffee-mug-front"

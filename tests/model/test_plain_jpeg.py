@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from lookalike.model.edits import texture
 from lookalike.model.encoder import Preprocessing, load_encoder
 from lookalike.model.images import ImageLimits, decode_image
 from lookalike.model.plain_jpeg import _reduced, prepared_plain
+from lookalike.scripts.training.edits import texture
 
 FULL = Preprocessing((144, 144), (0.5,) * 3, (0.5,) * 3, "bilinear", "squash")
 REDUCED = replace(FULL, reducing_gap=1.5)

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from lookalike.scripts.bench import main
-from lookalike.scripts.benchmark_speed import draw_jpeg
+from lookalike.scripts.benchmarks.speed import draw_jpeg
 
 
 def test_measures_draws_and_writes(tmp_path: Path) -> None:

@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 from toy import save_pictures
 
-from lookalike.policy import Policy, default_policy
-from lookalike.scan import read_findings, write_findings
+from lookalike.policy.policy import Policy, default_policy
 from lookalike.scripts.cli import main
+from lookalike.tables.findings import read_findings, write_findings
 
 Capture = pytest.CaptureFixture[str]
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from toy import save_pictures
 
-from lookalike.case_table import read_cases
-from lookalike.history import Answer, Outcome, Statement, add_entry
+from lookalike.cases.history import Answer, Outcome, Statement, add_entry
+from lookalike.cases.table import read_cases
 from lookalike.scripts.cases import main
 from lookalike.scripts.cli import main as lookalike
 

@@ -19,8 +19,8 @@ from toy import ToyEncoder, clustered, save_pictures
 
 from lookalike.index.reference_index import ReferenceIndex
 from lookalike.records import Reference
-from lookalike.scan import read_findings
 from lookalike.scripts.cli import COMMANDS, main
+from lookalike.tables.findings import read_findings
 
 ROOT = Path(__file__).parents[2]
 
@@ -400,8 +400,8 @@ def test_evaluates_with_the_similarity_that_the_policy_normalises(
     shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from lookalike.index.reference_index import ReferenceIndex
-    from lookalike.normalisation import Cohort
-    from lookalike.policy import Policy
+    from lookalike.policy.cohort import Cohort
+    from lookalike.policy.policy import Policy
 
     vectors = ReferenceIndex.load(shop / "index").vectors
     Policy("normal", flag=0.5, review=0.1, cohort=Cohort(vectors[:4], nearest=4, share=1.0)).save(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from lookalike.explanation import explain_pair
+from lookalike.evidence.explain import explain_pair
 from lookalike.scripts.cli import main
 
 SAMPLE = Path(str(files("lookalike") / "sample"))

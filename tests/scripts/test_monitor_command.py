@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lookalike.policy import Evidence, Policy, Promise, Scope
+from lookalike.policy.policy import Evidence, Policy, Promise, Scope
 from lookalike.scripts.monitor import main
 
 POLICY = Policy(

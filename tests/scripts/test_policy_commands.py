@@ -13,10 +13,10 @@ from PIL import Image
 from toy import clustered, save_pictures
 
 from lookalike.index.reference_index import ReferenceIndex
-from lookalike.policy import Policy
+from lookalike.policy.policy import Policy
 from lookalike.records import Reference
-from lookalike.scan import read_findings
 from lookalike.scripts.cli import main
+from lookalike.tables.findings import read_findings
 
 
 @pytest.fixture(scope="module")

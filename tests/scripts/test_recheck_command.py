@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from toy import save_pictures
 
-from lookalike.rows import read_rows
-from lookalike.scan import read_findings
 from lookalike.scripts.cli import main
+from lookalike.tables.files import read_rows
+from lookalike.tables.findings import read_findings
 
 RIGHTS = "brand,kind,number,territory,valid_from,valid_until\nAcme,copyright,,*,,2026-06-30\nAcme,tm,1,DE,,\n"
 

@@ -1,0 +1,1 @@
+"""From findings to cases: sellers, money, history, figures for the public."""

@@ -1,0 +1,1 @@
+"""From a photo to its matches, and from matches to a finding."""

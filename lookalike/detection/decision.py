@@ -1,0 +1,117 @@
+"""From matches to a finding: what a policy says of a listing's photos. No pictures, no vectors here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from lookalike.policy.policy import Policy
+from lookalike.records import Finding, Listing, Match, Verdict
+
+MOST_MATCHES = 8
+"""A finding keeps so many products that its photos are alike to; what another policy would say is judged by these."""
+
+
+_RANK = {Verdict.FLAGGED: 2, Verdict.REVIEW: 1, Verdict.CLEAR: 0}
+
+
+@dataclass(frozen=True)
+class PhotoMatches:
+    """One photo of a listing and what it is alike to, best first; or, with `error`, why nothing is known.
+
+    `harmless` is the nearest photo of those known to be harmless, if any are known; `sha256` is that of its bytes.
+    """
+
+    image: str
+    matches: tuple[Match, ...] = ()
+    harmless: Match | None = None
+    hint: str | None = None
+    error: str | None = None
+    sha256: str | None = None
+
+
+def decide(listing: Listing, photos: Sequence[PhotoMatches], *, policy: Policy, encoder: str) -> Finding:
+    """Judge a listing by that photo and product for which the policy has the strongest verdict.
+
+    A photo that is more alike to a harmless one than to a reference says nothing about that reference. A listing of
+    which no photo could be read is `unreadable`; where some could, those decide and the others are told of in the
+    finding's `error`.
+    """
+    troubles = [listing.error] if listing.error else []
+    troubles += [photo.error for photo in photos if photo.error]
+    error = "; ".join(dict.fromkeys(troubles)) or None
+    readable = [photo for photo in photos if photo.error is None]
+    if not readable:
+        return Finding(listing, Verdict.UNREADABLE, str(policy), encoder, error=error or "it has no photo")
+    hint = "; ".join(f"{photo.image}: {photo.hint}" for photo in readable if photo.hint) or None
+    first = readable[0]
+    found = Finding(listing, Verdict.CLEAR, str(policy), encoder, image=first.image, image_sha256=first.sha256,
+                    error=error, hint=hint)  # fmt: skip
+    return judge(found, _candidates(readable, policy), policy=policy)
+
+
+def judge(finding: Finding, matches: Iterable[Match], *, policy: Policy) -> Finding:
+    """The finding as that policy would have it of these matches."""
+    territory = finding.listing.territory
+    ordered = tuple(sorted((_judged(match, policy, territory) for match in matches), key=_weight, reverse=True))
+    found = replace(finding, policy=str(policy), matches=ordered)
+    return found if not ordered else decided_by(found, ordered[0])
+
+
+def decided_by(finding: Finding, match: Match) -> Finding:
+    """The finding with the verdict and the numbers of this one of its matches, which was judged."""
+    assert match.verdict is not None, "a match that was judged has a verdict"
+    return replace(
+        finding,
+        verdict=match.verdict,
+        kind=None if match.verdict is Verdict.CLEAR else match.kind,
+        product=match.reference.product,
+        brand=match.reference.brand,
+        similarity=match.similarity,
+        normalised_similarity=match.normalised_similarity,
+        probability=match.probability,
+        threshold=match.threshold,
+        suppressed_by=match.suppressed_by,
+        image=match.image,
+        image_sha256=match.image_sha256,
+    )
+
+
+def weighed(match: Match, policy: Policy) -> Match:
+    """The match with the probability that the policy's fusion gives it, or without one."""
+    probability = policy.fusion.probability(match) if policy.fusion is not None else None
+    return match if match.probability == probability else replace(match, probability=probability)
+
+
+def _weight(match: Match) -> tuple[int, float]:
+    return _RANK[match.verdict or Verdict.CLEAR], match.strength
+
+
+def _judged(match: Match, policy: Policy, territory: str | None) -> Match:
+    known = weighed(match, policy)
+    verdict = _verdict(known, policy, territory)
+    return replace(known, verdict=verdict, threshold=policy.scope(match.reference.brand, territory).threshold(verdict))
+
+
+def _verdict(match: Match, policy: Policy, territory: str | None) -> Verdict:
+    if match.suppressed_by is not None:
+        return Verdict.CLEAR
+    return policy.scope(match.reference.brand, territory).verdict(match.strength)
+
+
+def _candidates(photos: Sequence[PhotoMatches], policy: Policy) -> list[Match]:
+    """The strongest match of each product over all photos, one that is not suppressed before one that is."""
+    best: dict[tuple[str, str], Match] = {}
+    for photo in photos:
+        for match in photo.matches:
+            harmless = photo.harmless is not None and photo.harmless.similarity > match.similarity
+            name = photo.harmless.reference.id if photo.harmless is not None and harmless else None
+            seen = replace(weighed(match, policy), image=photo.image, image_sha256=photo.sha256, suppressed_by=name)
+            product = match.reference.brand, match.reference.product
+            if product not in best or _merit(seen) > _merit(best[product]):
+                best[product] = seen
+    return sorted(best.values(), key=_merit, reverse=True)[:MOST_MATCHES]
+
+
+def _merit(match: Match) -> tuple[bool, float]:
+    return match.suppressed_by is None, match.strength

@@ -1,0 +1,115 @@
+"""Point-by-point verification in a scan: photos in reach of a verdict, each with the few references nearest to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from lookalike.errors import ImageReadError
+from lookalike.records import ImageSource, Match, Verification
+from lookalike.tables.findings import from_json
+
+if TYPE_CHECKING:
+    from lookalike.index.blobs import BlobCache
+    from lookalike.index.embedding import PhotoReader
+    from lookalike.index.reference_index import ReferenceIndex
+    from lookalike.model.features import LocalFeatures
+
+NOTHING = Verification(inliers=0, coverage=0.0, mirrored=False, kind="lookalike", outline=())
+"""Says of a pair that it was compared, and that no points agree."""
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One photo to compare: where it is, the sha256 of the bytes that were embedded, and its nearest references."""
+
+    image: ImageSource
+    sha256: str
+    matches: tuple[Match, ...]
+
+
+@dataclass(frozen=True)
+class Verified:
+    """The photo's matches with their verification; or, with `trouble`, as they were, and why."""
+
+    matches: tuple[Match, ...]
+    trouble: str | None = None
+
+
+@dataclass(frozen=True)
+class Verifier:
+    """Compares photos with their nearest references, several at a time; what `cache` knows is not compared again.
+
+    A photo is read once more for it, and must still have the bytes that were embedded; `opened` names those by sha256.
+    """
+
+    index: ReferenceIndex
+    reader: PhotoReader
+    cache: BlobCache | None = None
+    opened: list[str] = field(default_factory=list)
+
+    def verify(self, photos: Sequence[Photo], *, references: int) -> list[Verified]:
+        """Compare each photo with its first `references` matches, and give the photos' answers in order.
+
+        Raises IndexDamagedError where an index's features are not as they were written.
+        """
+
+        def answer(photo: Photo) -> Verified:
+            return self._verified(photo, references)
+
+        if self.reader.workers <= 1 or len(photos) <= 1:
+            return [answer(photo) for photo in photos]
+        with ThreadPoolExecutor(self.reader.workers, thread_name_prefix="lookalike-verify") as pool:
+            return list(pool.map(answer, photos))
+
+    def _verified(self, photo: Photo, references: int) -> Verified:
+        listing = _Lazy(lambda: self._features(photo))
+        matches = list(photo.matches)
+        try:
+            for at, match in enumerate(matches[:references]):
+                matches[at] = replace(match, verification=self._compare(match.reference.id, photo, listing))
+        except ImageReadError as error:
+            return Verified(photo.matches, f"not compared point by point: {error}")
+        return Verified(tuple(matches))
+
+    def _compare(self, reference: str, photo: Photo, listing: _Lazy) -> Verification | None:
+        from lookalike.model.local import VERSION, verify
+
+        key = f"verification {VERSION} {photo.sha256} {self.index.image_sha256(reference)}"
+        known = self.cache.get(key) if self.cache is not None else None
+        if known is not None:
+            return from_json(json.loads(known))
+        genuine = self.index.features(reference)
+        if genuine is None:
+            return None
+        found = verify(genuine, listing.features) or NOTHING
+        if self.cache is not None:
+            self.cache.put({key: json.dumps(asdict(found)).encode()})
+        return found
+
+    def _features(self, photo: Photo) -> LocalFeatures:
+        from lookalike.model.features import local_features
+        from lookalike.model.images import read_image
+
+        self.opened.append(photo.sha256)
+        read = read_image(photo.image, limits=self.reader.limits, access=self.reader.access)
+        if read.sha256 != photo.sha256:
+            raise ImageReadError("it was changed while it was looked at; scan again", source="", reason="changed")
+        return local_features(read.image)
+
+
+class _Lazy:
+    """The listing photo's features, computed when the first comparison needs them."""
+
+    def __init__(self, compute: Callable[[], LocalFeatures]) -> None:
+        self._compute = compute
+        self._features: LocalFeatures | None = None
+
+    @property
+    def features(self) -> LocalFeatures:
+        if self._features is None:
+            self._features = self._compute()
+        return self._features

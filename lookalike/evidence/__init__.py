@@ -1,0 +1,1 @@
+"""Why: the pair picture, the explanation, the statement, the bundle."""

@@ -1,0 +1,192 @@
+"""Figures of what labels allow to be promised, for which brand, and what is missing; each function gives a Figure.
+
+Needs matplotlib, as `plots` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lookalike.binomial import Share
+from lookalike.policy.policy import Policy, Scope
+from lookalike.thresholds.guarantees import Kept, flags_needed, precision_threshold
+from lookalike.thresholds.tuning import ALL, LabelledPairs
+
+from .style import (
+    BLUE,
+    CURVES,
+    DASHES,
+    GREEN,
+    ORANGE,
+    TEXT,
+    VERMILION,
+    add_legend,
+    new_axes,
+    new_figure,
+    percent,
+    whole_numbers,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def plot_promises(
+    similarity: ArrayLike, correct: ArrayLike, *, positives: int, precisions: Sequence[float], confidence: float
+) -> Figure:
+    """Precision over recall with its lower confidence bound, and from where on each of the `precisions` is promised.
+
+    Takes what `plot_precision_recall` takes. The bound is Clopper and Pearson's, one-sided, for each threshold by
+    itself; a promise is that of `precision_threshold`, and where none can be kept it says how many flags are missing.
+    """
+    values, right = np.asarray(similarity, float), np.asarray(correct, bool)
+    thresholds = np.unique(values)[::-1]
+    flags = np.array([(values >= threshold).sum() for threshold in thresholds], int)
+    hits = np.array([(right & (values >= threshold)).sum() for threshold in thresholds], int)
+    figure, axes = new_axes(8, 4.8)
+    recall = 100 * hits / positives
+    axes.plot(recall, 100 * hits / np.maximum(flags, 1), color=BLUE, linewidth=2, label="measured on these labels")
+    bound = 100 * _lower_bound(hits, flags, confidence)
+    name = f"lower bound with {percent(confidence)} confidence"
+    axes.plot(recall, bound, color=VERMILION, linewidth=2, linestyle="--", label=name)
+    for precision in precisions:
+        axes.axhline(100 * precision, color="grey", linewidth=0.8, linestyle=":")
+        found = precision_threshold(values, right, precision=precision, confidence=confidence)
+        if isinstance(found, Kept):
+            place = 100 * (found.count - found.errors) / positives
+            axes.plot(place, 100 * precision, "o", color="black", markersize=7)
+            said = f"{percent(precision)}: from {found.threshold:.3f} on"
+        else:
+            said = f"{percent(precision)}: {found.needed:,} more needed"
+        axes.annotate(
+            said, (1, 100 * precision), (6, 0), ("axes fraction", "data"), "offset points", va="center", fontsize=TEXT
+        )
+    axes.set_xlabel(f"recall (% of the {positives:,} listings that have a match)", fontsize=TEXT)
+    axes.set_ylabel("precision (% of flags that are right)", fontsize=TEXT)
+    axes.set_xlim(0, 101)
+    axes.set_ylim(0, 102)
+    axes.legend(loc="lower right", frameon=False, fontsize=TEXT - 1)
+    return figure
+
+
+def plot_flags_needed(
+    precisions: Sequence[float],
+    *,
+    confidence: float,
+    similarity: ArrayLike = (),
+    correct: ArrayLike = (),
+    most_errors: int = 5,
+) -> Figure:
+    """How many flags with so many errors show each of the `precisions`, and how many the labelled pairs (n,) have.
+
+    A square stands at the flags that the pairs have before one error more; where it is below a curve at every count of
+    errors that promise is not possible, and an arrow shows the least that is missing.
+    """
+    values, right = np.asarray(similarity, float), np.asarray(correct, bool)
+    errors = np.arange(most_errors + 1)
+    wrong = np.cumsum(~right[np.argsort(-values, kind="stable")])
+    known = errors[: int(wrong[-1]) + 1 if len(wrong) else 0]
+    reached = np.searchsorted(wrong, known, "right")
+    figure, axes = new_axes(8, 4.8)
+    for number, precision in enumerate(precisions):
+        needed = np.array([flags_needed(precision, confidence, int(count)) for count in errors])
+        colour, dashes = CURVES[number % len(CURVES)], DASHES[number % len(DASHES)]
+        axes.plot(
+            errors, needed, "o", color=colour, linestyle=dashes, linewidth=2, label=f"needed for {percent(precision)}"
+        )
+        missing = needed[: len(known)] - reached
+        if len(known) and missing.min() > 0:
+            at = int(missing.argmin())
+            # two promises may be short by the same count of errors, so their arrows stand side by side
+            place = at + 0.06 * (number + 1)
+            axes.annotate(
+                "", (place, needed[at]), (place, reached[at]), arrowprops={"arrowstyle": "->", "color": colour}
+            )
+            middle = (needed[at] + reached[at]) / 2
+            axes.annotate(f"{missing[at]:,} more", (place, middle), (5, 0), textcoords="offset points", va="center")
+    if len(known):
+        axes.plot(known, reached, "s", color="black", markersize=7, label=f"reached by these {len(values):,} labels")
+    axes.set_xlabel("errors among the flags", fontsize=TEXT)
+    axes.set_ylabel(f"labelled flags ({percent(confidence)} confidence)", fontsize=TEXT)
+    axes.set_xticks(errors)
+    axes.set_xlim(-0.2, most_errors + 0.4)
+    axes.set_ylim(bottom=0)
+    add_legend(axes)
+    return figure
+
+
+def plot_scopes(policy: Policy, pairs: LabelledPairs) -> Figure:
+    """Each brand's thresholds and from whom they are, what its flags came to with 95 % intervals, and what is missing.
+
+    `pairs` are those that the policy was tuned on. Brands with most labels stand on top. Raises ValueError for a policy
+    that has no brands.
+    """
+    scopes = [scope for scope in policy.scopes if scope.territory is None and scope.brand is not None]
+    if not scopes:
+        raise ValueError(f"policy {policy.name} has no brands to draw; tune it on pairs with brands")
+    scopes.sort(key=lambda scope: (-int((pairs.brand == scope.brand).sum()), scope.brand))
+    figure = new_figure(11, 2 + 0.3 * len(scopes))
+    left, middle, right = figure.subplots(1, 3, sharey=True, width_ratios=(1.1, 1, 0.85))
+    drawn: set[str] = set()
+    for row, scope in enumerate(scopes):
+        _, kind, colour, marker = _lender(scope)
+        if scope.flag is not None:
+            label = None if kind in drawn else f"flag, {kind}"
+            left.plot(scope.flag, row, marker, color=colour, markersize=8, linestyle="none", label=label)
+            drawn.add(kind)
+        review = "review" if row == 0 else None
+        left.plot(scope.review, row, "|", color="black", markersize=10, markeredgewidth=1.5, ls="none", label=review)
+        mine = (pairs.brand == scope.brand) & (pairs.similarity >= (np.inf if scope.flag is None else scope.flag))
+        share = Share.of(int((mine & pairs.lookalike).sum()), int(mine.sum()))
+        if share.total:
+            middle.plot([100 * share.low, 100 * share.high], [row, row], color=BLUE, alpha=0.4, linewidth=4)
+            middle.plot(100 * share.value, row, "o", color=BLUE, markersize=6)
+        needed = scope.evidence.more_needed if scope.evidence else 0
+        right.barh(row, needed, color=ORANGE, height=0.6)
+        right.annotate(f"{needed:,}", (needed, row), (3, 0), textcoords="offset points", va="center")
+    if policy.promise is not None and policy.promise.precision is not None:
+        promised = policy.promise.precision
+        middle.axvline(100 * promised, color="black", ls="--", linewidth=1, label=f"promised {percent(promised)}")
+    for axes, text in (
+        (left, f"threshold on the {'similarity' if policy.fusion is None else 'probability'}"),
+        (middle, "flags that are right (%), 95 % interval"),
+        (right, "more labelled flags needed"),
+    ):
+        axes.set_xlabel(text, fontsize=TEXT)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(axis="x", alpha=0.3)
+        axes.set_axisbelow(True)
+    middle.set_xlim(-2, 102)
+    right.margins(x=0.2)
+    whole_numbers(right)
+    for axes, columns in ((left, 2), (middle, 1)):
+        if axes.get_legend_handles_labels()[1]:
+            axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), frameon=False, fontsize=TEXT - 1, ncols=columns)
+    left.set_ylabel("brand (its labels), whose thresholds", fontsize=TEXT)
+    counts = [int((pairs.brand == scope.brand).sum()) for scope in scopes]
+    names = [f"{s.brand} ({n:,}), {_lender(s)[0]}" for s, n in zip(scopes, counts, strict=True)]
+    left.set_yticks(range(len(scopes)), names)
+    left.set_ylim(len(scopes) - 0.5, -0.5)
+    return figure
+
+
+def _lower_bound(hits: NDArray[np.int_], flags: NDArray[np.int_], confidence: float) -> NDArray[np.float64]:
+    """Clopper and Pearson's one-sided bound on the share that hits are of flags (n,); 0 without a hit."""
+    from scipy.stats import beta
+
+    bound = beta.ppf(1 - confidence, np.maximum(hits, 1), flags - hits + 1)
+    return np.asarray(np.where(hits > 0, bound, 0), float)
+
+
+def _lender(scope: Scope) -> tuple[str, str, str, str]:
+    """Whose the scope's thresholds are, what kind of lender that is, and its colour and marker."""
+    of = scope.evidence.of if scope.evidence else scope.brand
+    if of == scope.brand:
+        return "its own", "its own", GREEN, "o"
+    if of == ALL:
+        return ALL, "of all brands", VERMILION, "^"
+    return str(of), "of its category", BLUE, "s"

@@ -1,0 +1,109 @@
+"""Similarity and points that agree, fused into one probability that the listing is a look-alike of the product.
+
+A logistic model of four numbers, readable in the policy and fitted by `lookalike tune`. Calibration is by
+construction: it is fitted to the answers that it itself selects, one a photo (Platt's way, but of four numbers).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.errors import TableError
+from lookalike.records import Match
+
+_ROUNDS = 4  # of selecting each photo's answer and fitting to it
+_LEAST = 10  # labels of either sort, below which four numbers can't be fitted
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """log(p / (1 − p)) of the probability p is `intercept` plus these four, each times its number.
+
+    `similarity` is the normalised one where the policy normalises; `margin` is how much more alike the photo is to
+    this product than to any other (negative where another is nearer); `inliers` multiplies the natural logarithm of
+    1 + inliers; `coverage` the share of the reference found again. `labels` is on how many photos it was fitted.
+    """
+
+    intercept: float
+    similarity: float
+    margin: float
+    inliers: float
+    coverage: float
+    labels: int = 0
+
+    def probability(self, match: Match) -> float:
+        """The probability, 0 to 1, that the photo is a look-alike of the match's product.
+
+        >>> from lookalike.records import Reference
+        >>> fusion = Fusion(-2.0, 2.0, 0.0, 1.0, 0.0)
+        >>> fusion.probability(Match(Reference("r", "p", "b", "r.jpg"), 1.0))
+        0.5
+        """
+        log_odds = self.intercept + float(np.dot(_numbers(match), self._coefficients))
+        return 1 / (1 + math.exp(-min(max(log_odds, -500.0), 500.0)))
+
+    @property
+    def _coefficients(self) -> tuple[float, float, float, float]:
+        return self.similarity, self.margin, self.inliers, self.coverage
+
+
+def probability_text(probability: float) -> str:
+    """The probability as people read it; nothing is certain.
+
+    >>> probability_text(0.8812), probability_text(0.99999)
+    ('0.881', 'over 0.999')
+    """
+    return "over 0.999" if probability > 0.999 else f"{probability:.3f}"
+
+
+def fit_fusion(photos: Iterable[tuple[Sequence[Match], Callable[[Match], bool]]], *, similarity: bool = True) -> Fusion:
+    """Fit a fusion to labelled photos: the matches of each, margins included, and which of them are right.
+
+    Without `similarity` it rests on verification alone. Raises TableError for too few labels of either sort.
+    """
+    used = slice(0 if similarity else 2, 4)
+    labelled = [
+        (np.array([_numbers(match) for match in matches])[:, used], np.array([bool(right(match)) for match in matches]))
+        for matches, right in photos
+        if matches
+    ]
+    # the first choice, before there is a model: the points that agree, then the similarity
+    chosen = [int(np.lexsort((numbers[:, 0], numbers[:, -2]))[-1]) for numbers, _ in labelled]
+    for _ in range(_ROUNDS):
+        rows = np.array([numbers[at] for (numbers, _), at in zip(labelled, chosen, strict=True)])
+        truth = np.array([right[at] for (_, right), at in zip(labelled, chosen, strict=True)], bool)
+        intercept, coefficients = _fit(rows, truth)
+        chosen = [int(np.argmax(numbers @ coefficients)) for numbers, _ in labelled]
+    weights = np.zeros(4)
+    weights[used] = coefficients
+    similar, margin, inliers, coverage = (round(float(weight), 4) for weight in weights)
+    return Fusion(round(intercept, 4), similar, margin, inliers, coverage, labels=len(labelled))
+
+
+def _numbers(match: Match) -> tuple[float, float, float, float]:
+    verification = match.verification
+    return (
+        match.compared_similarity,
+        match.margin or 0.0,
+        math.log1p(verification.inliers) if verification else 0.0,
+        verification.coverage if verification else 0.0,
+    )
+
+
+def _fit(rows: NDArray[np.float64], truth: NDArray[np.bool_]) -> tuple[float, NDArray[np.float64]]:
+    from sklearn.linear_model import LogisticRegression
+
+    if min(truth.sum(), (~truth).sum()) < _LEAST:
+        raise TableError(
+            f"came {truth.sum()} photos of look-alikes and {(~truth).sum()} others, needed {_LEAST} of each to fit the "
+            "fused probability; label more, or tune on similarity"
+        )
+    spread = np.maximum(rows.std(axis=0), 1e-6)
+    model = LogisticRegression(C=10.0, max_iter=1000).fit(rows / spread, truth)
+    coefficients = model.coef_[0] / spread
+    return float(model.intercept_[0]), coefficients

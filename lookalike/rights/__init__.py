@@ -1,0 +1,1 @@
+"""Who may sell what, where and when: rights, authorised sellers, territories, claims."""

@@ -1,0 +1,1 @@
+"""Many listings: parts, resuming, only what changed, rechecking, Ray."""

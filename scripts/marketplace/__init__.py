@@ -1,0 +1,1 @@
+"""The rendered benchmark, a marketplace with its ground truth."""

@@ -1,0 +1,1 @@
+"""What made the embedded encoder and its policy."""

@@ -1,0 +1,332 @@
+"""The page shows what was found, lets no stranger's text do anything, and asks nobody for anything."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from lookalike.pages import pictures as report_pictures
+from lookalike.records import Finding, Listing, Verdict
+from lookalike.scanning.report import write_report
+from lookalike.tables.findings import finding_row
+
+EMPTY = finding_row(Finding(Listing("L", ()), Verdict.UNREADABLE, "policy@1", "toy@0"))
+
+
+def row(**values: Any) -> dict[str, Any]:
+    found = {"verdict": "flagged", "similarity": 0.9, "threshold": 0.8, "brand": "B", "product_id": "p"}
+    return {**EMPTY, **found, **values}
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, and the text of style and script."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: dict[str, str] = {}
+        self.text = path.read_text(encoding="utf-8")
+        self.feed(self.text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        if self.cdata_elem in ("style", "script"):
+            self.texts[self.cdata_elem] = self.texts.get(self.cdata_elem, "") + data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def page(tmp_path: Path, rows: list[dict[str, Any]], **options: Any) -> Page:
+    options.setdefault("thumbnail", lambda image: Image.new("RGB", (300, 200), (len(image), 0, 0)))
+    write_report(rows, tmp_path / "report.html", **options)
+    return Page(tmp_path / "report.html")
+
+
+def test_makes_the_folder_that_it_is_to_be_written_to(tmp_path: Path) -> None:
+    write_report([row()], tmp_path / "new" / "report.html", thumbnail=lambda _: None)
+    assert (tmp_path / "new" / "report.html").is_file()
+
+
+def test_says_what_was_normalised_and_what_a_harmless_photo_suppressed(tmp_path: Path) -> None:
+    rows = [
+        row(listing_id="a", normalised_similarity=0.31, threshold=0.25),
+        row(listing_id="b", verdict="clear", suppressed_by="<stock>"),
+    ]
+    write_report(rows, tmp_path / "r.html", thumbnail=lambda _: None)
+    page = (tmp_path / "r.html").read_text()
+    assert "normalised <b>0.310</b>" in page and page.count('class="tick"') == 1
+    assert "More alike to the harmless photo <bdi>&lt;stock&gt;</bdi>" in page
+
+
+def test_orders_by_verdict_then_by_similarity(tmp_path: Path) -> None:
+    rows = [
+        row(listing_id="clear", verdict="clear", similarity=0.99),
+        row(listing_id="weak", similarity=0.8),
+        row(listing_id="review", verdict="review", similarity=0.95),
+        row(listing_id="strong", similarity=0.9),
+    ]
+    found = page(tmp_path, rows)
+    assert re.findall(r"<bdi>(strong|weak|review|clear)</bdi>", found.text) == ["strong", "weak", "review", "clear"]
+
+
+def test_escapes_every_strangers_text(tmp_path: Path) -> None:
+    evil = "</style><script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
+    names = (
+        "verdict",
+        "policy",
+        "encoder",
+        "reference_id",
+        "scanned_at",
+        "image_sha256",
+        "mirrored",
+        "listing_id",
+        "kind",
+        "brand",
+        "product_id",
+        "seller_id",
+        "territory",
+        "currency",
+        "title",
+        "error",
+        "hint",
+    )
+    values = dict.fromkeys(names, evil)
+    found = page(tmp_path, [row(**values, price=1.0, image=evil, url=evil), row(**values)], title=evil)
+    assert len(found.all("script")) == len(found.all("style")) == 1
+    assert not found.all("img")
+    (card, _) = found.all("article")
+    assert (card["data-brand"], card["data-listing"], card["data-verdict"]) == (evil, evil, evil)
+    assert card["data-kind"] == "" and card["data-search"] == " ".join([evil.lower()] * 5)
+    assert "alert(1)" not in found.texts["script"] + found.texts["style"]
+    assert all(not name.startswith("on") for _, attributes in found.tags for name in attributes)
+
+
+def test_links_only_to_web_pages(tmp_path: Path) -> None:
+    urls = ["javascript:alert(1)", "data:text/html,x", "https://example.com/1", "http://[bad", "/relative", None]
+    links = page(tmp_path, [row(url=url) for url in urls]).all("a")
+    assert [link["href"] for link in links] == ["https://example.com/1"]
+    assert links[0]["rel"] == "noopener noreferrer nofollow"
+
+
+def test_its_policy_allows_just_its_own_style_and_script(tmp_path: Path) -> None:
+    found = page(tmp_path, [row(image="a.jpg")])
+    policy = next(m["content"] for m in found.all("meta") if m.get("http-equiv") == "Content-Security-Policy")
+    assert policy is not None
+    assert policy.startswith("default-src 'none'; img-src data:;")
+    for kind in ("style", "script"):
+        digest = base64.b64encode(hashlib.sha256(found.texts[kind].encode()).digest()).decode()
+        assert f"{kind}-src 'sha256-{digest}'" in policy
+    assert not re.findall(r"""(?:src|href|url\()\s*=?\s*["']?https?:""", found.text)
+
+
+def test_stores_a_picture_on_many_cards_once(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def thumbnail(image: str) -> Image.Image:
+        asked.append(image)
+        return Image.new("RGB", (500, 400), (0, 90, len(image)))
+
+    found = page(tmp_path, [row(image="listing.jpg", reference_image="r.jpg")] * 30, thumbnail=thumbnail)
+    assert sorted(asked) == ["listing.jpg", "r.jpg"]
+    assert found.text.count("data:image/webp") == 2
+
+
+def test_counts_all_and_shows_the_strongest(tmp_path: Path) -> None:
+    def rows() -> Iterator[dict[str, Any]]:
+        for i in range(5000):
+            yield row(listing_id=f"id{i}", verdict="review" if i % 2 else "clear", similarity=i / 5000)
+
+    summary = write_report(rows(), tmp_path / "r.html", thumbnail=lambda _: None, most=10)
+    assert (summary.verdicts, summary.shown, summary.left_out) == ({"clear": 2500, "review": 2500}, 10, 4990)
+    text = (tmp_path / "r.html").read_text()
+    assert re.findall(r"<bdi>id(\d+)</bdi>", text) == [str(i) for i in range(4999, 4979, -2)]
+    assert "4,990 more are in the findings table only" in text
+
+
+def test_shows_a_row_of_which_nothing_is_known(tmp_path: Path) -> None:
+    found = page(tmp_path, [EMPTY], thumbnail=lambda _: None)
+    assert found.text.count("no picture") == 2
+    assert "None" not in re.sub(r"<(style|script).*?</\1>", "", found.text, flags=re.S)
+
+
+def test_an_empty_report_says_so(tmp_path: Path) -> None:
+    assert "No findings." in page(tmp_path, []).text
+
+
+def words(found: Page) -> str:
+    """The text that a reader sees, in one line."""
+    body = re.sub(r"<(style|script).*?</\1>", "", found.text.split("</head>")[1], flags=re.S)
+    return " ".join(re.sub(r"<[^>]*>", " ", body).split())
+
+
+def painted(_: object) -> Image.Image:
+    return Image.effect_noise((1300, 900), 80)
+
+
+def test_groups_by_brand_and_product_the_strongest_first_with_counts(tmp_path: Path) -> None:
+    rows = [
+        row(listing_id="a", brand="Low", product_id="l", similarity=0.85),
+        row(listing_id="b", brand="High", product_id="h2", similarity=0.88),
+        row(listing_id="c", brand="High", product_id="h1", similarity=0.95),
+        row(listing_id="d", brand="High", product_id="h2", similarity=0.99, verdict="review"),
+        row(listing_id="e", brand=None, product_id=None, similarity=None, verdict="unreadable"),
+    ]
+    found = page(tmp_path, rows)
+    heads = re.findall(r"<summary>(.*?)</summary>", found.text, flags=re.S)
+    assert [" ".join(re.sub(r"<[^>]*>", " ", head).split()) for head in heads] == [
+        "High 2 flagged 1 review",
+        "h1 1 flagged",
+        "h2 1 flagged 1 review",
+        "Low 1 flagged",
+        "l 1 flagged",
+        "No genuine product 1 unreadable",
+        "not known 1 unreadable",
+    ]
+    cards = found.all("article")
+    assert [card["data-listing"] for card in cards] == ["c", "b", "d", "a", "e"]
+    assert [card["data-rank"] for card in cards] == ["0", "1", "3", "2", "4"]
+
+
+def test_offers_the_verdicts_and_kinds_that_there_are_as_filters(tmp_path: Path) -> None:
+    rows = [
+        row(kind="lookalike"),
+        row(kind="copied_photo"),
+        row(kind="copied_photo", verdict="odd"),
+        row(kind="made_up", verdict="clear"),
+    ]
+    found = page(tmp_path, rows)
+    boxes = [(box["name"], box["value"]) for box in found.all("input") if box["type"] == "checkbox"]
+    assert boxes == [
+        ("verdict", "flagged"),
+        ("verdict", "clear"),
+        ("verdict", "odd"),
+        ("kind", "copied_photo"),
+        ("kind", "lookalike"),
+        ("kind", ""),
+    ]
+    assert "2 copied photo 1 look-alike 1 no kind" in words(found)
+    assert '<span class="kind">made up</span>' in found.text
+
+
+def test_says_what_a_comparison_point_by_point_found(tmp_path: Path) -> None:
+    rows = [row(listing_id="m", kind="same_print", inliers=1234, coverage=0.666, mirrored=True), row(mirrored="false")]
+    text = words(page(tmp_path, rows))
+    assert "1,234 matching points over 67% of the reference" in text
+    assert text.count("mirrored") == 1
+    assert "No points of the two photos agree" in words(page(tmp_path, [row(inliers=0, coverage=0.0)]))
+
+
+def test_the_bar_is_of_what_the_threshold_is_held_against(tmp_path: Path) -> None:
+    found = page(tmp_path, [row(similarity=0.71, probability=0.93, threshold=0.9)])
+    assert '<rect class="fill" width="93.0"' in found.text and '<rect class="tick" x="90.0"' in found.text
+    assert "0.930 probability · 0.710 similarity · threshold 0.900" in words(found)
+
+
+def test_shows_rows_of_a_table_that_lacks_columns(tmp_path: Path) -> None:
+    bare = {"listing_id": "L", "verdict": "flagged", "policy": "p@1", "encoder": "e@1"}
+    assert "None" not in words(page(tmp_path, [bare]))
+
+
+def test_says_when_it_was_scanned(tmp_path: Path) -> None:
+    days = ["2026-11-02T23:59:59+00:00", "2026-10-30T00:00:00+00:00", "yesterday", None]
+    text = words(page(tmp_path, [row(scanned_at=day) for day in days]))
+    assert "4 listings: 4 flagged. Scanned 2026-10-30 to 2026-11-02." in text
+
+
+def test_composes_evidence_for_the_strongest_that_need_a_look(tmp_path: Path) -> None:
+    rows = [
+        row(listing_id="r", verdict="review", similarity=0.97),
+        row(listing_id="c", verdict="clear", similarity=0.99),
+        row(listing_id="f2", similarity=0.91),
+        row(listing_id="f1", similarity=0.95),
+        row(listing_id="late", verdict="review", similarity=0.8),
+    ]
+    asked, told = [], []
+
+    def evidence(of: Any) -> Image.Image:
+        asked.append(of["listing_id"])
+        return Image.effect_noise((1300, 2000), 80)
+
+    out = tmp_path / "report.html"
+    summary = write_report(
+        rows, out, thumbnail=lambda _: None, evidence=evidence, most_evidence=3, progress=told.append
+    )
+    assert (sorted(asked), sum(told), summary.evidence) == (["f1", "f2", "r"], 3, 3)
+    found = Page(out)
+    pictures = found.all("img")
+    assert len(pictures) == 3
+    for picture in pictures:
+        head, data = str(picture["src"]).split(",")
+        assert head == "data:image/jpeg;base64"
+        with Image.open(io.BytesIO(base64.b64decode(data))) as image:
+            assert (image.format, image.size) == ("JPEG", (1040, 1600))
+            assert (picture["width"], picture["height"]) == ("1040", "1600")
+    assert re.findall(r">(Evidence|Details)</button>", found.text) == ["Evidence"] * 3 + ["Details"] * 2
+    assert words(found).count("only the strongest findings have one") == 1
+
+
+def test_says_that_a_photo_cannot_be_read_any_more(tmp_path: Path) -> None:
+    found = page(tmp_path, [row()], evidence=lambda _: None)
+    assert not found.all("img")
+    assert "A photo can’t be read any more" in words(found)
+    assert '<p class="hint">A photo' in found.text, "the card itself says so, not only what opens"
+
+
+def test_evidence_is_bounded_in_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def bytes_of(most: int) -> list[int]:
+        monkeypatch.setattr(report_pictures, "MOST_EVIDENCE_BYTES", most)
+        found = page(tmp_path, [row(listing_id=f"{i}") for i in range(30)], evidence=painted)
+        assert len(found.all("article")) == 30
+        return [len(str(picture["src"])) for picture in found.all("img")]
+
+    (one, *_) = every = bytes_of(1 << 30)
+    assert len(every) == 30
+    bounded = bytes_of(int(3.5 * one))
+    assert 0 < len(bounded) < 5 and sum(bounded) <= 3.5 * one
+    assert bytes_of(0) == []
+
+
+def test_without_evidence_nothing_is_said_of_it(tmp_path: Path) -> None:
+    text = words(page(tmp_path, [row()]))
+    assert "picture was composed" not in text and "can’t be read" not in text
+
+
+def test_the_script_finds_what_it_asks_the_page_for(tmp_path: Path) -> None:
+    found = page(tmp_path, [row(kind="lookalike"), row(verdict="clear")])
+    script = found.texts["script"]
+    asked = {*re.findall(r"(?<![.\w])get\(\"(\w+)\"\)", script), "brand", "order", "find", "evidence", "view"}
+    ids = [attributes["id"] for _, attributes in found.tags if "id" in attributes]
+    assert asked <= set(ids) and len(ids) == len(set(ids))
+    assert len(asked) > 10
+
+
+def test_the_keys_named_are_the_keys_that_work(tmp_path: Path) -> None:
+    found = page(tmp_path, [row()])
+    table = found.texts["script"].split("const keys = {")[1].split("\n  };")[0]
+    works = {a or b for a, b in re.findall(r'(?:^|, )\s*(?:"(.)"|(\w+))(?=: \(\) =>)', table, flags=re.M)}
+    arrows = {"→": "ArrowRight", "←": "ArrowLeft"}
+    named = {arrows.get(key, key) for key in re.findall("<kbd>(.*?)</kbd>", found.text)}
+    assert named == works | {"Enter", "Esc"}
+
+
+def test_names_the_rights_or_what_is_missing(tmp_path: Path) -> None:
+    rows = [row(rights="trademark <1> in EU"), row(verdict="authorised", rights="B, s1 in DE"),
+            row(verdict="unprotected", rights="trademark in DE; listing is in BR"), row()]  # fmt: skip
+    write_report(rows, tmp_path / "r.html", thumbnail=lambda image: None)
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    for name, said in (("Rights", "trademark &lt;1&gt; in EU"), ("May sell", "B, s1 in DE"),
+                       ("Missing", "trademark in DE; listing is in BR")):  # fmt: skip
+        assert f'<p class="rights"><b>{name}</b> <bdi>{said}</bdi></p>' in text
+    assert text.count('class="rights"') == 3
