@@ -1,14 +1,24 @@
-# `make demo` and `make test` install what they need into .venv; nothing but Python 3.11+ and make is expected.
+# These targets install what they need into .venv; all they expect is Python 3.11 or newer and make.
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test clean
+.PHONY: demo test lint format clean
 
 demo: .venv/demo
 	$(BIN)/lookalike demo
 
 test: .venv/test
 	$(BIN)/python -m pytest
+
+lint: .venv/test
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/test
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
 
 .venv/demo: pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -1,39 +1,43 @@
-"""Small results that cost much to compute, by a key that says all they depend on; on disk, and safe against kills."""
+"""Results that are expensive to compute, as bytes by a key that names all they depend on."""
 
 from __future__ import annotations
 
-import threading
+import logging
+import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 
-from .vector_cache import open_database
+from .database import Database, checksum
 
-_SCHEMA = "CREATE TABLE IF NOT EXISTS blobs (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
+_log = logging.getLogger(__name__)
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS results (key TEXT PRIMARY KEY, value BLOB NOT NULL, checksum BLOB NOT NULL) WITHOUT ROWID
+"""
 
 
-class BlobCache:
-    """A SQLite file of bytes by key. May be used from several threads and processes.
-
-    What `put` was given is there after a kill at any moment, all of one call or none of it. A damaged file is begun
-    anew: what it held can be computed again.
-    """
+class BlobCache(Database):
+    """A file of bytes by key (see `Database`). A damaged row counts as missing."""
 
     def __init__(self, path: Path) -> None:
-        self._lock = threading.Lock()
-        self._connection = open_database(path, _SCHEMA)
-
-    def close(self) -> None:
-        """Close the file, once nobody is reading or writing it."""
-        with self._lock:
-            self._connection.close()
+        super().__init__(path, _SCHEMA)
 
     def get(self, key: str) -> bytes | None:
-        """What was put under that key, or None."""
-        with self._lock:
-            row = self._connection.execute("SELECT value FROM blobs WHERE key = ?", (key,)).fetchone()
-        return None if row is None else bytes(row[0])
+        """The bytes under that key, or None."""
+        row = self.row("SELECT value, checksum FROM results WHERE key = ?", (key,))
+        if row is None:
+            return None
+        value, stored = row
+        if stored != checksum(key, value):
+            _log.warning("%s: the row of %s is damaged; its value will be computed again", self._path, key)
+            return None
+        return bytes(value)
 
     def put(self, values: Mapping[str, bytes]) -> None:
-        """Keep values under their keys, as one transaction."""
-        with self._lock, self._connection:
-            self._connection.executemany("INSERT OR REPLACE INTO blobs VALUES (?, ?)", values.items())
+        """Keep values under their keys, all of them or none if the process is killed."""
+        rows = [(key, value, checksum(key, value)) for key, value in values.items()]
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.executemany("INSERT OR REPLACE INTO results VALUES (?, ?, ?)", rows)
+
+        self.change(write)

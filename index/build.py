@@ -1,4 +1,4 @@
-"""Batches of genuine photos to an index on disk. A killed build goes on where it was when it is run again."""
+"""Tables of genuine photos to an index on disk. A build that was killed resumes when it is run again."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .reference_index import EXACT_UP_TO, ReferenceIndex
 from .vector_cache import VectorCache
 
 Embed = Callable[[Iterator[ImageSource]], Iterator[tuple[EmbeddedPhoto, Packed]]]
-"""Gives for each photo, in order, its vector and its packed local features."""
+"""Gives the vector and the packed local features of each photo, in order."""
 
 _JOURNAL = "building.sqlite"
 _FEATURES = "building.sqlite-features"
@@ -31,7 +31,10 @@ _FEATURES = "building.sqlite-features"
 
 @dataclass(frozen=True)
 class BuildSummary:
-    """What a build did: references in the index now, pictures embedded, pictures known already, rows refused."""
+    """What a build did: `references` are in the index, and `failed` rows could not be used.
+
+    The vectors of `embedded` pictures were computed, those of `reused` ones were known.
+    """
 
     references: int
     embedded: int
@@ -51,14 +54,14 @@ def build_index(
     cache: VectorCache | None = None,
     embed: Embed | None = None,
 ) -> BuildSummary:
-    """Make the folder `index` hold exactly these references; an index that was there is replaced at the end.
+    """Make the folder `index` hold exactly these references; an index that it holds already is replaced at the end.
 
-    Vectors are journalled as they are made and taken over from an index of the same encoder, so a killed
-    build that is run again embeds only what was missing; a `cache` takes the journal's place. `progress` is told of
-    each reference done. With `features` the photos' local features are kept as well, so that listings can be compared
-    with them point by point. `embed`, where given, does the embedding in place of this process. An index of more than
-    `exact_up_to` references is partitioned (see `ReferenceIndex`). Raises TableError when no reference could be read,
-    ReferenceIndexError while another process writes.
+    Vectors are kept in a journal, or in `cache`, as they are made, and taken over from an index with the same encoder.
+    So a build that was killed, run again, embeds only what is missing. With `features`, the photos' local features are
+    stored as well, so that listings can be compared with them point by point. An index of more than `exact_up_to`
+    references is partitioned (see `ReferenceIndex`). `embed`, if given, embeds the photos instead of this process.
+    `progress` is called with 1 for each reference done. Raises TableError if no reference could be read, and
+    ReferenceIndexError while another process changes the index.
     """
     folder = Path(index)
     with store.writing(folder):
@@ -80,12 +83,12 @@ def add_references(
     features: bool = True,
     cache: VectorCache | None = None,
 ) -> BuildSummary:
-    """Add references to the index in that folder; one whose id is there takes the old one's place.
+    """Add references to the index in that folder; a reference replaces the one that has its id.
 
     Resumes, and uses `features` and `cache`, as `build_index` does. Raises EncoderMismatchError for another encoder.
     """
     folder = Path(index)
-    store.read_manifest(folder)  # before the lock, so that a mistyped folder is not made
+    store.read_manifest(folder)  # before locking, so that a mistyped folder isn't created
     with store.writing(folder):
         current = ReferenceIndex.load(folder)
         current.require(encoder.spec)
@@ -101,7 +104,7 @@ def remove_references(
     products: Iterable[str] = (),
     brands: Iterable[str] = (),
 ) -> int:
-    """Remove references from the index in that folder by id, product or brand; gives how many went."""
+    """Remove references from the index in that folder by id, product or brand; give how many there were."""
     folder = Path(index)
     store.read_manifest(folder)
     with store.writing(folder):
@@ -113,10 +116,10 @@ def remove_references(
 
 
 def compact_index(*, index: str | Path, exact_up_to: int | None = None) -> ReferenceIndex:
-    """Arrange the index in that folder anew, in one piece, for what it holds now; gives it.
+    """Put the index in that folder in one piece, arranged for what it holds now, and give it.
 
-    With `exact_up_to` it is partitioned if it has more references than that, and later changes keep to it. Takes
-    as long as building it from vectors that are known. Raises as loading an index.
+    With `exact_up_to`, the index is partitioned if it has more references than that, now and after later changes. This
+    takes as long as building it from known vectors. Raises what loading an index raises.
     """
     folder = Path(index)
     store.read_manifest(folder)
@@ -130,15 +133,15 @@ def compact_index(*, index: str | Path, exact_up_to: int | None = None) -> Refer
 
 
 def harmless_folder(index: str | Path) -> Path:
-    """Where an index folder keeps its harmless photos: an index of its own, built and changed as any other.
+    """Where an index folder keeps its harmless photos, as an index of their own that is changed like any other.
 
-    Harmless photos are known to be alike to genuine ones and yet say nothing: stock pictures, props, plain packaging.
+    Harmless photos resemble genuine ones, but that means nothing: stock pictures, props, plain packaging.
     """
     return Path(index) / "harmless"
 
 
 def load_harmless(index: str | Path) -> ReferenceIndex | None:
-    """The harmless photos of the index in that folder, None where there never were any. Raises as loading an index."""
+    """The harmless photos of the index in that folder, None if it never had any. Raises as loading an index."""
     folder = harmless_folder(index)
     return ReferenceIndex.load(folder) if (folder / store.MANIFEST).is_file() else None
 
@@ -168,7 +171,7 @@ def _embedding(
     features: bool,
     cache: VectorCache | None,
 ) -> Iterator[Embed]:
-    """What embeds photos in this process, for an index in that folder."""
+    """What embeds photos in this process for an index in that folder."""
     with ExitStack() as stack:
         vectors = cache or stack.enter_context(VectorCache(folder / _JOURNAL, encoder.spec))
         journal = stack.enter_context(closing(FeatureJournal(folder / _FEATURES, known.features))) if features else None
@@ -191,7 +194,7 @@ def embed_references(
     known: Callable[[str], Vector | None] | None = None,
     journal: FeatureJournal | None = None,
 ) -> Iterator[tuple[EmbeddedPhoto, Packed]]:
-    """What `embed_photos` gives of genuine photos, each with its packed local features; none without a `journal`."""
+    """What `embed_photos` gives for genuine photos, and their packed local features (none without a `journal`)."""
     photos = embed_photos(sources, encoder=encoder, reader=reader, cache=cache, known=known, onlooker=journal)
     for photo in photos:
         if journal is None or photo.vector is None or photo.sha256 is None:
@@ -244,7 +247,7 @@ def _remove_journal(journal: Path) -> None:
 
 
 class _Usable:
-    """Splits rows into references to embed, remembered in order until their vector comes, and refused ones."""
+    """Rows to embed, `pending` in order until their vector is there, and rows that `failed`."""
 
     def __init__(self, rows: Iterable[Reference | BadRow]) -> None:
         self._rows = rows
@@ -258,7 +261,7 @@ class _Usable:
                 self.failed.append(row)
             elif row.id in seen:
                 self.failed.append(
-                    BadRow(row.id, f"reference_id {row.id!r} stands in an earlier row; it must be unique")
+                    BadRow(row.id, f"reference_id {row.id!r} is already used in an earlier row; it must be unique")
                 )
             else:
                 seen.add(row.id)
@@ -268,7 +271,7 @@ class _Usable:
 
 @dataclass(frozen=True)
 class _Known:
-    """Vectors and packed features that an index holds already, by the sha256 of their picture."""
+    """Vectors and packed features that an index already holds, by the sha256 of their picture."""
 
     index: ReferenceIndex | None
     rows: dict[str, int]
@@ -276,7 +279,7 @@ class _Known:
 
     @classmethod
     def of(cls, index: ReferenceIndex | None, encoder: Encoder) -> _Known:
-        """What an index holds; of one of another encoder the features only."""
+        """What an index holds; only the features if it was built with another encoder."""
         if index is None:
             return cls(None, {}, {})
         hashes = index.catalogue["sha256"].to_pylist()
@@ -285,7 +288,7 @@ class _Known:
         return cls(index, dict(zip(hashes, range(len(hashes)), strict=True)) if same else {}, packed)
 
     def vector(self, sha256: str) -> Vector | None:
-        """The vector of the picture with that hash, None where there is none; only it is read."""
+        """The vector of the picture with that hash, or None. Reads nothing else."""
         row = self.rows.get(sha256)
         return None if row is None or self.index is None else self.index.vectors_at([row])[0]
 

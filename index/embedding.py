@@ -1,4 +1,4 @@
-"""Many pictures to vectors, in order: reading and decoding run beside the encoder, in bounded memory."""
+"""Many pictures to vectors, in order and in bounded memory; pictures are read while earlier ones are embedded."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from lookalike.records import ImageSource
 from .vector_cache import CachedVector, VectorCache
 
 WINDOW = 64
-"""Pictures embedded and stored together. A resumed run cuts the same windows, so it ends in the same bits."""
+"""Pictures that are embedded and stored together. A resumed run has the same windows, so it ends with the same bits."""
 
 _READ_AHEAD, _EMBEDDED_AHEAD = 1, 1
-"""So many windows more are being read, and embedded, while one is given out."""
+"""This many further windows are being read, and embedded, while one is given out."""
 
 Vector = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class EmbeddedPhoto:
-    """One picture's vector, float32 (dim,) of length 1; or, when it could not be read, why (`error`).
+    """One picture's vector, float32 (dim,) of length 1; or, if it could not be read, why (`error`).
 
-    `fresh` is true for the one picture of several equal ones that went through the encoder in this run.
+    `fresh` is true if the picture went through the encoder in this run; of several equal pictures, one does.
     """
 
     sha256: str | None
@@ -50,7 +50,7 @@ class EmbeddedPhoto:
 
 @dataclass(frozen=True)
 class PhotoReader:
-    """What may be read, and how: the same for every picture of a run."""
+    """Which pictures may be read, within which limits, and by how many threads."""
 
     access: Access = field(default_factory=Access)
     limits: ImageLimits = field(default_factory=ImageLimits)
@@ -58,13 +58,13 @@ class PhotoReader:
 
 
 class Onlooker(Protocol):
-    """Looks at pictures while they are decoded for the encoder; asked from several threads."""
+    """Looks at pictures while they are decoded for the encoder. Several threads call it."""
 
     def wants(self, sha256: str) -> bool:
-        """Whether the picture with that content hash must be decoded for it, even if its vector is known."""
+        """Whether it must see the picture with that content hash, even if the vector is known."""
 
     def take(self, sha256: str, image: Image.Image) -> None:
-        """Look at a picture that it wants, in RGB."""
+        """Look at a picture that it wants, given in RGB."""
 
 
 def embed_photos(
@@ -76,13 +76,12 @@ def embed_photos(
     known: Callable[[str], Vector | None] | None = None,
     onlooker: Onlooker | None = None,
 ) -> Iterator[EmbeddedPhoto]:
-    """Give one `EmbeddedPhoto` for each source, in order; a picture that can't be read becomes its error.
+    """Give one `EmbeddedPhoto` for each source, in order; a picture that can't be read becomes an error.
 
-    Pictures whose content hash `known` or `cache` has a vector for are neither decoded nor embedded, and
-    equal pictures are embedded once; what is embedded goes into `cache`, a window at a time. There it is found by the
-    bytes of the file, by those of a JPEG that its pixels depend on, and by what the encoder was given, so that a file
-    saved again with the same pixels is not embedded again. `onlooker` sees the
-    pictures that it wants before their vectors are there.
+    A picture is neither decoded nor embedded if `known` or `cache` has the vector for its content hash, and equal
+    pictures are embedded once. New vectors go into `cache`, a window at a time. They are found there by the bytes of
+    the file, by the bytes that determine the pixels of a JPEG, and by the encoder's input, so that a file saved again
+    with the same pixels isn't embedded again. `onlooker` sees the pictures it wants before their vectors are given out.
     """
     embedder = _Embedder(encoder, reader, cache, known, onlooker)
     if reader.workers <= 1:
@@ -115,7 +114,7 @@ def embed_photos(
 
 @dataclass(frozen=True)
 class _Read:
-    """A picture read: known already (`stored`), prepared for the encoder (`prepared`), or refused (`error`).
+    """A picture that was read: its vector (`stored`) if it is known, the encoder's input (`prepared`), or an `error`.
 
     `aliases` are further keys to keep its vector under.
     """
@@ -130,9 +129,9 @@ class _Read:
 
 @dataclass(frozen=True)
 class _Window:
-    """A window whose `new` pictures are being embedded, as the rows of `vectors`; some met in `earlier` ones, too.
+    """A window whose `new` pictures are being embedded, as the rows of `vectors`; others are in `earlier` windows.
 
-    `stored` is what is known by now: all of them once the window is finished.
+    `stored` holds the vectors that are known so far: all of them once the window is finished.
     """
 
     reads: list[_Read]
@@ -181,7 +180,7 @@ class _Embedder:
         return self._prepared(photo.sha256, photo.image, (), photo.hint)
 
     def _keep(self, window: _Window, cache: VectorCache) -> None:
-        """Put the window's new vectors into the cache, and known ones under the keys that they were not known by."""
+        """Put the window's new vectors into the cache, and known ones under further keys."""
         rows = [(sha256, window.stored[sha256]) for sha256 in window.new]
         for read in window.reads:
             if read.sha256 is not None and read.sha256 in window.stored:
@@ -191,7 +190,7 @@ class _Embedder:
             cache.put(list(found), np.stack([v.vector for v in found.values()]), [v.hint for v in found.values()])
 
     def _read_plain(self, sha256: str, data: bytes) -> _Read | None:
-        """A plain JPEG by the quick way, or not even decoded where only its metadata are new; None for others."""
+        """A plain JPEG, decoded the quick way, or not at all if only its metadata are new; None for other files."""
         coded = coded_hash(data) if self._cache is not None else None
         aliases = () if coded is None else (f"coded {coded}",)
         stored = self._stored(*aliases)
@@ -201,7 +200,7 @@ class _Embedder:
         return None if image is None else self._prepared(sha256, image, aliases, None)
 
     def _prepared(self, sha256: str, image: Image.Image, aliases: tuple[str, ...], hint: str | None) -> _Read:
-        """The encoder's input; or its vector, where a picture that comes to the same input was embedded before."""
+        """The encoder's input; or the vector, if the same input was embedded before."""
         prepared = self._encoder.prepare(image)
         if self._cache is None:
             return _Read(sha256, prepared=prepared, hint=hint)
@@ -212,14 +211,14 @@ class _Embedder:
         return _Read(sha256, prepared=prepared, hint=hint, aliases=(*aliases, key))
 
     def begin(self, reads: list[_Read], submit: Callable[..., Future[Vector]]) -> _Window:
-        """Have what the window holds that is new embedded."""
+        """Start to embed the window's new pictures."""
         new: dict[str, _Read] = {}
         stored: dict[str, CachedVector] = {}
         earlier: dict[str, _Window] = {}
         for read in reads:
             if read.sha256 is None or read.error is not None or read.sha256 in stored:
                 continue
-            # a window read ahead may have met a picture before an earlier window had stored it
+            # this window may have been read before an earlier one stored the same picture
             found = read.stored or self._stored(read.sha256)
             if found is not None:
                 stored[read.sha256] = found
@@ -236,7 +235,7 @@ class _Embedder:
         return self._encoder.embed(inputs) if inputs else np.empty((0, self._encoder.spec.dim), np.float32)
 
     def finish(self, window: _Window) -> Iterator[EmbeddedPhoto]:
-        """Store what was embedded, and give the window's answers in order."""
+        """Store the new vectors, and give out the window's photos in order."""
         vectors, hints = window.vectors.result(), [read.hint for read in window.new.values()]
         window.stored.update(zip(window.new, map(CachedVector, vectors, hints), strict=True))
         if self._cache is not None:
@@ -268,7 +267,7 @@ class _Embedder:
 
 
 def _at_once(work: Callable[..., Vector], *arguments: object) -> Future[Vector]:
-    """Does the work now, as an executor's `submit` does it later."""
+    """Do the work now; an executor's `submit` would do it later."""
     done: Future[Vector] = Future()
     done.set_result(work(*arguments))
     return done

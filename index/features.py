@@ -1,7 +1,7 @@
-"""The references' local features on disk: one file, mapped into memory, of which only what is asked for is read.
+"""The references' local features: one file, mapped into memory, so that only what is asked for is read.
 
-The file is `count + 1` offsets (little-endian uint64) and then each reference's packed features (see
-`LocalFeatures.to_bytes`), one after the other; a reference without any takes no room.
+The file holds `count + 1` offsets (little-endian uint64), then the packed features of each reference (see
+`LocalFeatures.to_bytes`), one after the other; a reference without features takes no room.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from lookalike.model.features import VERSION, LocalFeatures, reference_features
 from .blobs import BlobCache
 
 Packed = bytes | memoryview
-"""A reference's features as `LocalFeatures.to_bytes` packs them; empty where it has none."""
+"""A reference's features as `LocalFeatures.to_bytes` packs them; empty if it has none."""
 
 NONE: Packed = b""
 
 
 class FeatureJournal:
-    """Computes the features of pictures that pass by, once each, and keeps them through a kill.
+    """Computes the features of each picture that passes by once, and keeps them even if the process is killed.
 
-    `known` are packed features that are there already, by the sha256 of the picture's bytes.
+    `known` holds features that exist already, packed, by the sha256 of the picture's bytes.
     """
 
     def __init__(self, path: Path, known: dict[str, Packed]) -> None:
@@ -36,7 +36,7 @@ class FeatureJournal:
         self._cache = BlobCache(path)
 
     def wants(self, sha256: str) -> bool:
-        """Whether the picture with that hash has yet to be looked at."""
+        """Whether the features of the picture with that sha256 are still unknown."""
         return sha256 not in self._known and self._cache.get(_key(sha256)) is None
 
     def take(self, sha256: str, image: Image.Image) -> None:
@@ -44,7 +44,7 @@ class FeatureJournal:
         self._cache.put({_key(sha256): reference_features(image).to_bytes()})
 
     def __getitem__(self, sha256: str) -> Packed:
-        """The packed features of a picture that was taken or known; raises KeyError for another."""
+        """The packed features of a picture that is known or was taken; raises KeyError for any other."""
         found = self._known.get(sha256) or self._cache.get(_key(sha256))
         if found is None:
             raise KeyError(sha256)
@@ -60,7 +60,7 @@ def _key(sha256: str) -> str:
 
 
 def write_features(rows: Iterable[Packed], path: Path) -> None:
-    """Write packed features, one for each reference of the catalogue, in its order."""
+    """Write the packed features of all references, in the catalogue's order."""
     packed = list(rows)
     offsets = np.cumsum([8 * (len(packed) + 1), *(len(row) for row in packed)], dtype="<u8")
     with open(path, "wb") as file:
@@ -70,18 +70,18 @@ def write_features(rows: Iterable[Packed], path: Path) -> None:
 
 
 def read_features(file: BinaryIO, count: int) -> list[Packed]:
-    """Map the file and give each reference's packed features, none of them read yet.
+    """Map the file and give each reference's packed features; none of them is read yet.
 
-    Raises IndexDamagedError for a file that is none of `count` references.
+    Raises IndexDamagedError for a file that doesn't hold the features of `count` references.
     """
     start = 8 * (count + 1)
     mapped = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     offsets = np.frombuffer(mapped[: min(start, len(mapped) // 8 * 8)], "<u8").astype(np.int64)
     if len(offsets) != count + 1 or offsets[0] != start or offsets[-1] != len(mapped) or (np.diff(offsets) < 0).any():
-        raise IndexDamagedError(f"{file.name} holds no features of {count} references; build the index again")
+        raise IndexDamagedError(f"{file.name} does not hold the features of {count} references; build the index again")
     return [mapped[begin:end] for begin, end in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)]
 
 
 def unpack(packed: Sequence[Packed], row: int) -> LocalFeatures | None:
-    """A reference's features, None where it has none. Raises FeaturesError for what `to_bytes` did not write."""
+    """A reference's features, None if it has none. Raises FeaturesError for bytes that `to_bytes` didn't write."""
     return LocalFeatures.from_bytes(bytes(packed[row])) if len(packed[row]) else None

@@ -1,4 +1,4 @@
-"""Which rows are nearest to a vector: exactly, over all of them, or over the few that a partition leads to."""
+"""The rows and products nearest to a vector: compared with all rows, or with the few that a partition leads to."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from numpy.typing import NDArray
 from lookalike.errors import IndexDamagedError
 from lookalike.model.encoder import Vectors
 
-from .partition import MOST_CANDIDATES, Agreement, Lists, Partition, nearest_of_all, similarities_at, threads_up_to
+from .comparison import nearest_of_all, similarities_at, threads_up_to
+from .partition import MOST_CANDIDATES, Agreement, Lists, Partition
 
 Found = tuple[NDArray[np.float32], NDArray[np.int64]]
-"""Similarities and rows, both (n, width or more), best first; −∞ and −1 fill up."""
+"""Similarities and rows, both (n, width or more), best first, padded with −∞ and −1."""
 
 _BLOCK = 1 << 16  # vectors taken into memory at a time
 _QUERIES = 1 << 12  # queries looked up at a time
 
 
 class Exact:
-    """All vectors in memory, float32 (n, dim), every one of them compared."""
+    """Compares with every vector, all of them in memory as float32 (n, dim)."""
 
     def __init__(self, vectors: Vectors) -> None:
         self.vectors: Vectors = np.ascontiguousarray(vectors, np.float32)
@@ -35,7 +36,7 @@ class Exact:
         return self.vectors[rows]
 
     def search(self, queries: Vectors, width: int, rows: NDArray[np.int64] | None = None) -> Found:
-        """The `width` nearest rows, of all or of `rows`, to each of `queries`, float32 (n, dim)."""
+        """The `width` rows nearest to each of `queries`, float32 (n, dim), among all rows or among `rows`."""
         import faiss
 
         among = self.vectors if rows is None else self.vectors[rows]
@@ -45,10 +46,10 @@ class Exact:
 
 
 class Partitioned:
-    """Vectors on disk or in memory, in pieces; a partition's lists in memory lead to those worth comparing.
+    """Vectors in pieces, on disk or in memory; a partition's lists in memory lead to those worth comparing.
 
-    `pieces` are float32 (n, dim) each, `lists` and `codes` what the partition makes of all of their rows together, and
-    `alive` which of these rows there still are. The rows that are given and asked for count the living ones only.
+    Each of the `pieces` is float32 (n, dim). `lists` and `codes` are the partition's for the rows of each piece, and
+    `alive` says which of all rows still exist. Rows in arguments and results are counted among the living ones.
     """
 
     def __init__(
@@ -68,12 +69,12 @@ class Partitioned:
 
     @property
     def agreement(self) -> Agreement:
-        """How far a search was measured to decide as an exact one does."""
+        """How often a search was measured to decide as an exact one does."""
         return self._partition.agreement
 
     @property
     def vectors(self) -> Vectors:
-        """All vectors, float32 (n, dim); a copy, unless they are in one piece and all of them living."""
+        """All living vectors, float32 (n, dim); a copy unless there is one piece and all of it is alive."""
         if len(self._pieces) == 1 and len(self) == len(self._pieces[0]):
             return self._pieces[0]
         return self.vectors_at(np.arange(len(self)))
@@ -88,10 +89,10 @@ class Partitioned:
         return vectors
 
     def search(self, queries: Vectors, width: int, rows: NDArray[np.int64] | None = None) -> Found:
-        """At least the `width` nearest rows to each of `queries`, float32 (n, dim).
+        """The `width` rows, or more, nearest to each of `queries`, float32 (n, dim).
 
-        A search among given `rows`, and one for so many that choosing candidates is of no use, is exact. Raises
-        IndexDamagedError where vectors read from disk are not of length 1.
+        A search among given `rows` is exact, and so is one too wide for choosing candidates to help. Raises
+        IndexDamagedError if vectors read from disk don't have length 1.
         """
         chunks = [queries[start : start + _QUERIES] for start in range(0, len(queries), _QUERIES)]
         with threads_up_to(1) if len(queries) == 1 else nullcontext():
@@ -106,7 +107,7 @@ class Partitioned:
         partition = self._partition
         nprobe = partition.nprobe * -(-width // partition.candidates)
         nearest = self._inverted.candidates(queries, width=max(width, partition.candidates), nprobe=nprobe)
-        nearest.sort(axis=1)  # of equally near rows the first comes first
+        nearest.sort(axis=1)  # so that the first of equally near rows comes first
         similarity = self._similarities(queries, nearest)
         order = np.argsort(-similarity, axis=1, kind="stable")
         return np.take_along_axis(similarity, order, 1), np.take_along_axis(nearest, order, 1)
@@ -122,8 +123,8 @@ class Partitioned:
         bound = 1.001 * np.linalg.norm(queries, axis=1, keepdims=True) + 0.001
         if not np.all((np.abs(similarity) <= bound) | (rows < 0) | np.isnan(bound)):
             raise IndexDamagedError(
-                "the index holds vectors that are not of length 1, so its files are not as they were written; "
-                "look which with: lookalike info DIR, and build the index again"
+                "the index holds vectors that don't have length 1, so its files are not as they were written; "
+                "find out which with: lookalike info DIR, and build the index again"
             )
         return similarity
 
@@ -136,3 +137,55 @@ class Partitioned:
     def _inverted(self) -> Lists:
         lists, codes = np.concatenate(self._lists), np.concatenate(self._codes)
         return self._partition.lists_of(lists[self._stored], codes[self._stored])
+
+
+def best_of_each_product(
+    nearest: Exact | Partitioned,
+    product: NDArray[np.int32],
+    vectors: Vectors,
+    *,
+    products: int,
+    top: int,
+    rows: NDArray[np.int64] | None,
+) -> Found:
+    """The best reference of each of the `top` products nearest to each of `vectors`, best first.
+
+    Similarities and rows are (n, `top`), or narrower if there are fewer products among `rows` (None for all). `product`
+    numbers the product of each row, from 0 to `products` − 1. References are searched, not products. So the search is
+    widened for those vectors whose nearest references belong to too few products.
+    """
+    wanted = min(top, products if rows is None else len(np.unique(product[rows])))
+    reachable = len(product) if rows is None else len(rows)
+    found = np.full((len(vectors), wanted), -1, np.int64)
+    similarity = np.full((len(vectors), wanted), -np.inf, np.float32)
+    pending = np.arange(len(vectors))
+    width = min(reachable, max(16, 4 * top))
+    while len(pending) and width:
+        values, near = nearest.search(vectors[pending], width, rows)
+        query, place, rank = _first_of_each(np.where(near < 0, -1, product[near]), wanted)
+        found[pending[query], rank] = near[query, place]
+        similarity[pending[query], rank] = values[query, place]
+        if width == reachable:
+            break
+        pending, width = pending[found[pending, -1] < 0], min(reachable, width * 8)
+    return similarity, found
+
+
+def _first_of_each(
+    values: NDArray[np.int32], most: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Row, column and rank of the first place of each value in its row, for the first `most` values of each row but −1.
+
+    >>> [places.tolist() for places in _first_of_each(np.array([[7, 7, 5, -1], [2, 9, 2, 4]], np.int32), 2)]
+    [[0, 0, 1, 1], [0, 2, 0, 1], [0, 1, 0, 1]]
+    """
+    order = np.argsort(values, axis=1, kind="stable")
+    ordered = np.take_along_axis(values, order, 1)
+    new = np.ones(values.shape, bool)
+    new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    first = np.empty_like(new)
+    np.put_along_axis(first, order, new, 1)
+    first &= values >= 0
+    rank = np.cumsum(first, axis=1) - 1
+    row, column = np.nonzero(first & (rank < most))
+    return row, column, rank[row, column]

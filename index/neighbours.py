@@ -1,4 +1,4 @@
-"""Pairs of vectors that are near each other, among many: for photos that several sellers show."""
+"""Pairs of near vectors among many, to find photos that several sellers show."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     import faiss
 
 EXACT = 50_000
-"""Up to so many vectors all are compared with all; more are sorted into cells, and compared with the nearest ones."""
+"""Up to this many vectors, all pairs are compared; more are sorted into cells, and only near cells are compared."""
 
 _BLOCK = 4096
 _PROBED = 16
-_TRAINED_ON = 48  # vectors a cell, within what FAISS's k-means asks for
+_TRAINED_ON = 48  # vectors per cell, within the range that FAISS's k-means wants
 
 
 def near_pairs(
@@ -25,13 +25,14 @@ def near_pairs(
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Pairs of rows of `vectors`, float32 (n, dim) of length 1, whose similarity is at least `threshold`.
 
-    Gives rows int64 (m, 2), the smaller first, each pair once, and similarities float32 (m,), the most alike first. Of
-    each vector the `most` nearest are looked at, so that one picture a million times over makes no million million
-    pairs. From more than `exact` vectors on FAISS's inverted file is asked (Jégou et al., PAMI 2011, without its
-    quantisation), which misses a few pairs. Raises ValueError for a threshold that no cosine has, or `most` below 1.
+    Gives rows int64 (m, 2), each pair once with the smaller row first, and similarities float32 (m,), the highest
+    first. Only the `most` nearest of each vector are considered, so that a million copies of one picture don't make a
+    million million pairs. More than `exact` vectors are searched with FAISS's inverted file (Jégou et al., PAMI 2011,
+    without quantisation), which misses a few pairs. Raises ValueError for a threshold that no cosine has, or for `most`
+    below 1.
     """
     if not -1 <= threshold <= 1 or most < 1:
-        raise ValueError(f"came threshold {threshold} and most {most}; needed -1 to 1, and 1 or more")
+        raise ValueError(f"threshold is {threshold} and most is {most}; expected -1 to 1, and 1 or more")
     vectors = np.ascontiguousarray(vectors, np.float32)
     if len(vectors) < 2:
         return np.zeros((0, 2), np.int64), np.zeros(0, np.float32)

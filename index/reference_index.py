@@ -1,8 +1,8 @@
-"""The genuine references: their vectors, their catalogue beside them, and which are nearest to a vector.
+"""The genuine references: their vectors, the catalogue beside them, and a search for those nearest to a vector.
 
-Up to EXACT_UP_TO references a search compares every one. A saved index of more is partitioned: its vectors stay on
-disk, a search compares in full those that a partition leads to, and says how far that was measured to agree with
-comparing every one (see `partition`).
+With up to EXACT_UP_TO references, a search compares all of them. A larger index is partitioned when it is saved: its
+vectors stay on disk, and a search compares in full only those that a partition leads to. How often that decides as
+comparing all of them does was measured (see `partition`).
 """
 
 from __future__ import annotations
@@ -15,34 +15,33 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
-from PIL import Image
 
-from lookalike.errors import EncoderMismatchError, FeaturesError, IndexDamagedError, TableError
+from lookalike.errors import EncoderMismatchError, FeaturesError, IndexDamagedError
 from lookalike.model.encoder import EncoderSpec, Vectors
-from lookalike.records import ImageSource, Match, Reference
+from lookalike.records import Match, Reference
 
 from . import segments, store
+from .catalogue import all_references, catalogue_of, joined, product_codes, references_at, rows_of, rows_with
 from .features import NONE, Packed, unpack
-from .nearest import Exact, Partitioned
-from .partition import Agreement, learn_partition
+from .learning import learn_partition
+from .nearest import Exact, Partitioned, best_of_each_product
+from .partition import Agreement
 from .segments import Segment, Segments
 
 if TYPE_CHECKING:
     from lookalike.model.features import LocalFeatures
 
 EXACT_UP_TO = 50_000
-"""An index of more references than this is partitioned when it is saved, unless it says otherwise."""
+"""An index of more references than this is partitioned when it is saved, unless it has a limit of its own."""
 
 _MOST_SEGMENTS = 16
-_LATER = 0.25  # a partition is learnt again when more than this share came after it was learnt
-_COLUMNS = ("reference_id", "image", "product_id", "brand", "sha256")
+_LATER = 0.25  # a partition is learnt again once more than this share was added, or removed, after it was learnt
 
 
 @dataclass(frozen=True)
 class _State:
-    """One state of the index, never changed, so that searches go on undisturbed beside a change."""
+    """One state of the index; it never changes, so that a change doesn't disturb searches."""
 
     catalogue: pa.Table
     nearest: Exact | Partitioned
@@ -52,7 +51,7 @@ class _State:
 
     @cached_property
     def products(self) -> int:
-        """How many products there are."""
+        """The number of products."""
         return int(self.product.max()) + 1 if len(self.product) else 0
 
     @cached_property
@@ -62,7 +61,7 @@ class _State:
 
     @cached_property
     def row(self) -> dict[str, int]:
-        """Where each reference stands, by its id."""
+        """Each reference's row, by its id."""
         names = self.catalogue["reference_id"].to_pylist()
         return dict(zip(names, range(len(names)), strict=True))
 
@@ -70,9 +69,9 @@ class _State:
 class ReferenceIndex:
     """Nearest-neighbour search, by cosine, over the vectors of genuine reference photos.
 
-    With up to `exact_up_to` references it is exact; a larger index, once saved, is partitioned, and `agreement` says
-    how far it was measured to decide as an exact search does. Reading may go on in several threads while one thread
-    changes the index.
+    With up to `exact_up_to` references it is exact. A larger index is partitioned when it is saved, and `agreement`
+    says how often it was measured to decide as an exact search does. Several threads may read the index while one
+    changes it.
 
     >>> from lookalike.model.encoder import EncoderSpec, Preprocessing
     >>> spec = EncoderSpec("toy", "toy", "0" * 64, 2, Preprocessing((1, 1), (0.0,), (1.0,), "bicubic", "squash"))
@@ -88,16 +87,15 @@ class ReferenceIndex:
         self.exact_up_to = exact_up_to
         self._created = ""
         self._digest = ""
-        empty = pa.table({name: pa.array([], pa.string()) for name in _COLUMNS})
-        self._state = _state(empty, np.empty((0, spec.dim), np.float32), ())
+        self._state = _state(catalogue_of((), ()), np.empty((0, spec.dim), np.float32), ())
 
     @classmethod
     def load(cls, folder: str | Path, *, verify: bool = False) -> ReferenceIndex:
-        """Read an index folder, with its checksums.
+        """Read an index folder, and verify its checksums.
 
-        Of vectors and features of a partitioned index in files above `store.BIG` bytes, which are mapped and not read,
-        only the size is looked at, unless `verify` asks for all. Raises IndexNotFoundError where there is no index and
-        IndexDamagedError where a file is not as written.
+        Files of vectors and features in a partitioned index with more than `data_files.BIG` bytes are mapped; only
+        their size is verified, unless `verify` asks for everything. Raises IndexNotFoundError if there is no index, and
+        IndexDamagedError if a file is not as it was written.
         """
         folder = Path(folder)
 
@@ -116,8 +114,8 @@ class ReferenceIndex:
     def save(self, folder: str | Path) -> None:
         """Make the folder hold this index, in one step that a crash can't split.
 
-        An index that has outgrown exact search, or its partition, is arranged anew first, as `compact` does. Of a
-        partitioned index that the folder holds already, only what has changed is written.
+        An index that has outgrown exact search, or its partition, is compacted first. If the folder holds this
+        partitioned index already, only what changed is written.
         """
         if self._outgrown():
             self.compact()
@@ -138,7 +136,7 @@ class ReferenceIndex:
         self._state = replace(state, whole=whole)
 
     def compact(self) -> None:
-        """Arrange the index anew, in one piece: partitioned for what it holds now, or exact if that is little."""
+        """Put the index in one piece: partitioned for what it holds, or exact if that is little."""
         state = self._state
         vectors = state.nearest.vectors
         learnt = learn_partition(vectors) if len(self) > self.exact_up_to else None
@@ -162,22 +160,22 @@ class ReferenceIndex:
 
     @property
     def spec(self) -> EncoderSpec:
-        """The encoder that the vectors are of."""
+        """The encoder of the vectors."""
         return self._spec
 
     @property
     def digest(self) -> str:
-        """The sha256 of the manifest last read or written, in hexadecimal; empty before that."""
+        """The sha256 of the manifest that was last read or written, in hexadecimal; empty before that."""
         return self._digest
 
     @property
     def created(self) -> str:
-        """When the folder read was written, in ISO 8601; empty for an index that was not read."""
+        """When the folder was written, in ISO 8601; empty for an index that was not read from one."""
         return self._created
 
     @property
     def catalogue(self) -> pa.Table:
-        """One row a reference: its table's columns, and `sha256` of its picture."""
+        """One row per reference: the columns of its table, and the `sha256` of its picture."""
         return self._state.catalogue
 
     @property
@@ -186,33 +184,32 @@ class ReferenceIndex:
         return self._state.nearest.vectors.copy()
 
     def vectors_at(self, rows: Sequence[int]) -> Vectors:
-        """The vectors of these rows of the catalogue, float32 (n, dim); of a partitioned index only they are read."""
+        """The vectors of these rows of the catalogue, float32 (n, dim); a partitioned index reads only them."""
         return self._state.nearest.vectors_at(np.asarray(rows, np.int64))
 
     @property
     def agreement(self) -> Agreement | None:
-        """How far searches were measured to decide as exact ones do; None where they are exact."""
+        """How often searches were measured to decide as exact ones do; None if they are exact."""
         whole = self._state.whole
         return whole.partition.agreement if whole is not None else None
 
     @property
     def references(self) -> Iterator[Reference]:
         """All references, in order."""
-        catalogue = self._state.catalogue
-        return (_reference(catalogue, row) for row in range(catalogue.num_rows))
+        return all_references(self._state.catalogue)
 
     @property
     def packed_features(self) -> Sequence[Packed]:
-        """All references' packed local features, in the catalogue's order; empty where a reference has none."""
+        """The packed local features of all references, in the catalogue's order; empty if a reference has none."""
         return self._state.features
 
     @property
     def has_features(self) -> bool:
-        """Whether any reference has local features, so that listings can be compared with it point by point."""
+        """Whether any reference has local features, so that photos can be compared with it point by point."""
         return self._state.has_features
 
     def features(self, reference: str) -> LocalFeatures | None:
-        """The local features of the reference with that id; None where it has none, or there is no such reference.
+        """The local features of the reference with that id; None if it has none, or there is no such reference.
 
         Raises IndexDamagedError for features that are not as they were written.
         """
@@ -221,20 +218,22 @@ class ReferenceIndex:
         try:
             return None if row is None else unpack(state.features, row)
         except FeaturesError as error:
-            raise IndexDamagedError(f"of reference {reference!r}: {error}; build the index again") from error
+            raise IndexDamagedError(
+                f"the features of reference {reference!r} can't be read: {error}; build the index again"
+            ) from error
 
     def image_sha256(self, reference: str) -> str | None:
-        """The sha256 of the picture of the reference with that id; None where there is no such reference."""
+        """The sha256 of the picture of the reference with that id; None if there is no such reference."""
         state = self._state
         row = state.row.get(reference)
         return None if row is None else state.catalogue["sha256"][row].as_py()
 
     def require(self, spec: EncoderSpec) -> None:
-        """Raise EncoderMismatchError unless `spec` is the encoder that this index was built with."""
+        """Raise EncoderMismatchError unless this index was built with the encoder `spec`."""
         if spec != self._spec:
             raise EncoderMismatchError(
-                f"the index was built with {self._spec} but the encoder is {spec}; load that encoder "
-                f"(--model, --weights), or build the index again"
+                f"the index was built with {self._spec} but the encoder is {spec}; load the index's encoder "
+                "(--model, --weights), or build the index again"
             )
 
     def add(
@@ -245,31 +244,30 @@ class ReferenceIndex:
         hashes: Sequence[str],
         features: Sequence[Packed] | None = None,
     ) -> None:
-        """Add references with their vectors, float32 (n, dim) of length 1, and their pictures' sha256.
+        """Add references with their vectors, float32 (n, dim) of length 1, and the sha256 of their pictures.
 
-        `features` are their pictures' local features as `LocalFeatures.to_bytes` packs them, empty where there are
-        none; without them, these references are never compared point by point. A reference whose id is there already
-        takes the old one's place. Raises ValueError for vectors of another shape or length, and TableError when further
-        columns don't fit those of the catalogue.
+        `features` holds the local features of their pictures as `LocalFeatures.to_bytes` packs them, empty for a
+        reference without any; such a reference is never compared point by point. A reference replaces the one that has
+        its id. Raises ValueError for vectors of another shape or length, and TableError if further columns don't fit
+        those of the catalogue.
         """
         vectors = np.ascontiguousarray(vectors, np.float32)
         if vectors.shape != (len(references), self._spec.dim) or len(hashes) != len(references):
             raise ValueError(
-                f"came {vectors.shape} vectors and {len(hashes)} hashes, "
-                f"needed ({len(references)}, {self._spec.dim}) and {len(references)}"
+                f"got vectors of shape {vectors.shape} and {len(hashes)} hashes, "
+                f"expected ({len(references)}, {self._spec.dim}) and {len(references)}"
             )
         if not np.all(np.abs(np.linalg.norm(vectors, axis=1) - 1) < 1e-3):
             raise ValueError("vectors must have length 1; divide each row by its norm")
         if len({reference.id for reference in references}) != len(references):
             raise ValueError("two of the references have the same id; give each its own")
-        rows = [_row(r, sha256) for r, sha256 in zip(references, hashes, strict=True)]
-        if not rows:
+        if not references:
             return
         old = self._state
-        kept = ~_holds(old.catalogue, "reference_id", [r.id for r in references])
-        fresh = _table(rows)
-        table = _joined(old.catalogue.filter(pa.array(kept)), fresh)
-        packed = list(features) if features is not None else [NONE] * len(rows)
+        kept = ~rows_with(old.catalogue, "reference_id", [r.id for r in references])
+        fresh = catalogue_of(references, hashes)
+        table = joined(old.catalogue.filter(pa.array(kept)), fresh)
+        packed = list(features) if features is not None else [NONE] * len(references)
         if old.whole is None:
             there = old.nearest.vectors if kept.all() else old.nearest.vectors[kept]
             vectors = np.concatenate([there, vectors])
@@ -285,11 +283,11 @@ class ReferenceIndex:
         products: Iterable[str] = (),
         brands: Iterable[str] = (),
     ) -> int:
-        """Remove the references with one of these ids, of these products or of these brands; gives how many."""
+        """Remove the references with these ids, of these products or of these brands; give how many there were."""
         old = self._state
         gone = np.zeros(len(self), bool)
         for column, values in (("reference_id", references), ("product_id", products), ("brand", brands)):
-            gone |= _holds(old.catalogue, column, values)
+            gone |= rows_with(old.catalogue, column, values)
         if gone.any():
             table = old.catalogue.filter(pa.array(~gone))
             if old.whole is None:
@@ -306,83 +304,40 @@ class ReferenceIndex:
         brands: Iterable[str] | None = None,
         products: Iterable[str] | None = None,
     ) -> list[tuple[Match, ...]]:
-        """For each row of `vectors`, float32 (n, dim) of length 1: the best reference of each of the `top` products.
+        """The best reference of each of the `top` products nearest to each of `vectors`, float32 (n, dim) of length 1.
 
-        Matches come best first. `brands` and `products` restrict the search to those; None restricts nothing.
-        A product is one product_id of one brand. Raises ValueError for vectors of another shape.
+        Matches come best first. `brands` and `products` restrict the search; None doesn't. A product is a product_id
+        of one brand. Raises ValueError for vectors of another shape.
         """
         vectors = np.ascontiguousarray(vectors, np.float32)
         if vectors.ndim != 2 or vectors.shape[1] != self._spec.dim:
-            raise ValueError(f"came vectors of shape {vectors.shape}, needed (n, {self._spec.dim})")
+            raise ValueError(f"got vectors of shape {vectors.shape}, expected (n, {self._spec.dim})")
         if top < 1:
-            raise ValueError(f"top is {top}, needed 1 or more")
+            raise ValueError(f"top is {top}, expected 1 or more")
         state = self._state
-        rows = _allowed(state.catalogue, brands=brands, products=products)
-        similarity, found = _best_of_each_product(state, vectors, top, rows)
-        reference = _references(state.catalogue, np.unique(found[found >= 0]))
+        rows = rows_of(state.catalogue, brands=brands, products=products)
+        similarity, found = best_of_each_product(
+            state.nearest, state.product, vectors, products=state.products, top=top, rows=rows
+        )
+        reference = references_at(state.catalogue, np.unique(found[found >= 0]))
         return [
             tuple(Match(reference[row], value) for row, value in zip(best, values, strict=True) if row >= 0)
             for best, values in zip(found.tolist(), similarity.tolist(), strict=True)
         ]
 
 
-def _best_of_each_product(
-    state: _State, vectors: Vectors, top: int, rows: NDArray[np.int64] | None
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Similarity and row, (n, up to top), of the best reference of each of the `top` nearest products; −1 fills up.
-
-    What is searched are references, not products, so the search is widened for those queries whose nearest references
-    belong to too few products.
-    """
-    reachable = len(state.product) if rows is None else len(rows)
-    wanted = min(top, state.products if rows is None else len(np.unique(state.product[rows])))
-    found = np.full((len(vectors), wanted), -1, np.int64)
-    similarity = np.full((len(vectors), wanted), -np.inf, np.float32)
-    pending = np.arange(len(vectors))
-    width = min(reachable, max(16, 4 * top))
-    while len(pending) and width:
-        values, nearest = state.nearest.search(vectors[pending], width, rows)
-        query, place, rank = _first_of_each(np.where(nearest < 0, -1, state.product[nearest]), wanted)
-        found[pending[query], rank] = nearest[query, place]
-        similarity[pending[query], rank] = values[query, place]
-        if width == reachable:
-            break
-        pending, width = pending[found[pending, -1] < 0], min(reachable, width * 8)
-    return similarity, found
-
-
-def _first_of_each(
-    values: NDArray[np.int32], most: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Row, column and rank of where each value but −1 is first met in its row, for the first `most` of each row.
-
-    >>> [places.tolist() for places in _first_of_each(np.array([[7, 7, 5, -1], [2, 9, 2, 4]], np.int32), 2)]
-    [[0, 0, 1, 1], [0, 2, 0, 1], [0, 1, 0, 1]]
-    """
-    order = np.argsort(values, axis=1, kind="stable")
-    ordered = np.take_along_axis(values, order, 1)
-    new = np.ones(values.shape, bool)
-    new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
-    first = np.empty_like(new)
-    np.put_along_axis(first, order, new, 1)
-    first &= values >= 0
-    rank = np.cumsum(first, axis=1) - 1
-    row, column = np.nonzero(first & (rank < most))
-    return row, column, rank[row, column]
-
-
 def _state(catalogue: pa.Table, vectors: Vectors, features: Sequence[Packed]) -> _State:
     catalogue = catalogue.combine_chunks()
-    return _State(catalogue, Exact(vectors), _product_codes(catalogue), features)
+    return _State(catalogue, Exact(vectors), product_codes(catalogue), features)
 
 
 def _partitioned(whole: Segments, catalogue: pa.Table | None = None) -> _State:
-    """The state of a partitioned index; `catalogue` is that of the living rows, where it is known already."""
+    """The state of a partitioned index; `catalogue` is that of the living rows, if it is known already."""
     alive = whole.alive
     if catalogue is None:
         table = pa.concat_tables([segment.catalogue for segment in whole.segments], promote_options="permissive")
         catalogue = table if alive.all() else table.filter(pa.array(alive))
-    catalogue = catalogue.combine_chunks()  # rows are taken from one chunk much faster
+    catalogue = catalogue.combine_chunks()  # taking rows from one chunk is much faster
     nearest = Partitioned(
         whole.partition,
         [segment.vectors for segment in whole.segments],
@@ -391,89 +346,15 @@ def _partitioned(whole: Segments, catalogue: pa.Table | None = None) -> _State:
         alive,
     )
     features = [packed for segment in whole.segments for packed in segment.features]
-    return _State(catalogue, nearest, _product_codes(catalogue), _chosen(features, alive), whole)
+    return _State(catalogue, nearest, product_codes(catalogue), _chosen(features, alive), whole)
 
 
 def _exact_up_to(folder: Path, manifest: Mapping[str, Any]) -> int:
     value = manifest.get("exact_up_to", EXACT_UP_TO)
     if type(value) is not int or value < 0:
-        raise IndexDamagedError(f"exact_up_to of {folder} is {value!r}, needed a whole number; build the index again")
+        raise IndexDamagedError(f"exact_up_to of {folder} is {value!r}, not a whole number; build the index again")
     return value
-
-
-def _product_codes(catalogue: pa.Table) -> NDArray[np.int32]:
-    """A number for each row, equal where the product is, from 0 up without a gap."""
-    key = pc.binary_join_element_wise(catalogue["brand"], catalogue["product_id"], "\0")
-    codes = key.combine_chunks().dictionary_encode().indices if len(key) else pa.array([], pa.int32())
-    return np.asarray(codes, np.int32)
 
 
 def _chosen(features: Sequence[Packed], kept: NDArray[np.bool_]) -> list[Packed]:
     return [features[row] for row in np.flatnonzero(kept).tolist()]
-
-
-def _allowed(
-    catalogue: pa.Table, *, brands: Iterable[str] | None, products: Iterable[str] | None
-) -> NDArray[np.int64] | None:
-    if brands is None and products is None:
-        return None
-    allowed = np.ones(catalogue.num_rows, bool)
-    for column, values in (("brand", brands), ("product_id", products)):
-        if values is not None:
-            allowed &= _holds(catalogue, column, values)
-    return np.flatnonzero(allowed)
-
-
-def _holds(catalogue: pa.Table, column: str, values: Iterable[str]) -> NDArray[np.bool_]:
-    """Which rows of the catalogue have one of `values` in a column of text."""
-    found = pc.is_in(catalogue[column].cast(pa.string()), value_set=pa.array(list(values), pa.string()))
-    return np.asarray(found, bool)
-
-
-def _row(reference: Reference, sha256: str) -> dict[str, Any]:
-    clash = set(reference.more) & set(_COLUMNS)
-    if clash:
-        raise TableError(f"reference {reference.id!r} has further columns of reserved names: {', '.join(clash)}")
-    return {
-        "reference_id": reference.id,
-        "image": _image_name(reference.image, sha256),
-        "product_id": reference.product,
-        "brand": reference.brand,
-        "sha256": sha256,
-        **reference.more,
-    }
-
-
-def _image_name(image: ImageSource, sha256: str) -> str:
-    """A path or URL as it is; a picture given as bytes or pixels is named by its hash."""
-    is_pixels = isinstance(image, bytes | Image.Image | np.ndarray)
-    return f"sha256:{sha256}" if is_pixels else str(image)
-
-
-def _table(rows: list[dict[str, Any]]) -> pa.Table:
-    try:
-        names = list(dict.fromkeys(name for row in rows for name in row))
-        return pa.table({name: pa.array([row.get(name) for row in rows]) for name in names})
-    except (pa.ArrowException, TypeError) as error:
-        raise TableError(f"the references' further columns can't be kept: {error}") from error
-
-
-def _joined(table: pa.Table, fresh: pa.Table) -> pa.Table:
-    try:
-        return pa.concat_tables([table, fresh], promote_options="permissive")
-    except pa.ArrowException as error:
-        raise TableError(f"the references' further columns don't fit those of the index: {error}") from error
-
-
-def _references(catalogue: pa.Table, rows: NDArray[np.int64]) -> dict[int, Reference]:
-    """The references in these rows, by row."""
-    table = catalogue.take(pa.array(rows))
-    columns = {name: table[name].to_pylist() for name in table.column_names if name != "sha256"}
-    own = [columns.pop(name) for name in ("reference_id", "product_id", "brand", "image")]
-    further = (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
-    more = further if columns else ({} for _ in range(len(rows)))
-    return {row: Reference(*values) for row, *values in zip(rows.tolist(), *own, more, strict=True)}
-
-
-def _reference(catalogue: pa.Table, row: int) -> Reference:
-    return _references(catalogue, np.array([row]))[row]

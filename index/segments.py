@@ -1,8 +1,8 @@
-"""The folder of a partitioned index: pieces that are never changed, and a list of the rows of them that are gone.
+"""The folder of a partitioned index: pieces that never change, and a list of their rows that are gone.
 
-Adding writes one more piece, removing another list of what is gone, each in files of their own named after their
-content; then the manifest that names them is replaced, as in `store`. No file is unpickled, and none is read by FAISS:
-its lists are made again from plain arrays, each of which is held against the shape, type and range that it must have.
+Adding writes another piece, removing writes another list of rows that are gone; then the manifest that names the files
+is replaced, as in `store`. No file is unpickled, and FAISS reads none: its lists are made from plain arrays, after each
+array was checked for shape, type and range.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lookalike.errors import IndexDamagedError
 from lookalike.model.encoder import EncoderSpec, Vectors
 
-from . import store
+from . import data_files, store
 from .features import NONE, Packed, read_features
 from .partition import MOST_CANDIDATES, Agreement, Partition
 
@@ -36,9 +35,9 @@ _MOST_SEGMENTS = 1024
 class Segment:
     """References that were written together.
 
-    `vectors` float32 (n, dim), memory-mapped when read; `lists` int32 (n,) and `codes` uint8 (n, bytes) as the
-    partition made them; `features` one packed entry a row. `files` are the manifest's entries of its files, none for a
-    segment that is not on disk.
+    `vectors` is float32 (n, dim), memory-mapped if it was read; `lists`, int32 (n,), and `codes`, uint8 (n, bytes), are
+    the partition's; `features` has one packed entry per row. `files` holds the manifest's entries for its files; it is
+    empty for a segment that is not on disk.
     """
 
     catalogue: pa.Table
@@ -54,7 +53,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Segments:
-    """All of a partitioned index: `removed`, int64, are the rows, counted through all segments, that are gone."""
+    """A whole partitioned index; `removed`, int64, holds the rows that are gone, counted through all segments."""
 
     partition: Partition
     segments: tuple[Segment, ...]
@@ -65,20 +64,21 @@ class Segments:
 
     @property
     def alive(self) -> NDArray[np.bool_]:
-        """Which rows, counted through all segments, there still are."""
+        """For each row, counted through all segments, whether it still exists."""
         alive = np.ones(sum(map(len, self.segments)), bool)
         alive[self.removed] = False
         return alive
 
 
 def write(folder: Path, whole: Segments, *, spec: EncoderSpec, exact_up_to: int) -> tuple[str, Segments]:
-    """Make the folder hold exactly this, in one step; segments that are there already are not written again.
+    """Make the folder hold exactly this, in one step; segments that it holds already are not written again.
 
-    Gives the new manifest's digest (sha256, hexadecimal), and the same segments with their files' entries.
+    Gives the new manifest's digest (sha256, hexadecimal), and the same segments with the entries for their files.
     """
     folder.mkdir(parents=True, exist_ok=True)
     partition = whole.partition
     written = tuple(_written(folder, segment) for segment in whole.segments)
+    removed = {"removed": data_files.write_array(folder, "removed", whole.removed)} if len(whole.removed) else {}
     manifest = store.manifest_head(VERSION, spec, len(whole)) | {
         "exact_up_to": exact_up_to,
         "partition": {
@@ -88,15 +88,12 @@ def write(folder: Path, whole: Segments, *, spec: EncoderSpec, exact_up_to: int)
             "candidates": partition.candidates,
             "agreement": asdict(partition.agreement),
             "files": {
-                "centroids": store.write_array(folder, "centroids", partition.centroids),
-                "codebook": store.write_array(folder, "codebook", partition.codebook),
+                "centroids": data_files.write_array(folder, "centroids", partition.centroids),
+                "codebook": data_files.write_array(folder, "codebook", partition.codebook),
             },
         },
         "segments": [{"count": len(segment), "files": dict(segment.files)} for segment in written],
-        "removed": {
-            "count": len(whole.removed),
-            "files": {"removed": store.write_array(folder, "removed", whole.removed)} if len(whole.removed) else {},
-        },
+        "removed": {"count": len(whole.removed), "files": removed},
     }
     return store.replace_manifest(folder, manifest), replace(whole, segments=written)
 
@@ -104,32 +101,32 @@ def write(folder: Path, whole: Segments, *, spec: EncoderSpec, exact_up_to: int)
 def read(folder: Path, manifest: Mapping[str, Any], *, verify: bool) -> Segments:
     """Read what a manifest of this version names; vectors are mapped.
 
-    With `verify` every checksum is held against its file; without, that of big files of vectors is not, only their
-    size and shape, and the length of some vectors. Raises IndexDamagedError for a file or a number that can't be
-    right, FileNotFoundError for a file that is missing.
+    With `verify`, every file's checksum is verified. Otherwise, of big files of vectors or features, only size, shape
+    and the length of some vectors are. Raises IndexDamagedError for a file or a number that can't be right, and
+    FileNotFoundError for a file that is missing.
     """
     with ExitStack() as opened:
         try:
             return _Reader(folder, opened, verify).whole(manifest)
         except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
-            raise IndexDamagedError(f"the manifest of {folder} lacks something ({error}); build it again") from error
+            raise store.unusable(folder, error) from error
 
 
 def _written(folder: Path, segment: Segment) -> Segment:
     there = (folder / entry["name"] for entry in segment.files.values())
-    if segment.files and all(path.is_file() for path in there):  # whole, as a file gets its name at the end
+    if segment.files and all(path.is_file() for path in there):  # and whole, because a file gets its name last
         return segment
     files = store.write_rows(
         folder, catalogue=segment.catalogue, vectors=segment.vectors, features=segment.features
     ) | {
-        "lists": store.write_array(folder, "lists", segment.lists),
-        "codes": store.write_array(folder, "codes", segment.codes),
+        "lists": data_files.write_array(folder, "lists", segment.lists),
+        "codes": data_files.write_array(folder, "codes", segment.codes),
     }
     return replace(segment, files=files)
 
 
 class _Reader:
-    """Reads the arrays of one manifest; files stay open, so that a writer may remove them meanwhile."""
+    """Reads the files that one manifest names; all are opened first, so that a writer may remove them meanwhile."""
 
     def __init__(self, folder: Path, opened: ExitStack, verify: bool) -> None:
         self._folder, self._opened, self._verify = folder, opened, verify
@@ -175,15 +172,15 @@ class _Reader:
         count = _number(entry["count"], 1, 1 << 40)
         vectors = self._array(files["vectors"], np.float32, (count, dim), mapped=True)
         some = np.unique(np.linspace(0, count - 1, _SPOT_CHECKS, dtype=np.int64))
-        store.require_unit_length(
-            vectors if self._verify or vectors.nbytes <= store.BIG else vectors[some], files["vectors"].name
+        data_files.require_unit_length(
+            vectors if self._verify or vectors.nbytes <= data_files.BIG else vectors[some], files["vectors"].name
         )
         lists = self._array(files["lists"], np.int32, (count,))
         if lists.min() < 0 or lists.max() >= len(partition.centroids):
-            raise ValueError(f"{files['lists'].name} names lists that there are not")
+            raise ValueError(f"{files['lists'].name} names lists that don't exist")
         codes = self._array(files["codes"], np.uint8, (count, partition.code_bytes))
         features = read_features(files["features"], count) if "features" in files else [NONE] * count
-        catalogue = store.read_catalogue(files["catalogue"], count)
+        catalogue = data_files.read_catalogue(files["catalogue"], count)
         return Segment(catalogue, vectors, lists, codes, features, dict(entry["files"]))
 
     def _removed(self, entry: Mapping[str, Any], stored: int) -> NDArray[np.int64]:
@@ -192,41 +189,41 @@ class _Reader:
             return np.empty(0, np.int64)
         removed = self._array(self._open(entry["files"]["removed"]), np.int64, (count,))
         if removed[0] < 0 or removed[-1] >= stored or np.any(np.diff(removed) <= 0):
-            raise ValueError("removed rows must be rows that there are, in order")
+            raise ValueError("removed rows must exist, and be in order")
         return removed
 
     def _open(self, entry: Mapping[str, Any]) -> BufferedReader:
-        path = self._folder / store.data_name(entry["name"])
+        path = self._folder / data_files.data_name(entry["name"])
         file = self._opened.enter_context(path.open("rb"))
-        big = entry["name"].startswith(("vectors-", "features-")) and entry["bytes"] > store.BIG
-        store.check(file, entry, content=self._verify or not big)
+        big = entry["name"].startswith(("vectors-", "features-")) and entry["bytes"] > data_files.BIG
+        data_files.check(file, entry, content=self._verify or not big)
         return file
 
     def _array(
         self, file: BufferedReader, dtype: type[np.generic], shape: tuple[int, ...], *, mapped: bool = False
     ) -> NDArray[Any]:
-        return store.read_array(file, np.dtype(dtype).newbyteorder("<"), shape, mapped=mapped)
+        return data_files.read_array(file, np.dtype(dtype).newbyteorder("<"), shape, mapped=mapped)
 
 
 def _number(value: object, least: int, most: int) -> int:
     if type(value) is not int or not least <= value <= most:
-        raise ValueError(f"came {value!r}, needed a whole number from {least} to {most}")
+        raise ValueError(f"{value!r} is not a whole number from {least} to {most}")
     return value
 
 
 def added(whole: Segments, segment: Segment) -> Segments:
-    """The same with one more segment."""
+    """The index with one more segment."""
     return replace(whole, segments=(*whole.segments, segment))
 
 
 def without(whole: Segments, gone: NDArray[np.bool_]) -> Segments:
-    """The same without those of the living rows for which `gone`, (living,), is true."""
+    """The index without the living rows for which `gone`, bool (living,), is true."""
     fresh = np.flatnonzero(whole.alive)[gone]
     return replace(whole, removed=np.union1d(whole.removed, fresh).astype(np.int64)) if len(fresh) else whole
 
 
 def joined(whole: Segments) -> Segments:
-    """The same with all segments but the first made one, in memory, of their living rows."""
+    """The index with the living rows of all segments but the first in one new segment, in memory."""
     first, *others = whole.segments
     alive = whole.alive
     ends = np.cumsum([len(segment) for segment in whole.segments])

@@ -1,29 +1,11 @@
-"""Finds look-alike listings: genuine photos in an index, listings looked up in it, a threshold that decides."""
+"""Finds look-alike listings: genuine photos go into an index, listings are looked up in it, and thresholds decide.
 
-from lookalike.detection.decision import decide
-from lookalike.detection.detector import Detector
-from lookalike.policy.policy import Policy, Promise, Scope
-from lookalike.scanning.parts import ScanSummary
-from lookalike.scanning.scan import scan_listings
+The public names are those in `__init__.pyi`. Each is imported when it is first used, so `import lookalike` is quick.
+"""
 
-from .errors import ExpiredPolicyWarning, LookalikeError
-from .records import BadRow, Finding, Listing, Match, Reference, Verdict, Verification
+import lazy_loader
 
-__all__ = [
-    "BadRow",
-    "Detector",
-    "ExpiredPolicyWarning",
-    "Finding",
-    "Listing",
-    "LookalikeError",
-    "Match",
-    "Policy",
-    "Promise",
-    "Reference",
-    "ScanSummary",
-    "Scope",
-    "Verdict",
-    "Verification",
-    "decide",
-    "scan_listings",
-]
+__version__ = "0.1.0"
+
+__getattr__, __dir__, _names = lazy_loader.attach_stub(__name__, __file__)
+__all__ = sorted([*_names, "__version__"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,14 +24,45 @@ def written(path: Path) -> Iterator[Path]:
     ...     [file.name for file in Path(folder).iterdir()]
     ['a.txt']
     """
+    with _temporary(path) as temporary:
+        yield temporary
+        _put(temporary, path)
+
+
+def write_named_by_content(folder: Path, stem: str, suffix: str, save: Callable[[Path], object]) -> tuple[Path, str]:
+    """Let `save` write a file, and name it after its content; give its path and the sha256 of its bytes.
+
+    The file appears whole or not at all, as with `written`. `save` is called with the path to write to.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path, _ = write_named_by_content(Path(folder), "a", ".txt", lambda path: path.write_text("whole"))
+    ...     path.name
+    'a-5d5766cf2d787016.txt'
+    """
+    with _temporary(folder / f"{stem}{suffix}") as temporary:
+        save(temporary)
+        sha256 = file_sha256(temporary)
+        path = folder / f"{stem}-{sha256[:16]}{suffix}"
+        _put(temporary, path)
+    return path, sha256
+
+
+@contextmanager
+def _temporary(path: Path) -> Iterator[Path]:
+    """A path beside `path` that no other writer uses; whatever is left there is removed."""
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         yield temporary
-        sync(temporary)
-        temporary.replace(path)
-        sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _put(temporary: Path, path: Path) -> None:
+    """Rename a file, with its bytes on disk before and its name afterwards."""
+    sync(temporary)
+    temporary.replace(path)
+    sync(path.parent)
 
 
 def sync(path: Path) -> None:

@@ -1,9 +1,9 @@
-"""Do two pictures agree once one is laid over the other: the same photograph, the same print, or neither.
+"""Whether two pictures agree when one is laid over the other: the same photo, the same print, or neither.
 
-The listing's picture is warped onto the reference's and moved into place by the displacements that remain
-(Lucas and Kanade, IJCAI 1981, on pictures of local mean 0 and variance 1, so that light and recolouring don't count).
-What can't be moved into place tells photographs apart: no plane-to-plane map lays a second photo of the same goods
-over the first exactly, because their depth shows from elsewhere; but it lays every copy of a photo, however edited.
+The listing's picture is warped onto the reference's, and moved into place by the displacements that remain (Lucas and
+Kanade, IJCAI 1981, on pictures with local mean 0 and variance 1, so that light and recolouring don't count). What can't
+be moved into place tells photos apart. No plane-to-plane map lays a second photo of the same goods exactly over the
+first, because their depth shows from another viewpoint; but one lays every copy of a photo in place, however edited.
 """
 
 from __future__ import annotations
@@ -19,26 +19,28 @@ from .features import LocalFeatures
 COPIED_SHARE, COPIED_DISPLACEMENT = 0.5, 0.0009
 """A copied photo agrees over half of the reference's visible details, displaced by at most this share of its side.
 
-Of rendered pairs (192 px) of which at least five points agreed, no two different photographs did so, of 312 pairs of
-the validation split and 501 of the training split, and some 62 % of copies with one to three edits; the rest are
-blurred, noisy or photographed anew, and pass for the same print.
+Measured on rendered pairs (192 px) with at least five agreeing points: none of 312 pairs of different photos in the
+validation split and 501 in the training split reaches this, and about 62 % of the copies with one to three edits do.
+The other copies are blurred, noisy or photographed again, and count as the same print.
 """
 
 PRINT_SHARE = 0.4
-"""The same print agrees over this share of the details of the part where points were found.
+"""The same print agrees over this share of the details in the part where points were found.
 
-95 % of other photos of the same rendered goods do over 0.77 or more; chance fits on carpets did over less than 0.4.
+95 % of other photos of the same rendered goods agree over 0.77 or more; chance fits on carpets, over less than 0.4.
 """
 
-_SIDE = 128  # pixels of the longer side at which pictures are compared
-_SMOOTH, _WINDOW = 1.0, 5.0  # pixels: standard deviations of noise taken out, and of what "local" means
-_GAIN_FLOOR = 3.0  # grey levels: below this deviation there is noise only
+_SIDE = 128  # longer side, in pixels, at which pictures are compared
+_SMOOTH, _WINDOW = 1.0, 5.0  # standard deviations in pixels: of the smoothing against noise, and of what "local" means
+_GAIN_FLOOR = 3.0  # grey levels; below this deviation there is only noise
 _DETAIL = 4.0  # grey levels of local deviation from which there is something to compare
-_ALIKE = 0.6  # local correlation
-_IN_PLACE = 0.75  # from which displacements are read: text and stickers that were laid over have none
-_PLACES = 70  # percentile: the print of a second photo fits well, its edges don't
+_ALIKE = 0.6  # local correlation from which a place agrees
+_IN_PLACE = 0.75  # local correlation from which a displacement is read; text and stickers on top have none
+_PLACES = 70  # percentile; the print in a second photo fits well, its edges don't
 _ROUNDS, _STEP, _MOST_MOVE = 4, 4, 4.0
-_LEAST_TEXTURE = 0.004  # least eigenvalue of the structure tensor: displacement is known in both directions
+_LEAST_TEXTURE = (
+    0.004  # least eigenvalue of the structure tensor, from which both directions of a displacement are known
+)
 _LEAST_POINTS = 12
 
 Map = NDArray[np.float32]
@@ -47,23 +49,21 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far a listing's picture laid over a reference's agrees with it.
+    """How well a listing's picture agrees with a reference's when laid over it.
 
-    `share` is that of the reference's details within the listing photo, `part` the same within the hull of the points
-    found, both 0 to 1. `displacement` is what remains out of place, as a share of the reference's longer side: in 70 %
-    of places it is no more; infinite where too little agrees to measure it. `matrix` float64 (3, 3) takes pixels of
-    the reference's features to pixels of the listing's, finer than points alone do.
+    `share` is the share of the reference's details that agree, 0 to 1, among those within the listing photo; `part` is
+    the same within the hull of the points that were found. `displacement` is what remains out of place, as a share of
+    the reference's longer side: the 70th percentile over all places, infinite if too little agrees to measure it.
     """
 
     share: float
     part: float
     displacement: float
-    matrix: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class _Ground:
-    """The reference at the size of comparison: normalised, its gradients, where it has details, how they are made."""
+    """The reference at the size of comparison: normalised, with its gradients, its structure tensor and its details."""
 
     normalised: Map
     across: Map
@@ -76,10 +76,10 @@ class _Ground:
 def compare(
     reference: LocalFeatures, listing: LocalFeatures, matrix: NDArray[np.float64], points: NDArray[np.float32]
 ) -> Agreement | None:
-    """Lay the listing over the reference by a homography; None where the picture of either was not kept.
+    """Lay the listing over the reference with a homography; None if either picture was not kept.
 
-    `matrix` (3, 3) takes pixels of the reference's features to the listing's; `points` float32 (n, 2), at least
-    three, are those of the reference that were found.
+    `matrix` (3, 3) maps pixels of the reference's features to pixels of the listing's. `points`, float32 (n, 2), are
+    the reference's points that were found, at least three.
     """
     if min(reference.picture.shape) < 8 or min(listing.picture.shape) < 8:
         return None
@@ -94,18 +94,17 @@ def compare(
     small = cv2.resize(reference.picture, size, interpolation=cv2.INTER_AREA).astype(np.float32)
     ground = _ground(np.asarray(cv2.GaussianBlur(small, (0, 0), max(_SMOOTH, 0.6 / zoom)), np.float32))
     smooth = cv2.GaussianBlur(listing.picture.astype(np.float32), (0, 0), float(np.clip(_SMOOTH * zoom, 0.3, 20)))
-    inward, alike, seen, left = _settle(ground, np.asarray(smooth, np.float32), inward)
+    alike, seen, left = _settle(ground, np.asarray(smooth, np.float32), inward)
     hull = np.zeros(small.shape, np.uint8)
     cv2.fillConvexPoly(hull, cv2.convexHull(np.round(points @ to_small[:2, :2].T).astype(np.int32)), 1)
     share, part = (_share(alike, ground.details & seen & where) for where in (np.ones_like(seen), hull > 0))
-    refined = np.linalg.inv(to_picture) @ inward @ to_small
-    return Agreement(share, part, left / max(size), refined / refined[2, 2])
+    return Agreement(share, part, left / max(size))
 
 
 def classify(agreement: Agreement | None) -> str:
     """The kind of a verified pair: "copied_photo", "same_print" or "lookalike".
 
-    Without pictures it is "same_print": points that agree are a print, and tell no more.
+    Without pictures it is "same_print": points that agree show a print, and nothing more.
     """
     if agreement is None:
         return "same_print"
@@ -124,8 +123,11 @@ def _ground(small: Map) -> _Ground:
     return _Ground(normalised, across, down, (xx, xy, yy), details, details & (least > _LEAST_TEXTURE))
 
 
-def _settle(ground: _Ground, picture: Map, inward: NDArray[np.float64]) -> tuple[NDArray[np.float64], Map, Mask, float]:
-    """Move the listing into place, round by round: the map, local correlation, what is seen, and what is left over."""
+def _settle(ground: _Ground, picture: Map, inward: NDArray[np.float64]) -> tuple[Map, Mask, float]:
+    """Move the listing into place, round by round.
+
+    Returns the local correlation, which pixels are seen, and the displacement in pixels that is left.
+    """
     for turn in range(_ROUNDS + 1):
         warped, seen = _warp(picture, inward, ground.normalised.shape)
         laid, _ = _normalise(warped)
@@ -133,17 +135,17 @@ def _settle(ground: _Ground, picture: Map, inward: NDArray[np.float64]) -> tuple
         alike = np.asarray(_local(laid * ground.normalised) / np.sqrt(both + 1e-3), np.float32)
         places, moves = _displacements(ground, laid, seen & (alike > _IN_PLACE))
         if len(moves) < _LEAST_POINTS:
-            return inward, alike, seen, float("inf")
+            return alike, seen, float("inf")
         if turn < _ROUNDS:
             update, _ = cv2.findHomography(places, places + moves, cv2.LMEDS)
             if update is None or not np.isfinite(update).all() or np.abs(update - np.eye(3)).max() > 2 * _MOST_MOVE:
                 break
             inward = inward @ update
-    return inward, alike, seen, float(np.percentile(np.linalg.norm(moves, axis=1), _PLACES))
+    return alike, seen, float(np.percentile(np.linalg.norm(moves, axis=1), _PLACES))
 
 
 def _displacements(ground: _Ground, laid: Map, usable: Mask) -> tuple[Map, Map]:
-    """Where (n, 2), and by how much (n, 2) pixels, what is laid over is out of place, on a coarse grid."""
+    """Places on a coarse grid, (n, 2), and by how many pixels the picture laid over is displaced there, (n, 2)."""
     difference = laid - ground.normalised
     xx, xy, yy = ground.tensor
     along, aside = _local(ground.across * difference), _local(ground.down * difference)
@@ -157,7 +159,7 @@ def _displacements(ground: _Ground, laid: Map, usable: Mask) -> tuple[Map, Map]:
 
 
 def _warp(picture: Map, inward: NDArray[np.float64], shape: tuple[int, ...]) -> tuple[Map, Mask]:
-    """What `inward` fetches from the listing for each pixel of the reference, and which lie well inside of it."""
+    """The listing's pixel for each pixel of the reference, through `inward`, and which lie well inside the listing."""
     size, flags = (shape[1], shape[0]), cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     warped = cv2.warpPerspective(picture, inward, size, flags=flags)
     inside = cv2.warpPerspective(np.ones_like(picture), inward, size, flags=flags)
@@ -166,7 +168,7 @@ def _warp(picture: Map, inward: NDArray[np.float64], shape: tuple[int, ...]) -> 
 
 
 def _zoom(inward: NDArray[np.float64], points: NDArray[np.floating]) -> float:
-    """Pixels of the listing's picture to a pixel of the comparison, amid the points found."""
+    """How many pixels of the listing's picture correspond to one of the comparison, in the middle of the points."""
     middle = points.mean(axis=0)
     square = (middle + np.array([(0, 0), (1, 0), (0, 1)], np.float64)).reshape(-1, 1, 2)
     a, b, c = cv2.perspectiveTransform(square, inward).reshape(-1, 2)
@@ -175,7 +177,7 @@ def _zoom(inward: NDArray[np.float64], points: NDArray[np.floating]) -> float:
 
 
 def _normalise(picture: Map) -> tuple[Map, Map]:
-    """Local mean 0 and variance 1, and the local standard deviation in grey levels, both float32 (height, width)."""
+    """The picture with local mean 0 and variance 1, and its local standard deviation in grey levels."""
     mean = _local(picture)
     variance = np.maximum(_local(picture * picture) - mean * mean, 0)
     deviation = np.asarray(np.sqrt(variance), np.float32)

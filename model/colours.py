@@ -1,4 +1,4 @@
-"""Any picture mode to RGB as a shopper sees it: profiles honoured, transparency on white, 16 bits scaled."""
+"""Turns any picture mode into RGB as a shopper sees it: profiles applied, transparency on white, 16 bits scaled."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _cms_lock = threading.Lock()
 
 
 def to_rgb(image: Image.Image, *, format: str) -> tuple[Image.Image, str | None]:
-    """The picture as RGB, and a hint where its colour profile had to be ignored."""
+    """The picture as RGB, and a hint if its colour profile had to be ignored."""
     profile = image.info.get("icc_profile")
     base, alpha = _split_alpha(_eight_bits(image))
     hint = None
@@ -37,7 +37,7 @@ def to_rgb(image: Image.Image, *, format: str) -> tuple[Image.Image, str | None]
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Pictures of 16, 32 or floating bits, scaled to 8; others as they are."""
+    """Pictures of 16 or 32 bits or floats, scaled to 8 bits; others as they are."""
     if not image.mode.startswith(("I", "F")):
         return image
     transparent = image.info.get("transparency")
@@ -54,21 +54,22 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _scaled_by_range(values: np.typing.NDArray[np.float32]) -> np.typing.NDArray[np.uint8]:
-    """0..1 and 0..255 are taken as they are; any other range is stretched to 0..255, as viewers do."""
+    """Values within 0..1 or 0..255 keep that scale; any other range is stretched to 0..255, as viewers do."""
     values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
     low, high = float(values.min()), float(values.max())
     if low >= 0 and high <= 1:
         low, high = 0.0, 1.0
     elif low >= 0 and high <= 255:
         low, high = 0.0, 255.0
-    return ((values - low) * (255 / max(high - low, 1e-12)) + 0.5).clip(0, 255).astype(np.uint8)
+    with np.errstate(over="ignore", invalid="ignore"):  # a range wider than float32 holds
+        return ((values - low) * (255 / max(high - low, 1e-12)) + 0.5).clip(0, 255).astype(np.uint8)
 
 
 def _split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """The colours alone, and how opaque each pixel is (None: all of it)."""
+    """The colours alone, and the opacity of each pixel (None if all are opaque)."""
     key = image.info.get("transparency")
     if image.mode == "RGB" and isinstance(key, tuple) and max(key) > 255:
-        # of a PNG of 16 bits, of which Pillow keeps the upper 8
+        # from a 16-bit PNG, of which Pillow keeps the upper 8 bits
         image = image.copy()
         image.info["transparency"] = tuple(value >> 8 for value in key)
     if image.mode == "LA":
@@ -82,7 +83,7 @@ def _split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
 
 
 def _by_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
-    """The picture in sRGB by its ICC profile; None where the profile can't be used."""
+    """The picture converted to sRGB with its ICC profile; None if the profile can't be used."""
     if len(profile) > _MAX_PROFILE_BYTES:
         return None
     with _cms_lock:  # building and applying share lcms state
@@ -96,7 +97,7 @@ def _by_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
 
 @lru_cache(maxsize=32)
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | str:
-    """The transform to sRGB; "identity" where it changes next to nothing; "unusable" for a broken profile."""
+    """The transform to sRGB; "identity" if it changes next to nothing; "unusable" for a broken profile."""
     try:
         opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         transform = ImageCms.buildTransform(opened, ImageCms.createProfile("sRGB"), mode, "RGB")
@@ -118,7 +119,7 @@ def _is_identity(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
 
 
 def _by_gamma(image: Image.Image, gamma: object) -> Image.Image:
-    """Honour a PNG's gAMA chunk (PNG specification, 13.13), which browsers do and Pillow doesn't."""
+    """Apply a PNG's gAMA chunk (PNG specification, 13.13), as browsers do and Pillow doesn't."""
     if not isinstance(gamma, float) or gamma <= 0 or image.mode not in ("L", "RGB"):
         return image
     exponent = 1 / (gamma * _SCREEN_GAMMA)

@@ -1,9 +1,8 @@
-"""An image tower compiled by OpenVINO: near a CPU's arithmetic limit where torch's eager layers are not."""
+"""An image tower compiled by OpenVINO, which comes closer to a CPU's limit than torch's eager layers do."""
 
 from __future__ import annotations
 
 import threading
-import warnings
 from typing import Any
 
 import numpy as np
@@ -14,10 +13,10 @@ from lookalike.errors import MissingExtraError
 
 
 class CompiledTower:
-    """A tower for inputs of float32 (n, 3, height, width), computing in `precision`, "f32" or "bf16".
+    """A tower for float32 inputs (n, 3, height, width) that computes in `precision`, "f32" or "bf16".
 
-    May be called from several threads; `streams` of them compute at once, on one core each. Each batch size that comes
-    is compiled once, which takes seconds. Raises MissingExtraError where OpenVINO is not installed.
+    It can be called from several threads; `streams` of them compute at once, on one core each. Each batch size is
+    compiled when it is first used, which takes seconds. Raises MissingExtraError if OpenVINO is not installed.
     """
 
     def __init__(self, tower: torch.nn.Module, size: tuple[int, int], *, precision: str, streams: int) -> None:
@@ -32,15 +31,17 @@ class CompiledTower:
         }
         self._core = openvino.Core()
         self._size = size
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the tracer's, of sizes that are constant here
-            self._model = openvino.convert_model(tower, example_input=torch.zeros(2, 3, *size))
+        # a batch of two: torch.export takes a size of one for a constant
+        exported = torch.export.export(
+            tower, (torch.zeros(2, 3, *size),), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},)
+        )
+        self._model = openvino.convert_model(exported)
         self._lock = threading.Lock()
         self._networks: dict[int, Any] = {}
         self._this_thread = threading.local()
 
     def __call__(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Features, float32 (n, dim), of any length."""
+        """The features of a batch: float32 (n, dim), rows of any length."""
         requests: dict[int, Any] = vars(self._this_thread).setdefault("requests", {})
         if len(inputs) not in requests:
             requests[len(inputs)] = self._network(len(inputs)).create_infer_request()

@@ -1,10 +1,9 @@
-"""What an encoder is: pictures in, unit vectors out, and a spec that says exactly which one it is."""
+"""What an encoder is: it turns pictures into unit vectors, and its spec says exactly which encoder it is."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,9 +17,10 @@ Vectors = NDArray[np.float32]
 class Preprocessing:
     """How a picture becomes the encoder's input, in open_clip's terms.
 
-    `size` is (height, width) in pixels; `mean` and `std` are per channel, of values 0 to 1; `resize_mode`
-    is "shortest" (then cropped in the middle), "longest" (then padded with `fill_color`) or "squash". With
-    `reducing_gap`, Pillow's term, a larger picture is first shrunk by a whole number, to at least so many times `size`.
+    `size` is (height, width) in pixels. `mean` and `std` are per channel, for values from 0 to 1. `resize_mode` is
+    "shortest" (then cropped at the centre), "longest" (then padded with `fill_color`) or "squash". With a
+    `reducing_gap` (Pillow's term), a larger picture is first shrunk by whole factors, to at least `reducing_gap` times
+    `size`.
     """
 
     size: tuple[int, int]
@@ -33,17 +33,17 @@ class Preprocessing:
 
 
 ARITHMETICS = ("torch-f32", "torch-bf16", "torch-bf16-compiled", "openvino-f32", "openvino-bf16")
-"""What an encoder can compute with: engine, precision, and whether torch compiles it, which takes a minute and a
-compiler. The first is what the others are held against (see `calibration`)."""
+"""What an encoder can compute with: the engine, the precision, and whether torch compiles the model, which takes a
+minute and a C++ compiler. The first is the reference for the others (see `calibration`)."""
 
 
 @dataclass(frozen=True)
 class EncoderSpec:
-    """Names an encoder so that an index can tell whether a query's vectors belong to it.
+    """Identifies an encoder, so that an index can tell whether a vector comes from the same one.
 
-    Two specs are equal when architecture, weights (by the sha256 of their file), preprocessing and `dim`
-    are. Two things don't count: `name`, what it was asked for as, and `arithmetic`, one of `ARITHMETICS`, with which
-    the vectors were computed: one that is chosen by calibration moves no similarity by more than 0.002.
+    Two specs are equal if their architecture, weights (the sha256 of the file), preprocessing and `dim` are equal. Two
+    fields don't count: `name`, which the encoder was loaded by, and `arithmetic`, one of `ARITHMETICS`. An arithmetic
+    chosen by calibration changes no similarity by more than 0.002.
 
     >>> preprocessing = Preprocessing((8, 8), (0.5,) * 3, (0.5,) * 3, "bicubic", "squash")
     >>> spec = EncoderSpec("toy", "toy", "ab" * 32, 4, preprocessing)
@@ -69,7 +69,7 @@ class EncoderSpec:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> EncoderSpec:
-        """The spec that `to_json` gave. Raises KeyError, TypeError or ValueError for anything else."""
+        """The spec that `to_json` returned. Raises KeyError, TypeError or ValueError for other values."""
         given = values["preprocessing"]
         height, width = (int(v) for v in given["size"])
         preprocessing = Preprocessing(
@@ -92,40 +92,17 @@ class EncoderSpec:
 
 
 class Encoder(Protocol):
-    """Anything that turns pictures into unit vectors. All methods may be called from several threads."""
+    """Anything that turns pictures into unit vectors. All methods can be called from several threads."""
 
     @property
     def spec(self) -> EncoderSpec:
-        """Which encoder it is."""
+        """Which encoder this is."""
 
     def prepare(self, image: Image.Image) -> NDArray[np.uint8]:
-        """One RGB picture as input: uint8 (height, width, 3). Needs no batch, so it may run beside `embed`."""
+        """Turn one RGB picture into input, uint8 (height, width, 3). It can run while `embed` computes."""
 
     def embed(self, inputs: Sequence[NDArray[np.uint8]]) -> Vectors:
-        """What `prepare` gave, to vectors: float32 (n, dim), rows of length 1, in the order given."""
+        """Turn the results of `prepare` into vectors: float32 (n, dim), unit rows, in the same order."""
 
     def encode(self, images: Sequence[Image.Image]) -> Vectors:
-        """RGB pictures to vectors: float32 (n, dim), rows of length 1, in the order given."""
-
-
-def load_encoder(
-    model: str = "embedded",
-    *,
-    weights: str | Path | None = None,
-    device: str | None = None,
-    arithmetic: str | None = None,
-) -> Encoder:
-    """Load a preset (see `presets`), or any open_clip model as "ARCHITECTURE/TAG", or an architecture with `weights`.
-
-    `device` is "cpu" or "cuda"; by default a GPU where there is one. Public weights are fetched once and
-    kept in the Hugging Face cache; `weights` is a local safetensors file, or a torch checkpoint, which
-    is read without unpickling code. `arithmetic` is one of `ARITHMETICS`; by default that which `calibration` found
-    fastest for these weights on this machine, else torch's in float32. The encoder's spec names it.
-
-    Raises UnknownModelError for a name that nothing answers to, WeightsError where weights are missing, can't be
-    fetched or are of another architecture, EncoderError for an arithmetic that can't be had there, and
-    MissingExtraError for OpenVINO where it is not installed.
-    """
-    from .clip import load_clip_encoder  # open_clip takes seconds and 700 MB to import
-
-    return load_clip_encoder(model, weights=weights, device=device, arithmetic=arithmetic)
+        """Turn RGB pictures into vectors: float32 (n, dim), unit rows, in the same order."""

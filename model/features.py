@@ -1,7 +1,7 @@
-"""Local features of a photo: where its details lie, and what each of them looks like.
+"""Local features of a photo: where its details are, and what each of them looks like.
 
-RootSIFT (Lowe, IJCV 2004; Arandjelović and Zisserman, CVPR 2012) on the grey picture, from OpenCV, without weights. The
-features of a picture's mirror image follow from its own by reordering their numbers, so that nothing is found twice.
+RootSIFT (Lowe, IJCV 2004; Arandjelović and Zisserman, CVPR 2012) on the grey picture, with OpenCV and without weights.
+The features of the mirror image follow from those of the picture by reordering numbers, so they aren't searched again.
 """
 
 from __future__ import annotations
@@ -19,32 +19,33 @@ from PIL import Image
 from lookalike.errors import FeaturesError
 
 MOST_REFERENCE, MOST_LISTING = 400, 800
-"""How many features are kept of a reference, which fills its photo, and of a listing photo, full of other things."""
+"""How many features are kept for a reference, which fills its photo, and for a listing photo, which shows more."""
 
 REFERENCE_PICTURE = 128
-"""The longer side in pixels of the grey picture that is stored with a reference's features."""
+"""The longer side, in pixels, of the grey picture that is stored with the features of a reference."""
 
 VERSION = 1
-"""Features of another version are computed anew: raise it with any change to what is found or kept."""
+"""Features of another version are computed again. Raise it with any change to what is found or kept."""
 
-_SIDE = 400  # longer side in pixels that features are found on
-_LEAST_SIDE = 12  # of the shorter side: below it there is nothing to describe
-_CONTRAST = 0.006  # OpenCV's own is 0.04; blurred, faded and plain goods need a low one
-_COARSE, _COARSE_SHARE = 4.0, 0.6  # pixels across, and their share of what is kept: noise and grain are finer
-_UNIT = 512.0  # a RootSIFT number is stored times this: few are above a half
+_SIDE = 400  # longer side, in pixels, of the picture in which features are found
+_LEAST_SIDE = 12  # of the shorter side; below it there is nothing to describe
+_CONTRAST = 0.006  # OpenCV's default is 0.04; blurred, faded and plain goods need a lower one
+_COARSE, _COARSE_SHARE = 4.0, 0.6  # pixels across, and their share of what is kept; noise and grain are finer
+_UNIT = 512.0  # a RootSIFT number is multiplied by this when stored; few are above 0.5
 _FORMAT = b"LKF%d" % VERSION
 _HEADER = struct.Struct("<4sHHHHH32s")
-_MOST_STORED, _LARGEST = 2_000, 512  # features, and side in pixels, that stored features may claim
+_MOST_STORED, _LARGEST = 2_000, 512  # the most features, and the longest side in pixels, that stored features can claim
 
 
 @dataclass(frozen=True)
 class LocalFeatures:
     """The features of one photo, strongest first.
 
-    `size` is (width, height) in pixels of the picture they were found on, the photo itself or a smaller one; `points`
-    float32 (n, 2) are (x, y) in it; `scales` float32 (n,) their diameters in its pixels; `angles` float32 (n,) their
-    directions in degrees, clockwise from the x axis; `descriptors` uint8 (n, 128) RootSIFT vectors of length 512.
-    `picture` uint8 (height, width) is the photo in grey, at a size of its own, (0, 0) where it was not kept.
+    `size` is (width, height) in pixels of the picture they were found in, the photo itself or one of another size.
+    `points`, float32 (n, 2), are (x, y) in that picture; `scales`, float32 (n,), are diameters in its pixels; `angles`,
+    float32 (n,), are directions in degrees, clockwise from the x axis; `descriptors`, uint8 (n, 128), are RootSIFT
+    vectors of length 512. `picture`, uint8 (height, width), is the photo in grey, at a size of its own; its shape is
+    (0, 0) if it was not kept.
     """
 
     size: tuple[int, int]
@@ -58,9 +59,9 @@ class LocalFeatures:
         return len(self.points)
 
     def to_bytes(self) -> bytes:
-        """Pack them, checksummed: about 150 bytes a feature before compression, and the picture.
+        """Pack the features with a checksum: about 150 bytes per feature before compression, plus the picture.
 
-        Positions lose up to 1/131,072 of the side, directions 0.7 degrees, scales 1.5 %.
+        Positions lose up to 1/131,072 of the side, directions up to 0.7 degrees, scales up to 1.5 %.
         """
         width, height = self.size
         parts = (
@@ -76,22 +77,22 @@ class LocalFeatures:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> LocalFeatures:
-        """Unpack what `to_bytes` gave; raises FeaturesError for anything else, before it takes any memory."""
+        """Unpack what `to_bytes` returned. Raises FeaturesError for anything else, before taking much memory."""
         if len(data) < _HEADER.size or data[:4] != _FORMAT:
-            raise FeaturesError("these are no stored local features of this version; compute them again from the photo")
+            raise FeaturesError("these are not local features of this version; compute them again from the photo")
         _, width, height, count, across, down, digest = _HEADER.unpack_from(data)
         if not (0 < width <= _LARGEST and 0 < height <= _LARGEST and max(across, down) <= _LARGEST):
             raise FeaturesError(
-                f"stored local features claim pictures of {width} x {height} and {across} x {down} pixels, needed at "
-                f"most {_LARGEST} a side; compute them again from the photo"
+                f"stored local features claim pictures of {width} x {height} and {across} x {down} pixels, but a side "
+                f"has at most {_LARGEST}; compute them again from the photo"
             )
         if count > _MOST_STORED:
             raise FeaturesError(
-                f"stored local features claim {count} points, needed at most {_MOST_STORED}; compute them again"
+                f"stored local features claim {count} points, but there are at most {_MOST_STORED}; compute them again"
             )
         body = _unpack(data[_HEADER.size :], count * (4 + 1 + 1 + 128) + across * down)
         if body is None or _digest((width, height, count, across, down), body) != digest:
-            raise FeaturesError("stored local features are not as written; compute them again from the photo")
+            raise FeaturesError("stored local features are damaged; compute them again from the photo")
         bytes_ = np.frombuffer(body, np.uint8)
         ends = np.cumsum([4 * count, count, count, 128 * count])
         points, scales, angles, descriptors, picture = np.split(bytes_, ends)
@@ -106,21 +107,21 @@ class LocalFeatures:
 
 
 def is_packed(data: bytes | memoryview) -> bool:
-    """Whether these bytes begin as `LocalFeatures.to_bytes` of this version begins; says nothing of the rest."""
+    """Whether these bytes start like those of `LocalFeatures.to_bytes` in this version; the rest is not checked."""
     return bytes(data[:4]) == _FORMAT
 
 
 def reference_features(image: Image.Image) -> LocalFeatures:
-    """The features to keep of a genuine photo, few and with a small picture; as exact as they are when stored."""
+    """The features to keep of a genuine photo: fewer, with a small picture, and rounded as they are when stored."""
     return LocalFeatures.from_bytes(
         local_features(image, most=MOST_REFERENCE, picture_side=REFERENCE_PICTURE).to_bytes()
     )
 
 
 def local_features(image: Image.Image, *, most: int = MOST_LISTING, picture_side: int = _SIDE) -> LocalFeatures:
-    """Find up to `most` features of a photo in RGB, and keep it in grey with a longer side of `picture_side` pixels.
+    """Find up to `most` features of an RGB photo, and keep it in grey with a longer side of `picture_side` pixels.
 
-    A picture without details, or of less than 12 pixels a side once it is shrunk, has none.
+    A picture without details has none, nor does one with a side of less than 12 pixels at the size of the search.
 
     >>> len(local_features(Image.new("RGB", (300, 200), "white")))
     0
@@ -140,10 +141,10 @@ def local_features(image: Image.Image, *, most: int = MOST_LISTING, picture_side
 
 
 def mirrored(features: LocalFeatures) -> LocalFeatures:
-    """The features of the same photo with left and right swapped, without looking at it again.
+    """The features of the same photo with left and right swapped, without searching it again.
 
-    A descriptor is 4 by 4 cells of 8 directions, in the frame of its own direction: swapped are the rows of cells
-    across that direction, and directions turn the other way round.
+    A descriptor has 4 by 4 cells of 8 directions, relative to the direction of the feature. Mirroring swaps the rows of
+    cells across that direction, and reverses the sense of rotation of the directions.
     """
     width = features.size[0]
     points = features.points.copy()
@@ -165,7 +166,7 @@ def _sift() -> cv2.SIFT:
 
 
 def _detect(grey: NDArray[np.uint8], most: int) -> list[cv2.KeyPoint]:
-    """The strongest details, strongest first; more than half of them coarse ones where there are as many."""
+    """The strongest details, strongest first. At least 60 % of `most` are coarse ones, if there are that many."""
     found = _sift().detect(grey, None)
     strengths = np.array([point.response for point in found])
     order = np.argsort(-strengths, kind="stable")
@@ -176,8 +177,8 @@ def _detect(grey: NDArray[np.uint8], most: int) -> list[cv2.KeyPoint]:
 
 
 def _fit(image: Image.Image, side: int) -> NDArray[np.uint8]:
-    """The picture in grey with a longer side of `side` pixels; small ones grow, to twice their size at most."""
-    if max(image.size) > 4 * side:  # averaged in whole steps first, so that no large grey copy is made
+    """The picture in grey with a longer side of `side` pixels; small ones grow to at most twice their size."""
+    if max(image.size) > 4 * side:  # first by a whole factor, so that no large grey copy is made
         image = image.reduce(max(image.size) // (2 * side))
     image = image.convert("L")
     factor = min(2.0, side / max(image.size))
@@ -199,7 +200,7 @@ def _digest(head: tuple[int, ...], body: bytes) -> bytes:
 
 
 def _unpack(data: bytes, size: int) -> bytes | None:
-    """The compressed bytes if they are exactly `size` and nothing follows; a bomb is left as soon as it grows."""
+    """The unpacked bytes, if they are exactly `size` and nothing follows; stops as soon as there are more."""
     unpacker = zlib.decompressobj()
     try:
         body = unpacker.decompress(data, size + 1)

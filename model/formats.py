@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes, and which way up its picture is to be seen."""
+"""What kind of file this is, by its first bytes, and which way up its picture should be shown."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import struct
 from PIL import Image
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF")
-"""The only formats tried. Some of Pillow's other decoders take 600 MB for a file of 1 kB."""
+"""The only formats that are tried. Some of Pillow's other decoders take 600 MB for a file of 1 kB."""
 
 _ORIENTATION = 0x0112
 _OTHER_FORMATS = (
@@ -31,7 +31,7 @@ _OTHER_FORMATS = (
 
 
 def sniff_format(data: bytes) -> str | None:
-    """The format by the file's first bytes, so that no other decoder is tried."""
+    """The format, by the first bytes of the file, so that no other decoder is tried; None for any other file."""
     head = data[:64]
     if head.startswith(b"\xff\xd8\xff"):
         return "JPEG"
@@ -49,26 +49,26 @@ def sniff_format(data: bytes) -> str | None:
 
 
 def foreign_name(data: bytes) -> str:
-    """What a file is that is none of our formats, for the message."""
+    """What a file in none of these formats is, for an error message."""
     if data[4:8] == b"ftyp":
         return "a HEIC" if data[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"hevc") else "a video"
     head = data[:16].lstrip().lower()
     names = (name for magic, name in _OTHER_FORMATS if data.startswith(magic) or head.startswith(magic))
-    return next(names, "a file that is no picture known here")
+    return next(names, "a file of an unknown format")
 
 
 def orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 to 8 (EXIF 2.32, 4.6.4); broken EXIF is common and, as in browsers, as good as none.
+    """The EXIF orientation, 1 to 8 (EXIF 2.32, 4.6.4). Broken EXIF is common and, as in browsers, counts as none.
 
-    Not by Pillow's own reader: it would turn any table of numbers in the tag's place into objects first.
-    A TIFF is turned by Pillow as it loads.
+    Pillow's own reader isn't used: it would first turn any table of numbers in place of the tag into objects. Pillow
+    itself rotates a TIFF when it loads one.
     """
     exif = image.info.get("exif")
     return exif_orientation(exif) if isinstance(exif, bytes) else 1
 
 
 def exif_orientation(exif: bytes) -> int:
-    """The orientation, 1 to 8, that a block of EXIF holds; 1 where it holds none."""
+    """The orientation, 1 to 8, in a block of EXIF; 1 if it has none."""
     exif = exif.removeprefix(b"Exif\0\0")
     order = {b"II": "<", b"MM": ">"}.get(exif[:2], "")
     try:

@@ -1,4 +1,4 @@
-"""Refuses files that would keep a decoder busy for minutes, or cost it gigabytes, before it begins."""
+"""Refuses files that would keep a decoder busy for minutes, or take gigabytes, before decoding starts."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-# what the decoders would do for ever, or with gigabytes, if a file only asked for it
-_MAX_READS = 1_000_000  # markers, chunks, blocks and runs; a GIF of 64 MB in whole blocks takes half of it
-_MAX_TABLE = 300_000  # numbers in a TIFF tag: the strips or smallest tiles of the largest picture
+# without these limits a file can make the decoders work for ever or take gigabytes
+_MAX_READS = 1_000_000  # of markers, chunks, blocks and runs; a GIF of 64 MB in full blocks takes half as many
+_MAX_TABLE = 300_000  # numbers in a TIFF tag: enough for the strips or smallest tiles of the largest picture
 _MAX_RATIONALS = 10_000
-_MAX_SCANS = 64  # of a JPEG; encoders write some ten, and each goes over all its pixels
+_MAX_SCANS = 64  # of a JPEG; encoders write about ten, and each one goes over all pixels
 _MAX_EXIF_PARTS = 16
 _MAX_PHOTOSHOP_PARTS = 20_000
-_MAX_RLE_PIXELS = 8_000_000  # Pillow unpacks such a bitmap in Python
+_MAX_RLE_PIXELS = 8_000_000  # Pillow unpacks run-length coded bitmaps in Python
 MAX_FRAMES_COUNTED = 1_000
 
 
 @dataclass(frozen=True)
 class _TiffLayout:
-    """Where the first directory is named, and how its count, an entry of `size` bytes and a pointer are packed."""
+    """Where the first directory's offset is, and how a count, an entry of `size` bytes and a pointer are packed."""
 
     first: int
     number: str
@@ -36,43 +36,46 @@ _TIFF_SUBDIRECTORIES = (34665, 34853, 40965)  # EXIF, GPS, interoperability
 
 
 class TooComplexError(Exception):
-    """A file of so many parts that reading it would take minutes."""
+    """The file has so many parts that reading it would take minutes."""
 
 
 class CountedFile(io.BytesIO):
-    """A file in memory that can be read from only so often: Pillow reads each part of a file by itself."""
+    """A file in memory with a limited number of reads: Pillow reads each part of a file separately."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__(data)
         self._reads_left = _MAX_READS
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """As io.BytesIO does; raises TooComplexError when it was called too often."""
+        """Read as io.BytesIO does; raises TooComplexError after too many calls."""
         self._reads_left -= 1
         if self._reads_left < 0:
-            raise TooComplexError("is of more than a million parts")
+            raise TooComplexError("has more than a million parts")
         return super().read(size)
 
 
 def check_cost(image: Image.Image) -> None:
-    """Refuse what is small by its size in pixels but large or slow by the way it is stored."""
+    """Refuse a picture of few pixels whose way of storage makes it large or slow. Raises TooComplexError."""
     pixels = image.width * image.height
     if any(tile[0] == "bmp_rle" for tile in getattr(image, "tile", ())) and pixels > _MAX_RLE_PIXELS:
-        raise TooComplexError("is a run-length coded BMP too large to be unpacked quickly")
+        raise TooComplexError("is a run-length coded BMP that is too large to unpack quickly")
     tags = getattr(image, "tag_v2", {})
     if tags.get(322, 1) * tags.get(323, 1) > max(2 * pixels, 2**24):  # tile width and length
         raise TooComplexError("is a TIFF whose tiles are larger than the picture")
 
 
 def check_jpeg(data: bytes) -> None:
-    """Refuse a file of so many scans or metadata parts that going through them takes minutes."""
+    """Refuse a file with so many scans or metadata parts that reading them takes minutes. Raises TooComplexError."""
     parts = ((b"\xff\xda", _MAX_SCANS), (b"Exif\0\0", _MAX_EXIF_PARTS), (b"8BIM", _MAX_PHOTOSHOP_PARTS))
     if any(data.count(part) > most for part, most in parts):
-        raise TooComplexError("is a JPEG of far more scans or metadata than one needs")
+        raise TooComplexError("is a JPEG with far more scans or metadata than a photo needs")
 
 
 def check_tiff(data: bytes) -> int:
-    """The number of pages, after refusing tables that Pillow would turn into millions of objects (TIFF 6.0)."""
+    """The number of pages, unless there are tables that Pillow would turn into millions of objects (TIFF 6.0).
+
+    Raises TooComplexError for those.
+    """
     order = "<" if data[:2] == b"II" else ">"
     layout = _BIG_TIFF if 43 in data[2:4] else _TIFF
     first = _number(data, layout.first, order + layout.pointer)
@@ -82,14 +85,14 @@ def check_tiff(data: bytes) -> int:
         checked.add(at)
         entries = _number(data, at, order + layout.number)
         if entries > 65_535 or len(checked) > 20:
-            raise TooComplexError("is a TIFF of far more directories than one needs")
+            raise TooComplexError("is a TIFF with far more directories than a photo needs")
         start = at + struct.calcsize(layout.number)
         for place in range(start, min(start + layout.size * entries, len(data) - layout.size + 1), layout.size):
             tag, kind, count, value = struct.unpack_from(order + layout.entry, data, place)
             most, width = (_MAX_RATIONALS, 8) if kind in (5, 10) else (_MAX_TABLE, 2)
             # bytes stay bytes, and Pillow skips a table that is larger than the file
             if most < count <= len(data) // width and kind not in (1, 2, 7):
-                raise TooComplexError("is a TIFF with a table of far more numbers than one needs")
+                raise TooComplexError("is a TIFF with a far longer table than a photo needs")
             if tag in _TIFF_SUBDIRECTORIES and value < len(data) and value not in checked:
                 directories.append(value)
     pages = set[int]()
@@ -102,12 +105,12 @@ def check_tiff(data: bytes) -> int:
 
 
 def _number(data: bytes, at: int, format: str) -> int:
-    """One number of a file; 0 beyond its end, of which Pillow will say more, or make do."""
+    """One number from a file; 0 beyond its end, where Pillow reports the damage or copes with it."""
     return int(struct.unpack_from(format, data, at)[0]) if at + struct.calcsize(format) <= len(data) else 0
 
 
 def gif_frames(data: bytes) -> int:
-    """The number of frames, counted as far as is cheap (GIF89a specification, 17-27)."""
+    """The number of frames, up to `MAX_FRAMES_COUNTED` (GIF89a specification, 17-27)."""
     frames, blocks_left = 0, 100_000
     try:
         at = 13 + _gif_palette(data[10])

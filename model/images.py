@@ -1,17 +1,13 @@
-"""Any picture to RGB as a shopper would see it, safely: bounded, and every failure one ImageReadError.
+"""Reads any picture as RGB, as a shopper sees it: within limits, and every failure is an ImageReadError.
 
-What open_clip's own transform leaves out is done here: EXIF orientation, transparency on white, colour
-profiles, 16 bits. Else a seller slips past by turning a picture in its metadata.
+It does what open_clip's own transform leaves out: EXIF orientation, transparency on white, colour profiles, 16 bits.
+Otherwise a seller could escape by rotating a picture in its metadata.
 """
 
 from __future__ import annotations
 
 import hashlib
-import logging
-import threading
-import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,11 +22,11 @@ from lookalike.records import ImageSource
 from .colours import to_rgb
 from .formats import FORMATS, foreign_name, orientation, sniff_format
 from .hostile import MAX_FRAMES_COUNTED, CountedFile, TooComplexError, check_cost, check_jpeg, check_tiff, gif_frames
-from .libtiff import silence_libtiff
+from .silence import silenced
 from .sources import Access, read_error, read_source
 
 HALVED_PIXELS = 24_000_000
-"""Pictures of more pixels than this are decoded at half their width and height."""
+"""Pictures with more pixels are decoded at half their width and height."""
 
 _STRIP_PIXELS = 4_000_000
 _TURNS = {
@@ -42,17 +38,15 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# Pillow logs some damage as errors, and without any handler Python would print them on stderr
-logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
 class ImageLimits:
-    """Pictures beyond these are refused, by their header, before anything is decoded.
+    """Pictures beyond these limits are refused by their header, before anything is decoded.
 
-    `max_side_ratio` is longer to shorter side; `truncated` accepts a JPEG whose end is missing.
+    `max_side_ratio` is the longer side divided by the shorter. `truncated` accepts a JPEG whose end is missing.
     """
 
     max_pixels: int = 64_000_000
@@ -62,9 +56,9 @@ class ImageLimits:
 
 @dataclass(frozen=True)
 class Photo:
-    """A picture read: `image` in RGB, `sha256` of the file's bytes (of mode, size and pixels for pixels given).
+    """A picture that was read: `image` in RGB, and the `sha256` that `content_hash` gives.
 
-    `hint` tells what a viewer of the file might miss, for example that it is the first of several frames.
+    `hint` says what someone looking at the file might miss, for example that this is the first of several frames.
     """
 
     image: Image.Image
@@ -74,9 +68,9 @@ class Photo:
 
 
 def read_image(source: ImageSource, *, limits: ImageLimits | None = None, access: Access | None = None) -> Photo:
-    """Read a path, an address, a file's bytes, a PIL image or an array (height, width[, 1, 3 or 4]).
+    """Read a path, a URL, the bytes of a file, a PIL image or an array (height, width[, 1, 3 or 4]).
 
-    Arrays hold uint8, uint16, bool, or floats from 0 to 1. Raises ImageReadError for whatever can't be read.
+    Arrays hold uint8, uint16, bool, or floats from 0 to 1. Raises ImageReadError if the picture can't be read.
 
     >>> read_image(np.zeros((2, 3), np.uint8)).image.size
     (3, 2)
@@ -89,21 +83,19 @@ def read_image(source: ImageSource, *, limits: ImageLimits | None = None, access
 
 
 def decode_image(data: bytes, *, source: str = "", limits: ImageLimits | None = None) -> Photo:
-    """Decode a file's bytes; `source` is its name for messages. Raises ImageReadError for whatever can't be read.
+    """Decode the bytes of a file; `source` is its name in messages. Raises ImageReadError if it can't be read.
 
-    Pictures of more than 24 million pixels come at half their width and height; all others exactly.
+    Pictures of more than 24 million pixels are returned at half their width and height, all others exactly.
     """
     limits = limits or ImageLimits()
     format = sniff_format(data)
     if format is None:
-        needed = f"needed one of {', '.join(FORMATS)}; convert it"
-        raise read_error(f"came {foreign_name(data)}, {needed}", source, "format")
-    silence_libtiff()
+        raise read_error(f"is {foreign_name(data)}; convert it to one of {', '.join(FORMATS)}", source, "format")
     return _guarded(lambda: _decode(data, format, source, limits), source)
 
 
 def content_hash(source: bytes | Image.Image | NDArray[np.generic]) -> str:
-    """The sha256 of a file's bytes, or of a picture's mode, size, pixels and what else its look depends on."""
+    """The sha256 of a file's bytes, or of a picture's mode, size, pixels and whatever else changes how it looks."""
     if isinstance(source, bytes):
         return hashlib.sha256(source).hexdigest()
     return _guarded(lambda: _pixel_hash(source if isinstance(source, Image.Image) else _from_array(source)), "")
@@ -122,67 +114,41 @@ def _pixel_hash(image: Image.Image) -> str:
 
 def _guarded(read: Callable[[], _T], source: str) -> _T:
     try:
-        with _quiet():
+        with silenced():
             return read()
     except ImageReadError:
         raise
     except Image.DecompressionBombError as error:  # Pillow's own bound, which it checks on opening a file
         raise read_error(f"has too many pixels ({error})", source, "too_many_pixels") from error
     except TooComplexError as error:
-        raise read_error(f"{error}; save the picture anew", source, "too_complex") from error
+        raise read_error(f"{error}; save the picture again", source, "too_complex") from error
     except UnidentifiedImageError as error:
         raise read_error("is damaged at its start", source, "damaged") from error
-    except Exception as error:  # decoders of foreign bytes raise OSError, ValueError, SyntaxError, struct.error …
+    except Exception as error:  # on foreign bytes, decoders raise OSError, ValueError, SyntaxError, struct.error …
         if "truncated" in str(error).lower():
             raise read_error("its end is missing", source, "truncated") from error
         raise read_error(f"is damaged ({type(error).__name__}: {error})", source, "damaged") from error
-
-
-_this_thread = threading.local()
-
-
-class _WhileReading:
-    """The module pattern of a warning filter that matches only in threads that are reading a picture."""
-
-    def match(self, module: str) -> bool:
-        return getattr(_this_thread, "reading", False) and module.startswith(("PIL.", "lookalike.model."))
-
-
-_FILTER = ("ignore", None, Warning, _WhileReading(), 0)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Pillow's warnings about odd files from stderr; warnings.catch_warnings is not safe in threads."""
-    filters: Any = warnings.filters  # typed as read-only; filterwarnings takes no pattern of our own
-    if _FILTER not in filters:
-        filters.insert(0, _FILTER)
-    _this_thread.reading = True
-    try:
-        yield
-    finally:
-        _this_thread.reading = False
 
 
 def _decode(data: bytes, format: str, source: str, limits: ImageLimits) -> Photo:
     if format == "JPEG":
         check_jpeg(data)
     frames = check_tiff(data) if format == "TIFF" else gif_frames(data) if format == "GIF" else None
-    # the end-of-image marker makes libjpeg fill up what is missing instead of asking for more
+    # the end-of-image marker makes libjpeg fill in what is missing instead of asking for more
     readable = data + b"\xff\xd9" if format == "JPEG" and limits.truncated else data
     with Image.open(CountedFile(readable), formats=[format]) as image:
         _check_size(image, source, limits)
         check_cost(image)
         covered = image.tile[0][1] if format == "GIF" and image.tile else None
         if format == "JPEG" and image.width * image.height > HALVED_PIXELS:
-            # no encoder sees more than a tenth of this; half the sides take a quarter of the memory
+            # no encoder sees more than a tenth of this; at half the sides it takes a quarter of the memory
             image.draft(None, (image.width // 2, image.height // 2))
         image.load()
         rgb, colour_hint = _to_rgb(image, format)
         if covered is not None and "transparency" not in image.info:
             rgb = _on_white(rgb, covered, rgb.width / image.width)
         rgb = _turned(rgb, image)
-        if format in ("PNG", "WEBP", "AVIF"):  # a second picture in a JPEG is a thumbnail or depth map, no frame
+        if format in ("PNG", "WEBP", "AVIF"):  # a second picture in a JPEG is a thumbnail or depth map
             frames = getattr(image, "n_frames", 1)
     hints = (_frames_hint(frames), colour_hint)
     return Photo(rgb, content_hash(data), format, "; ".join(hint for hint in hints if hint) or None)
@@ -191,14 +157,14 @@ def _decode(data: bytes, format: str, source: str, limits: ImageLimits) -> Photo
 def _from_pixels(source: Image.Image | NDArray[np.generic], limits: ImageLimits) -> Photo:
     image = source if isinstance(source, Image.Image) else _from_array(source)
     _check_size(image, "", limits)
-    image.load()  # a file may be opened and not yet read
+    image.load()  # a file may be open but not yet read
     rgb, hint = _to_rgb(image, image.format or "")
     format = "PIL" if isinstance(source, Image.Image) else "array"
     return Photo(_turned(rgb, image), _pixel_hash(image), format, hint)
 
 
 def _strips(image: Image.Image) -> Iterator[Image.Image]:
-    """The picture in strips of full width and an even number of rows, so that copies of it stay small."""
+    """The picture in strips of its full width and an even number of rows, so that copies stay small."""
     rows = max(2, _STRIP_PIXELS // image.width // 2 * 2)
     for top in range(0, image.height, rows):
         yield image.crop((0, top, image.width, min(image.height, top + rows)))
@@ -206,12 +172,12 @@ def _strips(image: Image.Image) -> Iterator[Image.Image]:
 
 def _to_rgb(image: Image.Image, format: str) -> tuple[Image.Image, str | None]:
     if format == "JPEG" and image.mode == "RGB" and "icc_profile" not in image.info:
-        return image.copy(), None  # most photos: nothing to convert
+        return image.copy(), None  # most photos; there is nothing to convert
     scale = 2 if image.width * image.height > HALVED_PIXELS else 1
-    if image.mode in ("I", "F"):  # scaled by the range of their values, so not in strips
+    if image.mode in ("I", "F"):  # scaled by the range of all values, so not in strips
         return to_rgb(image.reduce(scale) if scale > 1 else image, format=format)
     rgb = Image.new("RGB", (-(-image.width // scale), -(-image.height // scale)))
-    # colour profiles are slow; but numbers of a palette, and a colour that means transparent, can't be averaged
+    # shrink before a slow colour profile; but palette indices and a colour that means transparent can't be averaged
     early = image.mode in ("L", "LA", "RGB", "RGBA", "CMYK") and "transparency" not in image.info
     top, hint = 0, None
     for strip in _strips(image):
@@ -223,7 +189,7 @@ def _to_rgb(image: Image.Image, format: str) -> tuple[Image.Image, str | None]:
 
 
 def _on_white(rgb: Image.Image, covered: tuple[int, int, int, int], scale: float) -> Image.Image:
-    """Browsers show what a GIF's first frame leaves uncovered as transparent, Pillow in its first colour."""
+    """White where a GIF's first frame covers nothing: transparent in browsers, in Pillow the first colour."""
     left, top, right, bottom = (round(edge * scale) for edge in covered)
     if (left, top, right, bottom) == (0, 0, *rgb.size):
         return rgb
@@ -238,11 +204,11 @@ def _turned(rgb: Image.Image, image: Image.Image) -> Image.Image:
 
 
 def _from_array(array: NDArray[np.generic]) -> Image.Image:
-    accepted = "needed (height, width[, 1, 3 or 4]) of uint8, uint16, bool, or floats from 0 to 1"
+    accepted = "give (height, width[, 1, 3 or 4]) of uint8, uint16, bool, or floats from 0 to 1"
     array = np.asarray(array)
     fits = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))
     if not fits or 0 in array.shape:
-        raise read_error(f"came an array of shape {array.shape}, {accepted}", "", "array")
+        raise read_error(f"is an array of shape {array.shape}; {accepted}", "", "array")
     if array.dtype == np.bool_:
         pixels = array.astype(np.uint8) * 255
     elif array.dtype == np.uint16:
@@ -252,7 +218,7 @@ def _from_array(array: NDArray[np.generic]) -> Image.Image:
     elif array.dtype == np.uint8:
         pixels = array.astype(np.uint8)
     else:
-        raise read_error(f"came an array of {array.dtype} or out of range, {accepted}", "", "array")
+        raise read_error(f"is an array of {array.dtype}, or its values are out of range; {accepted}", "", "array")
     return Image.fromarray(np.ascontiguousarray(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels))
 
 
@@ -266,7 +232,7 @@ def _check_size(image: Image.Image, source: str, limits: ImageLimits) -> None:
     if width < 1 or height < 1:
         raise read_error("has no pixels", source, "damaged")
     if width * height > limits.max_pixels:
-        raise read_error(f"{is_so}, more than {limits.max_pixels:,} in all; shrink it", source, "too_many_pixels")
+        raise read_error(f"{is_so}, more than {limits.max_pixels:,} in total; shrink it", source, "too_many_pixels")
     if max(width, height) > limits.max_side_ratio * min(width, height):
         ratio = f"one side more than {limits.max_side_ratio:g} times the other"
         raise read_error(f"{is_so}, {ratio}; crop it", source, "side_ratio")

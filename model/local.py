@@ -1,8 +1,8 @@
-"""Point-by-point verification: does a listing photo show the reference's picture, or a print of it, and where.
+"""Verification point by point: whether a listing photo shows the reference's picture or a print of it, and where.
 
-Details that look alike vote for a similarity transform each (fast spatial matching, Philbin et al., CVPR 2007), which
-finds a small print among much else; a homography is then fitted to the densest vote's followers with MAGSAC++
-(Barath et al., CVPR 2020), and counts only points whose scale and direction agree with it as well as their place.
+Each pair of matching details votes for a similarity transform (fast spatial matching, Philbin et al., CVPR 2007), which
+finds a small print in a crowded photo. A homography is then fitted to the pairs that follow the strongest vote, with
+MAGSAC++ (Barath et al., CVPR 2020). Only points that agree with it in place, scale and direction count.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ from .features import VERSION as FEATURES_VERSION
 from .features import LocalFeatures, mirrored
 
 VERSION = f"{FEATURES_VERSION}.1"
-"""Verifications of another version are computed anew: raise it with any change to what is found or how it is called."""
+"""Verifications of another version are computed again. Raise it with any change to what is found or to its kind."""
 
 LEAST_INLIERS = 8
-"""Points that must agree where pictures don't decide.
+"""How many points must agree if the pictures don't decide.
 
-Set so that none of 8,100 pairs of clothing or produce photos and other senders' clothing photos, and of 2,880 of
-clothing photos and rendered packshots, has as many. Photos taken in the same room do: they show the same floor.
+None of 8,100 pairs of clothing or produce photos with clothing photos from other senders has this many, and none of
+2,880 pairs of clothing photos with rendered packshots. Photos taken in the same room do: they show the same floor.
 """
 
 LEAST_SUPPORTED, SUPPORT = 5, 0.8
-"""Fewer points do, down to this count, where over this share of the part they span the pictures agree as well.
+"""Fewer points are enough, down to this number, if the pictures also agree over this share of the part they span.
 
-Of rendered validation photos some five copies and other photos in a hundred have 5 to 7 points; other photos agree
-over 0.77 of the part or more in 95 % of cases.
+Among rendered validation photos, about 5 % of copies and of other photos of a product have 5 to 7 points. In 95 % of
+cases, other photos agree over 0.77 of the part or more.
 """
 
-# chosen in trials on rendered validation photos; a ratio of 0.80 finds up to 3 in a hundred copies and photos fewer
+# chosen in trials on rendered validation photos; a ratio of 0.80 finds up to 3 % fewer copies and photos
 _RATIO = 0.85
 _MOST_MATCHES = 400
 _LENGTH = 512.0**2  # of a descriptor, squared
 _MOST_INSTANCES, _MOST_FAILURES = 4, 2
-_NEAR = 0.012  # of the longer side: features so close show the same detail
-_LOOSE = 0.08  # of the listing's print: how far a similarity transform may miss what a homography will fit
-_INLIER = 0.0075  # of the longer side: the homography's own tolerance
+_NEAR = 0.012  # of the longer side; features this close show the same detail
+_LOOSE = 0.08  # of the print in the listing: how far a similarity transform can miss what a homography will fit
+_INLIER = 0.0075  # of the longer side: the tolerance of the homography
 _MOST_OCTAVES, _MOST_DEGREES = 0.6, 30.0
-_LEAST_SPREAD = 0.012  # of the longer side: standard deviation of the inliers across their narrowest direction
-_SCALES = (0.04, 12.0)  # of the reference's print in the listing photo, both at their working size
-_MOST_STRETCH = 6.0  # longer to shorter axis of what a circle becomes
+_LEAST_SPREAD = 0.012  # of the longer side: standard deviation of the inliers in their narrowest direction
+_SCALES = (0.04, 12.0)  # of the reference's print in the listing photo, both at the size in which features are found
+_MOST_STRETCH = 6.0  # longer to shorter axis of the ellipse that a circle becomes
 _GRID = 10
 _ON_EDGE = 0.01  # of the photo's side
 
@@ -57,11 +57,12 @@ Points = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Alignment:
-    """One place in a listing photo where a reference's picture, or a part of it, lies.
+    """One place in a listing photo that shows a reference's picture or a part of it.
 
-    `matrix` float64 (3, 3) takes pixels of the reference's features to pixels of the listing photo's (Hartley and
-    Zisserman's H); its mirror image lies there where `mirrored`. Row i of `reference_points` and of `listing_points`,
-    both float32 (inliers, 2), are the same detail. `coverage` is the share of the reference, 0 to 1, found again.
+    `matrix`, float64 (3, 3), maps pixels of the reference's features to pixels of the listing's (H in Hartley and
+    Zisserman). If `mirrored`, the place shows the mirror image. Row i of `reference_points` and row i of
+    `listing_points`, both float32 (inliers, 2), are the same detail. `coverage` is the share of the reference that was
+    found, 0 to 1. `outline` holds the corners of the place as shares of the listing photo's sides.
     """
 
     matrix: Matrix
@@ -73,21 +74,21 @@ class Alignment:
 
     @property
     def inliers(self) -> int:
-        """How many details agree in place, scale and direction."""
+        """The number of details that agree in place, scale and direction."""
         return len(self.reference_points)
 
 
 def verify(reference: LocalFeatures, listing: LocalFeatures) -> Verification | None:
-    """Compare a listing photo with a reference photo; None where no print of it is found in the photo.
+    """Compare a listing photo with a reference photo; None if no print of the reference is found in it.
 
-    `kind` needs both pictures: where one was not kept it is "same_print", because points tell no more than that.
+    `kind` needs both pictures. If one was not kept it is "same_print", because points alone show no more.
     """
     found = verify_and_align(reference, listing)
     return found[0] if found else None
 
 
 def verify_and_align(reference: LocalFeatures, listing: LocalFeatures) -> tuple[Verification, Alignment] | None:
-    """What `verify` gives, and the place in the listing photo that it rests on."""
+    """What `verify` returns, and the place in the listing photo that it is based on."""
     for found in find_instances(reference, listing, most=2, least=LEAST_SUPPORTED):
         agreement = compare(reference, listing, found.matrix, found.reference_points)
         if _counts(found, agreement):
@@ -104,9 +105,10 @@ def _counts(found: Alignment, agreement: Agreement | None) -> bool:
 def find_instances(
     reference: LocalFeatures, listing: LocalFeatures, *, most: int = _MOST_INSTANCES, least: int = LEAST_INLIERS
 ) -> list[Alignment]:
-    """All places where the reference's print lies in the photo, the one with most inliers first; `most` at most.
+    """The places where the photo shows the reference's print, up to `most`, the one with the most inliers first.
 
-    After each place is found, its points are taken out and the rest is looked at again.
+    Mirrored places rank as if they had a fifth fewer inliers. After each place, its points are removed and the rest is
+    searched again.
     """
     upright = _instances(reference, listing, most, least)
     flipped = [_unmirror(each, listing) for each in _instances(reference, mirrored(listing), most, least)]
@@ -114,7 +116,7 @@ def find_instances(
 
 
 def _strength(found: Alignment) -> float:
-    # what is symmetric fits both ways about as well, and mostly nobody has mirrored it
+    # something symmetric fits both ways about equally well, and is rarely mirrored
     return found.inliers * (0.8 if found.mirrored else 1.0)
 
 
@@ -137,10 +139,10 @@ def _instances(reference: LocalFeatures, listing: LocalFeatures, most: int, leas
 
 
 def _match(reference: LocalFeatures, listing: LocalFeatures) -> NDArray[np.int64]:
-    """Rows (reference feature, listing feature), the clearest first: (n, 2).
+    """Pairs (reference feature, listing feature), int64 (n, 2), the clearest first.
 
-    Each listing feature asks for its nearest in the reference, so that several copies in one photo don't compete; the
-    second nearest that it must beat lies elsewhere in the reference, so that repeated patterns match nothing.
+    Each listing feature looks for its nearest in the reference, so that several copies in one photo don't compete. It
+    must beat the second nearest, somewhere else in the reference, so that repeated patterns match nothing.
     """
     if len(reference) < 3 or len(listing) < 3:
         return np.zeros((0, 2), np.int64)
@@ -159,21 +161,21 @@ def _match(reference: LocalFeatures, listing: LocalFeatures) -> NDArray[np.int64
 
 
 def _densest_vote(reference: LocalFeatures, listing: LocalFeatures, pairs: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which pairs follow the similarity transform, one of those that each pair votes for, that most follow: (n,)."""
+    """Which pairs follow the transform with the most followers, among those that each pair votes for: (n,)."""
     left, right = pairs.T
     zoom = listing.scales[right] / reference.scales[left]
     turn = np.radians(listing.angles[right] - reference.angles[left])
     start = reference.points[left] @ np.array([1, 1j])
     end = listing.points[right] @ np.array([1, 1j])
     factor = zoom * np.exp(1j * turn)
-    # row i: where the transform that pair i votes for takes every pair's reference point
+    # row i: by how much the transform that pair i votes for misses the listing point of each pair
     misses = np.abs(end[:, None] + factor[:, None] * (start[None] - start[:, None]) - end[None])
     reach = _LOOSE * max(reference.size) * zoom[:, None] + 0.01 * max(listing.size)
     relative = factor[None] / factor[:, None]
     near = misses < reach
     near &= np.abs(np.log2(np.abs(relative))) < 1
     near &= np.abs(np.angle(relative)) < np.radians(45)
-    # several pairs of one reference point count once, or a repeated pattern would win
+    # several pairs with one reference point count once, or a repeated pattern would win
     votes = np.zeros((len(pairs), len(reference)), bool)
     row, column = np.nonzero(near)
     votes[row, left[column]] = True
@@ -183,7 +185,7 @@ def _densest_vote(reference: LocalFeatures, listing: LocalFeatures, pairs: NDArr
 def _align(
     reference: LocalFeatures, listing: LocalFeatures, pairs: NDArray[np.int64], least: int
 ) -> tuple[Alignment | None, NDArray[np.int64]]:
-    """The homography of these pairs, if it is a sound one, and the listing features that follow it."""
+    """The alignment of these pairs, if their homography is sound, and the listing features that follow it."""
     start, end = reference.points[pairs[:, 0]], listing.points[pairs[:, 1]]
     tolerance = _INLIER * max(listing.size)
     fitted, _ = cv2.findHomography(start, end, cv2.USAC_MAGSAC, tolerance, maxIters=1000, confidence=0.999)
@@ -206,7 +208,7 @@ def _align(
 def _followers(
     reference: LocalFeatures, listing: LocalFeatures, pairs: NDArray[np.int64], matrix: Matrix, tolerance: float
 ) -> NDArray[np.bool_]:
-    """Which pairs agree with the homography in place, in scale (within 0.6 octaves) and direction (30 degrees)."""
+    """Which pairs agree with the homography in place, scale (within 0.6 octaves) and direction (within 30 degrees)."""
     start, end = reference.points[pairs[:, 0]], listing.points[pairs[:, 1]]
     moved, jacobians = _project(matrix, start)
     zoom = np.sqrt(np.abs(np.linalg.det(jacobians)))
@@ -220,7 +222,7 @@ def _followers(
 
 
 def _project(matrix: Matrix, points: Points) -> tuple[Matrix, Matrix]:
-    """Where points (n, 2) go, float64 (n, 2), and the derivative there, (n, 2, 2)."""
+    """Where the points (n, 2) are mapped to, float64 (n, 2), and the derivative there, (n, 2, 2)."""
     homogeneous = np.concatenate([points, np.ones((len(points), 1))], axis=1) @ matrix.T
     depth = homogeneous[:, 2]
     depth = np.where(np.abs(depth) < 1e-9, 1e-9, depth)
@@ -230,7 +232,7 @@ def _project(matrix: Matrix, points: Points) -> tuple[Matrix, Matrix]:
 
 
 def _one_to_one(reference: LocalFeatures, listing: LocalFeatures, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Those pairs, the clearest first, that share no place with an earlier one in either picture."""
+    """The pairs, the clearest first, that share no place in either picture with an earlier one."""
     kept: list[int] = []
     start = reference.points[pairs[:, 0]] / (_NEAR * max(reference.size))
     end = listing.points[pairs[:, 1]] / (_NEAR / 2 * max(listing.size))
@@ -244,13 +246,13 @@ def _one_to_one(reference: LocalFeatures, listing: LocalFeatures, pairs: NDArray
 
 
 def _spread(points: Points, size: tuple[int, int]) -> bool:
-    """Whether the points lie on more than a dot or a line."""
+    """Whether the points cover more than a dot or a line."""
     narrow = np.linalg.eigvalsh(np.cov(points.T.astype(np.float64)))[0]
     return bool(np.sqrt(max(narrow, 0)) >= _LEAST_SPREAD * max(size))
 
 
 def _sound(matrix: Matrix, points: Points) -> bool:
-    """Whether the homography neither flips, folds nor squeezes the part of the reference that was found."""
+    """Whether the homography doesn't flip, fold or squeeze the part of the reference that was found."""
     low, high = points.min(axis=0), points.max(axis=0)
     corners = np.array([low, (high[0], low[1]), high, (low[0], high[1])], np.float32)
     depth = corners @ matrix[2, :2] + matrix[2, 2]
@@ -271,14 +273,14 @@ def _sound(matrix: Matrix, points: Points) -> bool:
 
 
 def _convex(corners: Matrix) -> bool:
-    """Whether four corners turn the same, positive, way all round."""
+    """Whether four corners all turn in the same, positive direction."""
     sides = np.roll(corners, -1, axis=0) - corners
     following = np.roll(sides, -1, axis=0)
     return bool((sides[:, 0] * following[:, 1] - sides[:, 1] * following[:, 0] > 0).all())
 
 
 def _coverage(points: Points, found: Points, size: tuple[int, int]) -> float:
-    """The share of those cells of a 10 by 10 grid with any of the points that hold a found one, or lie beside it."""
+    """Among the cells of a 10 by 10 grid that hold points, the share that hold a found point or lie next to one."""
     occupied = _grid(points, size) > 0
     found_again = cv2.dilate(_grid(found, size), np.ones((3, 3), np.uint8)) > 0
     return float((occupied & found_again).sum() / max(1, occupied.sum()))
@@ -305,8 +307,8 @@ def _outline(
 
 
 def _clip(corners: Matrix) -> list[tuple[float, float]]:
-    """The part of a polygon within the unit square (Sutherland and Hodgman, CACM 1974)."""
-    # a corner just off an edge is on it: else rounding would cut a sliver away, and leave a fifth corner
+    """The part of a polygon inside the unit square (Sutherland and Hodgman, CACM 1974)."""
+    # a corner just off an edge moves onto it; otherwise rounding would cut off a sliver and leave a fifth corner
     edges = np.round(corners)
     on_edge = (np.abs(corners - edges) < _ON_EDGE) & ((edges == 0) | (edges == 1))
     polygon = [(float(x), float(y)) for x, y in np.where(on_edge, edges, corners)]
@@ -324,7 +326,7 @@ def _clip(corners: Matrix) -> list[tuple[float, float]]:
 
 
 def _unmirror(found: Alignment, listing: LocalFeatures) -> Alignment:
-    """The alignment with the mirror image of a listing photo, in pixels of the photo itself."""
+    """An alignment with the mirror image of a listing photo, in pixels of the photo itself."""
     width = listing.size[0]
     flip = np.array([[-1, 0, width - 1], [0, 1, 0], [0, 0, 1]], np.float64)
     points = found.listing_points.copy()

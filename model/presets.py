@@ -1,8 +1,8 @@
-"""The named models: which weights, under which licence, how big.
+"""The named models: their weights, licences and sizes.
 
-The public ones are the image towers of SigLIP 2 (arXiv 2502.14786). Contrastive image-text towers of
-this family lead image-to-image instance retrieval among models of their size (ILIAS, arXiv 2502.11748,
-table of global representations), and their licence allows commercial use.
+The public ones are the image towers of SigLIP 2 (arXiv 2502.14786). Contrastive image-text towers of this family lead
+image-to-image instance retrieval among models of their size (ILIAS, arXiv 2502.11748, table of global
+representations), and their licence allows commercial use.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Preset:
-    """A model by a short name.
+    """A model with a short name.
 
-    `parameters` counts the image tower, in millions; `image_size` is the input's side in pixels;
-    `download_mb` is that of image and text tower at 4 bytes a parameter, in 10^6 bytes, and 0 for weights
-    that ship in the package; `source` says where weights come from.
+    `parameters` are those of the image tower, in millions. `image_size` is the side of the input in pixels.
+    `download_mb` is the size of image and text tower at 4 bytes per parameter, in 10^6 bytes; 0 if the weights ship in
+    the package. `source` says where the weights come from.
     """
 
     name: str

@@ -1,7 +1,8 @@
-"""The bytes of a picture, from wherever it is: bounded in size and time, and only from where the caller allows."""
+"""Reads the bytes of a picture from a file or an address, within limits of size and time that the caller sets."""
 
 from __future__ import annotations
 
+import asyncio
 import io
 import ipaddress
 import math
@@ -15,24 +16,28 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import fsspec
+from fsspec.asyn import sync
 
 from lookalike.errors import ImageReadError, MissingExtraError
 
 _REMOTE = re.compile(r"([a-z][a-z0-9+.-]+)://|(data):", re.IGNORECASE)
 _CHUNK = 1 << 18
 _REDIRECTS = (301, 302, 303, 307, 308)
-_NOT_PUBLIC = "is no public address"
-_UNICAST = ipaddress.ip_network("2000::/3")  # all that is given out of IPv6 so far (RFC 4291, 2.4)
+_NOT_PUBLIC = "is not a public address"
+_UNICAST = ipaddress.ip_network("2000::/3")  # all of IPv6 that is assigned so far (RFC 4291, 2.4)
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052
 
 
 @dataclass(frozen=True)
 class Access:
-    """What may be read. Local paths always may; remote sources only of the `schemes` named, for example "https".
+    """What can be read: local paths always, remote sources only if their scheme is in `schemes`, for example "https".
 
-    `private` allows private, loopback and link-local addresses too. A picture may have `max_bytes` bytes,
-    a transfer may take `timeout` seconds and `max_redirects` redirects. Addresses and redirects are
-    checked for http and https; other schemes reach whatever their fsspec back end does.
+    `private` also allows private, loopback and link-local addresses. A picture can have up to `max_bytes` bytes, and a
+    transfer can take up to `timeout` seconds and `max_redirects` redirects. Addresses and redirects are checked for
+    http and https; other schemes reach whatever their fsspec back end reaches.
     """
 
     schemes: frozenset[str] = frozenset()
@@ -52,10 +57,10 @@ def is_remote(source: object) -> bool:
 
 
 def read_source(source: str | Path | bytes, *, access: Access | None = None) -> bytes:
-    """The bytes of a file, of an address, or those given.
+    """The bytes of a file or an address; bytes are returned as they are.
 
-    Raises ImageReadError for what is missing, no regular file, too large, too slow or not allowed, and
-    MissingExtraError where http or https needs a package that is not installed.
+    Raises ImageReadError if the source is missing, not a regular file, empty, too large, too slow or not allowed, and
+    MissingExtraError if http or https needs a package that is not installed.
     """
     access = access or Access()
     if isinstance(source, bytes):
@@ -69,28 +74,28 @@ def _bounded(data: bytes, source: str, access: Access) -> bytes:
     if len(data) > access.max_bytes:
         raise _too_large(source, access)
     if not data:
-        raise read_error("came no bytes, needed a picture", source, "empty")
+        raise read_error("is empty; give a picture", source, "empty")
     return data
 
 
 def read_error(what: str, source: str, reason: str) -> ImageReadError:
-    """The error that says what is wrong with a source, its name and the message shortened to what fits a line."""
+    """The error that says what is wrong with a source; its name and the message are shortened to fit a line."""
     name = source if len(source) <= 200 else f"…{source[-199:]}"
     return ImageReadError(f"{name or 'picture'}: {what[:300]}", source=source, reason=reason)
 
 
 def _too_large(source: str, access: Access) -> ImageReadError:
-    what = f"came more than {access.max_bytes:,} bytes, the most that is read; shrink the picture"
+    what = f"is larger than {access.max_bytes:,} bytes, the most that is read; shrink the picture"
     return read_error(what, source, "too_large")
 
 
 def _read_local(path: Path, source: str, access: Access) -> bytes:
     try:
-        # without O_NONBLOCK, opening a named pipe would wait for a writer for ever
+        # without O_NONBLOCK, opening a named pipe would wait for ever for a writer
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except FileNotFoundError as error:
         raise read_error("there is no such file", source, "missing") from error
-    except (OSError, ValueError) as error:  # no permission, a name too long or with a null byte …
+    except (OSError, ValueError) as error:  # no permission, a name that is too long or has a null byte …
         why = getattr(error, "strerror", None) or error
         reason = "not_a_file" if isinstance(error, IsADirectoryError) else "unreadable"
         raise read_error(f"can't be opened ({why})", source, reason) from error
@@ -98,12 +103,12 @@ def _read_local(path: Path, source: str, access: Access) -> bytes:
         with os.fdopen(descriptor, "rb", buffering=0, closefd=False) as file:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
-                raise read_error("is no regular file, needed a picture", source, "not_a_file")
+                raise read_error("is not a regular file; give a picture", source, "not_a_file")
             if status.st_size > access.max_bytes:
                 raise _too_large(source, access)
             return _read_all(file, source, access)
     except IsADirectoryError as error:
-        raise read_error("is no regular file, needed a picture", source, "not_a_file") from error
+        raise read_error("is not a regular file; give a picture", source, "not_a_file") from error
     except OSError as error:
         raise read_error(f"can't be read ({error.strerror})", source, "unreadable") from error
     finally:
@@ -128,13 +133,11 @@ def _read_remote(url: str, access: Access) -> bytes:
         what = f"scheme {scheme} is not allowed (allowed: {allowed}); allow it with --allow-scheme {scheme}"
         raise read_error(what, url, "scheme")
     if "::" in url and scheme not in ("http", "https"):
-        raise read_error("an address chained by :: is not read; name the one it leads to", url, "scheme")
+        raise read_error("is an address chained with ::; give the one it leads to", url, "scheme")
     try:
         if scheme in ("http", "https"):
             return _read_http(url, access)
         if scheme in ("file", "local"):
-            from urllib.request import url2pathname
-
             parts = urlsplit(url)
             if parts.netloc not in ("", "localhost"):
                 raise read_error(f"is on another computer, {parts.netloc}; give a path", url, "missing")
@@ -142,7 +145,7 @@ def _read_remote(url: str, access: Access) -> bytes:
         return _read_fsspec(url, access)
     except (ImageReadError, MissingExtraError):
         raise
-    except Exception as error:  # fsspec's back ends raise their clients' own kinds; none may end a run
+    except Exception as error:  # fsspec's back ends raise the errors of their clients; none should end a run
         raise _remote_error(url, error) from error
 
 
@@ -152,13 +155,11 @@ def _scheme(url: str) -> str:
 
 
 def _read_fsspec(url: str, access: Access) -> bytes:
-    import fsspec
-
     try:
         system, path = fsspec.core.url_to_fs(url)
-    except (ImportError, ValueError) as error:  # it names the package that brings the scheme, or knows none
+    except (ImportError, ValueError) as error:  # names the package that brings the scheme, or knows none
         raise read_error(str(error), url, "scheme") from error
-    end = time.monotonic() + access.timeout  # of the transfer; connecting is the back end's own
+    end = time.monotonic() + access.timeout  # for the transfer; connecting is up to the back end
     with system.open(path, "rb") as file:
         return _read_all(file, url, access, end=end)
 
@@ -175,7 +176,7 @@ def _remote_error(url: str, error: Exception) -> ImageReadError:
 
 
 def _refusal(error: BaseException | None) -> str | None:
-    """What our own socket factory refused; the HTTP client wraps it in errors of its own."""
+    """What our socket factory refused, from within the errors that the HTTP client wraps it in."""
     while error is not None:
         if _NOT_PUBLIC in str(error):
             return str(error)[str(error).find("[") + 1 :].rstrip("]")
@@ -185,16 +186,12 @@ def _refusal(error: BaseException | None) -> str | None:
 
 def _read_http(url: str, access: Access) -> bytes:
     system = _http(access, os.getpid())
-    from fsspec.asyn import sync
-
     data: bytes = sync(system.loop, _fetch, system, url, access)
     return data
 
 
 async def _fetch(system: Any, url: str, access: Access) -> bytes:
-    """One GET, with redirects followed here so that each can be checked, and no byte read beyond the bound."""
-    import asyncio
-
+    """One GET. It follows redirects itself, so that each is checked, and reads no byte beyond the limit."""
     import yarl
 
     session = await system.set_session()
@@ -224,7 +221,7 @@ async def _fetch(system: Any, url: str, access: Access) -> bytes:
 
 @lru_cache(maxsize=8)
 def _http(access: Access, _process: int) -> Any:
-    """A file system for http(s) that keeps to `access`; all threads of a process share its connections."""
+    """A file system for http(s) that stays within `access`; all threads of a process share its connections."""
     try:
         import aiohttp
         from fsspec.implementations.http import HTTPFileSystem
@@ -248,7 +245,7 @@ def _http(access: Access, _process: int) -> Any:
 def _socket_factory(access: Access) -> Any:
     def create(address: Any) -> socket.socket:
         family, kind, protocol, _, target = address
-        # here the name is resolved and the connection not yet made, so no trick with names gets round this
+        # the name is resolved by now and the connection not yet made, so no trick with names gets around this
         if not access.private and not is_public(target[0]):
             raise OSError(f"{target[0]} {_NOT_PUBLIC}")
         created = socket.socket(family, kind, protocol)
@@ -259,7 +256,7 @@ def _socket_factory(access: Access) -> Any:
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is one on the public internet, also when it is wrapped in an IPv6 one.
+    """Whether an IP address is on the public internet, even if it is wrapped in an IPv6 address.
 
     >>> [is_public(a) for a in ("93.184.216.34", "127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1")]
     [True, False, False, False]

@@ -1,7 +1,12 @@
-"""Add genuine photos to an index. A reference whose id is there already takes the old one's place.
+"""Add genuine photos to an index.
 
-With --harmless: photos that are alike to genuine ones and yet harmless (stock pictures, props, plain packaging). A
-listing's photo that is nearer to one of them than to a genuine photo is left alone.
+A reference with an id that is there already replaces the old one. With --harmless, add photos that resemble genuine
+ones and yet are harmless: stock pictures, props, plain packaging. A listing's photo that is closer to one of them than
+to a genuine photo is left alone.
+
+Examples:
+lookalike add more.csv --index genuine.index
+lookalike add stock-photos.csv --index genuine.index --harmless
 """
 
 from __future__ import annotations
@@ -12,37 +17,34 @@ from typing import Annotated
 
 import typer
 
-from lookalike.scripts.cli import (
-    DONE,
-    SOME_ROWS_FAILED,
+from lookalike.scripts.build import print_build
+from lookalike.scripts.command import Exit, run
+from lookalike.scripts.options import (
     CacheFile,
     Device,
+    IndexFolder,
     Model,
     NoCache,
+    NoFeatures,
     Private,
     Quiet,
     Scheme,
     Truncated,
     Weights,
     photo_reader,
-    progress,
-    report_build,
-    run,
     vector_cache,
 )
+from lookalike.scripts.terminal import progress
 
 
 def add(
     references: Annotated[Path, typer.Argument(help="Table with reference_id, image, product_id, brand.")],
-    index: Annotated[Path, typer.Option("--index", help="Folder of the index.")],
+    index: IndexFolder,
     harmless: Annotated[
-        bool,
-        typer.Option("--harmless", help="Add photos (reference_id, image) that are alike and yet harmless instead."),
+        bool, typer.Option("--harmless", help="Add harmless photos (reference_id, image) instead.")
     ] = False,
     model: Model = None,
-    features: Annotated[
-        bool, typer.Option("--features/--no-features", help="Keep local features, to compare listings point by point.")
-    ] = True,
+    no_features: NoFeatures = False,
     weights: Weights = None,
     device: Device = None,
     allow_scheme: Scheme = None,
@@ -54,7 +56,7 @@ def add(
 ) -> int:
     from lookalike.index.build import add_harmless, add_references, harmless_folder
     from lookalike.index.reference_index import ReferenceIndex
-    from lookalike.model.encoder import load_encoder
+    from lookalike.model.loading import load_encoder
     from lookalike.tables.files import require_readable
     from lookalike.tables.inputs import HARMLESS_COLUMNS, REFERENCE_COLUMNS, read_harmless, read_references
 
@@ -62,9 +64,8 @@ def add(
     if harmless:
         change, read = add_harmless, read_harmless
     else:
-        change, read = partial(add_references, features=features), read_references
-    spec = ReferenceIndex.load(index).spec
-    encoder = load_encoder(model or spec.name, weights=weights, device=device)
+        change, read = partial(add_references, features=not no_features), read_references
+    encoder = load_encoder(model or ReferenceIndex.load(index).spec.name, weights=weights, device=device)
     with (
         progress("embedding references", quiet=quiet) as advance,
         vector_cache(cache, encoder, off=no_cache) as vectors,
@@ -77,12 +78,12 @@ def add(
             progress=advance,
             cache=vectors,
         )
-    report_build(summary, harmless_folder(index) if harmless else index, quiet=quiet)
-    return SOME_ROWS_FAILED if summary.failed else DONE
+    print_build(summary, harmless_folder(index) if harmless else index, quiet=quiet)
+    return Exit.SOME_ROWS_FAILED if summary.failed else Exit.DONE
 
 
 def main(argv: list[str] | None = None) -> int:
-    return run(add, argv)
+    return run(__name__, argv)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,7 @@
-"""What `lookalike bench` holds the pipeline against: scripts that everyone writes, and packages that are installed."""
+"""What `lookalike bench` compares the pipeline with: the usual scripts around a model, and installed packages."""
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -16,13 +14,18 @@ from PIL import Image
 
 from lookalike.index.build import build_index
 from lookalike.index.embedding import PhotoReader, embed_photos
-from lookalike.model.clip import ClipEncoder, plain_script
+from lookalike.model.clip import ClipEncoder
+from lookalike.model.towers import image_tower
+from lookalike.model.transforms import transform
 from lookalike.records import Reference
 
 
 @dataclass(frozen=True)
 class Rival:
-    """A way from picture files to an index on disk: `run` is given the files and a folder that is there and empty."""
+    """A way from picture files to an index on disk: `run` gets the files and an empty folder.
+
+    `same_model` is false for a way that computes something cheaper than the encoder's vectors.
+    """
 
     name: str
     run: Callable[[Sequence[Path], Path], object]
@@ -30,13 +33,14 @@ class Rival:
 
 
 def rivals(encoder: ClipEncoder, *, workers: int) -> list[Rival]:
-    """The pipeline first, then all that it is compared with here."""
+    """The pipeline first, then what it is compared with."""
     device = str(encoder.device)
-    model, transform = plain_script(encoder.spec, device)
+    model = image_tower(encoder.spec.architecture).eval().to(device)
+    prepare = transform(encoder.spec.preprocessing)
     found = [
         Rival("lookalike", lambda files, folder: _ours(files, folder, encoder)),
-        Rival("DataLoader", lambda files, folder: _data_loader(files, folder, model, transform, workers, device)),
-        Rival("one at a time", lambda files, folder: _one_at_a_time(files, folder, model, transform, device)),
+        Rival("DataLoader", lambda files, folder: _data_loader(files, folder, model, prepare, workers, device)),
+        Rival("one at a time", lambda files, folder: _one_at_a_time(files, folder, model, prepare, device)),
     ]
     if find_spec("imagededup") is not None:
         found.append(Rival("imagededup PHash", _imagededup, same_model=False))
@@ -49,7 +53,7 @@ def _ours(files: Sequence[Path], folder: Path, encoder: ClipEncoder) -> None:
 
 
 def read_and_prepare(files: Sequence[Path], encoder: ClipEncoder) -> None:
-    """All of the pipeline but the encoder's arithmetic and the index."""
+    """The pipeline without the encoder's arithmetic and without the index."""
     for _ in embed_photos(files, encoder=_Unembedded(encoder), reader=PhotoReader()):
         pass
 
@@ -62,18 +66,18 @@ class _Unembedded:
         return np.zeros((len(inputs), self.spec.dim), np.float32)
 
 
-def _one_at_a_time(files: Sequence[Path], folder: Path, model: Any, transform: Any, device: str) -> None:
+def _one_at_a_time(files: Sequence[Path], folder: Path, model: Any, prepare: Any, device: str) -> None:
     import torch
 
     vectors = []
     with torch.no_grad():
         for path in files:
-            vector = model(transform(Image.open(path).convert("RGB")).unsqueeze(0).to(device))
+            vector = model(prepare(Image.open(path).convert("RGB")).unsqueeze(0).to(device))
             vectors.append(torch.nn.functional.normalize(vector, dim=-1).cpu().numpy())
     _write(np.concatenate(vectors), folder)
 
 
-def _data_loader(files: Sequence[Path], folder: Path, model: Any, transform: Any, workers: int, device: str) -> None:
+def _data_loader(files: Sequence[Path], folder: Path, model: Any, prepare: Any, workers: int, device: str) -> None:
     import torch
 
     class Pictures(torch.utils.data.Dataset[Any]):
@@ -81,7 +85,7 @@ def _data_loader(files: Sequence[Path], folder: Path, model: Any, transform: Any
             return len(files)
 
         def __getitem__(self, at: int) -> Any:
-            return transform(Image.open(files[at]).convert("RGB"))
+            return prepare(Image.open(files[at]).convert("RGB"))
 
     loader = torch.utils.data.DataLoader(Pictures(), batch_size=32, num_workers=workers)
     with torch.no_grad():
@@ -103,33 +107,3 @@ def _imagededup(files: Sequence[Path], _: Path) -> None:
     hasher = PHash(verbose=False)
     for path in files:
         hasher.encode_image(image_file=str(path))
-
-
-class PeakMemory:
-    """The most that this process and its children held while it was watched, in bytes; shared pages count twice."""
-
-    def __enter__(self) -> PeakMemory:
-        import psutil
-
-        self._process = psutil.Process()
-        self.bytes, self._done = 0, threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        import psutil
-
-        while not self._done.is_set():
-            held = 0
-            for process in (self._process, *self._process.children(recursive=True)):
-                try:
-                    held += process.memory_info().rss
-                except psutil.NoSuchProcess:  # it ended meanwhile
-                    continue
-            self.bytes = max(self.bytes, held)
-            time.sleep(0.05)

@@ -1,8 +1,10 @@
-"""What `lookalike bench` holds the index's search against, on clustered vectors: brute force, usearch, hnswlib."""
+"""How fast `lookalike bench` finds the nearest of clustered vectors: this index, brute force, usearch, hnswlib."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from dataclasses import asdict
 from importlib.util import find_spec
 from typing import Any
 
@@ -12,12 +14,36 @@ from numpy.typing import NDArray
 from lookalike.index.reference_index import ReferenceIndex
 from lookalike.model.encoder import EncoderSpec, Preprocessing
 from lookalike.records import Reference
+from lookalike.scripts.timing import Spread, in_turns
+
+_QUERIES = 512
 
 Search = Callable[[NDArray[np.float32]], NDArray[np.int64]]
 
 
+def measure_searches(count: int, *, rounds: int) -> dict[str, dict[str, float]]:
+    """Queries a second of each engine among `count` vectors, and how often it finds the nearest (`nearest`, 0 to 1)."""
+    rows = clustered(count + _QUERIES, 512, seed=0)
+    vectors, queries = rows[:count], rows[count:]
+    exact = np.argmax(queries @ vectors.T, axis=1)
+    found: dict[str, NDArray[np.int64]] = {}
+
+    def rate(job: tuple[str, Search]) -> float:
+        name, search = job
+        start = time.perf_counter()
+        found[name] = search(queries)
+        return len(queries) / (time.perf_counter() - start)
+
+    engines = searches(vectors)
+    rates = in_turns({name: (name, search) for name, search in engines.items()}, rounds=rounds, measure=rate)
+    return {
+        name: {**asdict(Spread.of(each)), "nearest": float((found[name] == exact).mean())}
+        for name, each in rates.items()
+    }
+
+
 def clustered(count: int, dim: int, *, seed: int, near: float = 0.6) -> NDArray[np.float32]:
-    """Unit vectors, float32 (count, dim), about one in twenty of them the centre that others lie around."""
+    """Unit vectors, float32 (count, dim), in clusters of about twenty."""
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(max(1, count // 20), dim))
     rows = near * centres[rng.integers(len(centres), size=count)] + (1 - near) * rng.normal(size=(count, dim))
@@ -26,7 +52,7 @@ def clustered(count: int, dim: int, *, seed: int, near: float = 0.6) -> NDArray[
 
 
 def searches(vectors: NDArray[np.float32]) -> dict[str, Search]:
-    """For each engine that is installed: queries (n, dim) to the row of the nearest vector, int64 (n,)."""
+    """For each installed engine, a function from queries (n, dim) to the row of the nearest vector, int64 (n,)."""
     found: dict[str, Search] = {"lookalike": _ours(vectors), "numpy": lambda q: np.argmax(q @ vectors.T, axis=1)}
     if find_spec("usearch") is not None:
         found["usearch"] = _usearch(vectors)

@@ -1,22 +1,30 @@
-"""Build an index of genuine photos from a references table. Killed and run again, it goes on where it was."""
+"""Build an index of genuine photos from a references table.
+
+If it is interrupted, run it again to resume.
+
+Examples:
+lookalike build references.csv --index genuine.index
+lookalike build references.csv --index genuine.index --allow-scheme https
+"""
 
 from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lookalike.scripts.cli import (
-    DONE,
-    SOME_ROWS_FAILED,
+from lookalike.scripts.command import Exit, run
+from lookalike.scripts.options import (
     Address,
     CacheFile,
     Device,
     EngineName,
     ExactUpTo,
+    NewModel,
     NoCache,
+    NoFeatures,
     Private,
     Quiet,
     Scheme,
@@ -25,24 +33,19 @@ from lookalike.scripts.cli import (
     Workers,
     cache_path,
     cluster,
-    fingerprint,
     photo_reader,
-    progress,
-    report_build,
-    run,
-    vector_cache,
 )
+from lookalike.scripts.terminal import note, note_first, progress
+
+if TYPE_CHECKING:
+    from lookalike.index.build import BuildSummary
 
 
 def build(
     references: Annotated[Path, typer.Argument(help="Table with reference_id, image, product_id, brand.")],
     index: Annotated[Path, typer.Option("--index", help="Folder to write; an index there is replaced.")],
-    model: Annotated[
-        str, typer.Option("--model", help="A preset, or ARCHITECTURE/TAG; see: lookalike models")
-    ] = "embedded",
-    features: Annotated[
-        bool, typer.Option("--features/--no-features", help="Keep local features, to compare listings point by point.")
-    ] = True,
+    model: NewModel = "embedded",
+    no_features: NoFeatures = False,
     weights: Weights = None,
     device: Device = None,
     allow_scheme: Scheme = None,
@@ -56,53 +59,38 @@ def build(
     workers: Workers = None,
     quiet: Quiet = False,
 ) -> int:
-    from lookalike.index.build import build_index
-    from lookalike.index.reference_index import EXACT_UP_TO
-    from lookalike.model.encoder import load_encoder
-    from lookalike.tables.files import require_readable
-    from lookalike.tables.inputs import REFERENCE_COLUMNS, read_references
+    from lookalike.model.loading import load_encoder
+    from lookalike.scanning.tables import build_from_table
 
-    require_readable(references, required=REFERENCE_COLUMNS)
-    reader = photo_reader(allow_scheme, private=allow_private, truncated=accept_truncated)
     on = cluster(engine, address, workers, device)
-    if on is not None:
-        from lookalike.scanning.ray import build_on_ray
-
-        with progress("embedding references", quiet=quiet) as advance:
-            summary = build_on_ray(
-                read_references(references),
-                index=index,
-                open_encoder=partial(load_encoder, model, weights=weights, device=device),
-                reader=reader,
-                cluster=on,
-                fingerprint=fingerprint(references),
-                progress=advance,
-                features=features,
-                cache=cache_path(cache, off=no_cache),
-            )
-        report_build(summary, index, quiet=quiet)
-        return SOME_ROWS_FAILED if summary.failed else DONE
-    encoder = load_encoder(model, weights=weights, device=device)
-    with (
-        progress("embedding references", quiet=quiet) as advance,
-        vector_cache(cache, encoder, off=no_cache) as vectors,
-    ):
-        summary = build_index(
-            read_references(references),
+    with progress("embedding references", quiet=quiet) as advance:
+        summary = build_from_table(
+            references,
             index=index,
-            encoder=encoder,
-            reader=reader,
+            open_encoder=partial(load_encoder, model, weights=weights, device=device),
+            reader=photo_reader(allow_scheme, private=allow_private, truncated=accept_truncated),
+            features=not no_features,
+            exact_up_to=exact_up_to,
+            cache=cache_path(cache, off=no_cache),
+            cluster=on,
             progress=advance,
-            features=features,
-            exact_up_to=EXACT_UP_TO if exact_up_to is None else exact_up_to,
-            cache=vectors,
         )
-    report_build(summary, index, quiet=quiet)
-    return SOME_ROWS_FAILED if summary.failed else DONE
+    print_build(summary, index, quiet=quiet)
+    return Exit.SOME_ROWS_FAILED if summary.failed else Exit.DONE
+
+
+def print_build(summary: BuildSummary, index: Path, *, quiet: bool) -> None:
+    """Print what a build did, and the rows that it could not use."""
+    note_first([f"{row.row}: {row.error}" for row in summary.failed])
+    note(
+        f"{index}: {summary.references:,} references; embedded {summary.embedded:,} pictures, "
+        f"knew {summary.reused:,}, could not use {len(summary.failed):,} rows",
+        quiet=quiet,
+    )
 
 
 def main(argv: list[str] | None = None) -> int:
-    return run(build, argv)
+    return run(__name__, argv)
 
 
 if __name__ == "__main__":

@@ -1,93 +1,101 @@
-"""Put the evidence for findings into a folder or ZIP to hand over, or verify such a bundle.
+"""Put the evidence into a folder or ZIP, or verify one.
 
-`bundle FINDINGS --index DIR --out DIR|ZIP` holds, for each finding, the photos, a picture of what agrees and differs in
-them, the numbers, the policy and a statement to read, under a chain of hashes; its last hash, the seal, is printed.
-`bundle verify BUNDLE` computes all hashes again, judges by the bundle's policy and, with --index or --model, computes
-each similarity again from the photos.
+For each finding, a bundle holds the photos, a picture of what matches and differs, the numbers, the policy and a
+statement to read, under a chain of hashes. The last hash, the seal, is printed; keep it somewhere else.
+
+Examples:
+lookalike bundle findings.parquet --index genuine.index --out evidence.zip
+lookalike bundle f.csv --index i --out case --cases cases.csv --case C1
+lookalike bundle verify evidence.zip --index genuine.index --seal SEAL
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lookalike.errors import BundleError
 from lookalike.records import Verdict
-from lookalike.scripts.cli import (
-    DONE,
-    SOME_ROWS_FAILED,
+from lookalike.scripts.command import Exit, run
+from lookalike.scripts.options import (
     Device,
+    IndexFolder,
+    Json,
     Private,
     Quiet,
     Scheme,
     Truncated,
     Weights,
-    note,
     photo_reader,
-    progress,
-    run,
 )
+from lookalike.scripts.terminal import note, progress
 
 if TYPE_CHECKING:
-    from PIL import Image
-
-    from lookalike.index.embedding import PhotoReader
-
-_CALLS = "bundle FINDINGS --index DIR --out DIR|ZIP, or bundle verify BUNDLE"
+    from lookalike.evidence.audit import Audit
 
 
-def bundle(
-    what: Annotated[
-        list[Path], typer.Argument(metavar="FINDINGS | verify BUNDLE", help="A findings table, or verify and a bundle.")
-    ],
-    index: Annotated[Path | None, typer.Option("--index", help="Folder of the index; to verify optional.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Folder, or file in .zip, to write; must be new.")] = None,
+def write(
+    findings: Annotated[Path, typer.Argument(help="Findings table.")],
+    index: IndexFolder,
+    out: Annotated[Path, typer.Option("--out", help="Folder or .zip file to write; it must not exist.")],
     verdict: Annotated[
-        list[Verdict] | None,
-        typer.Option("--verdict", help="Findings of this verdict, by default flagged. Repeatable."),
+        list[Verdict] | None, typer.Option("--verdict", help="Findings to include; by default flagged. Repeatable.")
     ] = None,
-    listing: Annotated[list[str] | None, typer.Option("--listing", help="Only of this listing_id. Repeatable.")] = None,
-    cases: Annotated[Path | None, typer.Option("--cases", help="Table of cases, for --case.")] = None,
-    case: Annotated[str | None, typer.Option("--case", help="Only of this case: its listings.")] = None,
+    listing: Annotated[list[str] | None, typer.Option("--listing", help="Only this listing_id. Repeatable.")] = None,
+    cases: Annotated[Path | None, typer.Option("--cases", help="Cases table, for --case.")] = None,
+    case: Annotated[str | None, typer.Option("--case", help="Only the listings of this case.")] = None,
     policy: Annotated[
-        Path | None,
-        typer.Option("--policy", help="The findings' policy; by default the encoder's, or the bundle's own."),
+        Path | None, typer.Option("--policy", help="The findings' policy; by default the one for the encoder.")
     ] = None,
-    seal: Annotated[str | None, typer.Option("--seal", help="To verify: the seal printed when it was made.")] = None,
-    model: Annotated[
-        str | None, typer.Option("--model", help="To verify: the encoder, to compute again without an index.")
-    ] = None,
-    weights: Weights = None,
-    device: Device = None,
     allow_scheme: Scheme = None,
     allow_private: Private = False,
     accept_truncated: Truncated = False,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    verifying = what[0] == Path("verify")
-    if len(what) != 1 + verifying:
-        raise BundleError(f"came {' '.join(map(str, what))}; needed: {_CALLS}")
-    if verifying:
-        making = {"--out": out, "--verdict": verdict, "--listing": listing, "--allow-scheme": allow_scheme,
-                  "--cases": cases, "--case": case}  # fmt: skip
-        _refuse({**making, "--allow-private": allow_private, "--accept-truncated": accept_truncated}, "bundle verify")
-        return _verify(what[1], index, policy, model, weights, device, seal, as_json=as_json, quiet=quiet)
-    _refuse({"--seal": seal, "--model": model, "--weights": weights, "--device": device}, "making a bundle")
-    if index is None or out is None:
-        raise BundleError(f"a bundle needs --index DIR and --out DIR|ZIP; needed: {_CALLS}")
-    reader = photo_reader(allow_scheme, private=allow_private, truncated=accept_truncated)
+    """Write a bundle of findings. This verb may be left out."""
+    from lookalike.evidence.archive import require_free
+    from lookalike.evidence.bundle import select_findings, write_bundle
+    from lookalike.evidence.explain import draw_finding
+    from lookalike.index.build import load_harmless
+    from lookalike.index.reference_index import ReferenceIndex
+    from lookalike.tables.findings import read_findings
+
     if (cases is None) != (case is None):
-        raise BundleError("--cases TABLE and --case ID belong together")
+        raise BundleError("--cases TABLE and --case ID need each other; give both")
     if cases is not None and case is not None:
         listing = [*(listing or []), *_listings_of(cases, case)]
+    require_free(out)
     verdicts = [str(name) for name in verdict or [Verdict.FLAGGED]]
-    return _make(what[0], index, out, verdicts, listing or [], policy, reader, as_json=as_json, quiet=quiet)
+    rows = select_findings(read_findings(findings), verdicts=verdicts, listings=listing or [])
+    with progress("bundling findings", total=len(rows), quiet=quiet) as advance:
+        made = write_bundle(
+            rows,
+            out,
+            index=ReferenceIndex.load(index),
+            harmless=load_harmless(index),
+            policy=policy,
+            reader=photo_reader(allow_scheme, private=allow_private, truncated=accept_truncated),
+            picture=draw_finding,
+            progress=advance,
+        )
+    print(json.dumps(asdict(made)) if as_json else f"seal {made.seal}")
+    troubles = [
+        f"{count:,} {what}"
+        for count, what in (
+            (made.unreadable, "with a photo that can't be read any more"),
+            (made.changed, "with a photo that has changed"),
+            (made.unproven, "with a photo whose sha256 nobody recorded"),
+        )
+        if count
+    ]
+    note("; ".join([f"{out}: {made.findings:,} findings, {made.bytes:,} bytes", *troubles]), quiet=quiet)
+    note("keep the seal elsewhere: it proves later that the bundle is this one", quiet=quiet)
+    return Exit.SOME_ROWS_FAILED if made.unreadable or made.changed else Exit.DONE
 
 
 def _listings_of(cases: Path, case: str) -> tuple[str, ...]:
@@ -97,114 +105,64 @@ def _listings_of(cases: Path, case: str) -> tuple[str, ...]:
     for each in read_cases(cases):
         if case == each.id or case in each.merged:
             return each.listings
-    raise BundleError(f"{cases} has no case {case}, and none that it was merged into")
+    raise BundleError(f"{cases} has no case {case}, nor one that it was merged into")
 
 
-def _refuse(options: Mapping[str, object], call: str) -> None:
-    if given := [name for name, value in options.items() if value]:
-        raise BundleError(f"{call} takes no {', '.join(given)}; needed: {_CALLS}")
-
-
-def _make(
-    findings: Path,
-    index: Path,
-    out: Path,
-    verdicts: list[str],
-    listings: list[str],
-    policy: Path | None,
-    reader: PhotoReader,
-    *,
-    as_json: bool,
-    quiet: bool,
+def verify(
+    bundle: Annotated[Path, typer.Argument(help="Folder or .zip file of the bundle.")],
+    index: Annotated[
+        Path | None, typer.Option("--index", help="Index, to compute the similarities again and check the references.")
+    ] = None,
+    policy: Annotated[
+        Path | None, typer.Option("--policy", help="Policy to judge by; by default the bundle's own.")
+    ] = None,
+    seal: Annotated[str | None, typer.Option("--seal", help="Seal that was printed when the bundle was made.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="Encoder, to compute the similarities again without an index.")
+    ] = None,
+    weights: Weights = None,
+    device: Device = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> int:
-    from lookalike.evidence.archive import require_free
-    from lookalike.evidence.bundle import select_findings, write_bundle
-    from lookalike.index.build import load_harmless
-    from lookalike.index.reference_index import ReferenceIndex
-    from lookalike.tables.findings import read_findings
+    """Check all hashes, derive the verdicts again, and with --index or --model compute the similarities again."""
+    from lookalike.evidence.audit import verify_bundle
 
-    require_free(out)
-    rows = select_findings(read_findings(findings), verdicts=verdicts, listings=listings)
-    loaded, harmless = ReferenceIndex.load(index), load_harmless(index)
-    with progress("bundling findings", total=len(rows), quiet=quiet) as advance:
-        made = write_bundle(
-            rows, out, index=loaded, harmless=harmless, policy=policy, reader=reader, picture=_draw, progress=advance
-        )
-    if as_json:
-        print(json.dumps(asdict(made)))
-    else:
-        print(f"seal {made.seal}")
-    troubles = [
-        f"of {count:,} a photo {what}"
-        for count, what in (
-            (made.unreadable, "can't be read any more"),
-            (made.changed, "was changed since"),
-            (made.unproven, "is not known to be the one scanned"),
-        )
-        if count
-    ]
-    note("; ".join([f"{out}: {made.findings:,} findings, {made.bytes:,} bytes", *troubles]), quiet=quiet)
-    note("keep the seal elsewhere: it proves later that the bundle is this one", quiet=quiet)
-    return SOME_ROWS_FAILED if made.unreadable or made.changed else DONE
+    audit = verify_bundle(bundle, index=index, policy=policy, model=model, weights=weights, device=device, seal=seal)
+    computed = any(given is not None for given in (index, model, weights))
+    return _report(bundle, audit, computed=computed, as_json=as_json, quiet=quiet)
 
 
-def _draw(row: Mapping[str, Any], reference: Image.Image, listing: Image.Image) -> Image.Image:
-    """Both photos of a finding, what agrees and what differs."""
-    from lookalike.evidence.explain import explain_finding
-
-    return explain_finding(row, reference, listing).picture
-
-
-def _verify(
-    path: Path,
-    index: Path | None,
-    policy: Path | None,
-    model: str | None,
-    weights: str | None,
-    device: str | None,
-    seal: str | None,
-    *,
-    as_json: bool,
-    quiet: bool,
-) -> int:
-    from lookalike.evidence.audit import audit_bundle
+def _report(path: Path, audit: Audit, *, computed: bool, as_json: bool, quiet: bool) -> Exit:
+    """Print what a check of a bundle found, and return the exit status."""
     from lookalike.evidence.recomputation import TOLERANCE
-    from lookalike.index.build import load_harmless
-    from lookalike.index.reference_index import ReferenceIndex
-    from lookalike.model.encoder import load_encoder
-    from lookalike.policy.policy import Policy
 
-    loaded = ReferenceIndex.load(index) if index is not None else None
-    judge = Policy.load(policy) if policy is not None else None
-    encoder = None
-    if model is not None or weights is not None or loaded is not None:
-        name = model or (loaded.spec.name if loaded is not None else "embedded")
-        encoder = load_encoder(name, weights=weights, device=device)
-        if loaded is not None:
-            loaded.require(encoder.spec)
-    harmless = load_harmless(index) if index is not None else None
-    audit = audit_bundle(path, encoder=encoder, index=loaded, harmless=harmless, policy=judge, seal=seal)
+    sound = not audit.disagreements
     if as_json:
-        print(json.dumps(asdict(audit) | {"holds": not audit.disagreements, "tolerance": TOLERANCE}, indent=1))
-    else:
-        for disagreement in audit.disagreements:
-            print(disagreement)
-        computed = f"similarity of {audit.computed:,} computed again (within {TOLERANCE:g})"
-        parts = (
-            f"{audit.findings:,} findings, {audit.files:,} files, seal {audit.seal}",
-            f"verdict of {audit.judged:,} derived again",
-            computed if encoder is not None else "no similarity computed again, for want of --index or --model",
-        )
-        print("; ".join(parts))
-        if audit.incomplete:
-            note(f"of {audit.incomplete:,} the bundle says itself that a photo is missing or another", quiet=quiet)
-        holds = "all agrees" if not audit.disagreements else f"{len(audit.disagreements):,} things don't agree"
-        print(f"{path}: {holds}")
-    return SOME_ROWS_FAILED if audit.disagreements else DONE
+        print(json.dumps(asdict(audit) | {"holds": sound, "tolerance": TOLERANCE}, indent=1))
+        return Exit.DONE if sound else Exit.SOME_ROWS_FAILED
+    for disagreement in audit.disagreements:
+        print(disagreement)
+    parts = (
+        f"{audit.findings:,} findings, {audit.files:,} files, seal {audit.seal}",
+        f"{audit.judged:,} verdicts derived again",
+        f"{audit.computed:,} similarities computed again (within {TOLERANCE:g})"
+        if computed
+        else "no similarities computed again; for that, give --index or --model",
+    )
+    print("; ".join(parts))
+    if audit.incomplete:
+        note(f"the bundle itself says that a photo of {audit.incomplete:,} is missing or has changed", quiet=quiet)
+    print(f"{path}: {'everything agrees' if sound else f'{len(audit.disagreements):,} disagreements'}")
+    return Exit.DONE if sound else Exit.SOME_ROWS_FAILED
+
+
+VERBS = {"write": write, "verify": verify}
+DEFAULT = "write"
 
 
 def main(argv: list[str] | None = None) -> int:
-    return run(bundle, argv)
+    return run(__name__, argv)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,10 @@
-"""Arrange an index anew, in one piece, after many changes; a large one is measured anew."""
+"""Rewrite an index in one piece after many changes.
+
+The search of a large index is measured again.
+
+Examples:
+lookalike compact genuine.index
+"""
 
 from __future__ import annotations
 
@@ -7,7 +13,9 @@ from typing import Annotated
 
 import typer
 
-from lookalike.scripts.cli import DONE, ExactUpTo, Quiet, errors, run
+from lookalike.scripts.command import Exit, run
+from lookalike.scripts.options import ExactUpTo, Quiet
+from lookalike.scripts.terminal import note
 
 
 def compact(
@@ -17,15 +25,14 @@ def compact(
 ) -> int:
     from lookalike.index.build import compact_index
 
-    arranged = compact_index(index=index, exact_up_to=exact_up_to)
-    if not quiet:
-        how = "each search compares every one" if arranged.agreement is None else str(arranged.agreement)
-        errors.print(f"{len(arranged):,} references; {how}", markup=False)
-    return DONE
+    compacted = compact_index(index=index, exact_up_to=exact_up_to)
+    how = "every search compares all of them" if compacted.agreement is None else str(compacted.agreement)
+    note(f"{len(compacted):,} references; {how}", quiet=quiet)
+    return Exit.DONE
 
 
 def main(argv: list[str] | None = None) -> int:
-    return run(compact, argv)
+    return run(__name__, argv)
 
 
 if __name__ == "__main__":

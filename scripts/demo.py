@@ -1,4 +1,11 @@
-"""Do the main job on the embedded sample: index the genuine photos, scan the listings, show and report the findings."""
+"""Do the main job on the embedded sample.
+
+Indexes its genuine photos, scans its listings, prints the strongest findings and writes a report.
+
+Examples:
+lookalike demo
+lookalike demo --out somewhere
+"""
 
 from __future__ import annotations
 
@@ -10,26 +17,30 @@ from typing import Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from lookalike.policy.fusion import probability_text
-from lookalike.records import Verdict, strength_of
-from lookalike.scripts.cli import DONE, Evidence, note, photo_reader, progress, report_build, run, write_html_report
+from lookalike.records import Verdict
+from lookalike.scripts.build import print_build
+from lookalike.scripts.command import Exit, run
+from lookalike.scripts.options import Evidence, photo_reader
+from lookalike.scripts.report import write_page
+from lookalike.scripts.terminal import note, output, progress
+from lookalike.tables.findings import FindingRow, strength_of
 
 _WIDTH = 100  # of what goes into a file or pipe, which wraps nothing
 _SHOWN = (("flagged", 6), ("review", 4), ("clear", 3))
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", help="Folder to write index, findings and report to.")] = Path(
+    out: Annotated[Path, typer.Option("--out", help="Folder for the index, the findings and the report.")] = Path(
         "lookalike-demo"
     ),
     evidence: Evidence = 24,
 ) -> int:
     from lookalike.detection.detector import Detector
     from lookalike.index.build import build_index
-    from lookalike.model.encoder import load_encoder
+    from lookalike.model.loading import load_encoder
     from lookalike.scanning.scan import scan_listings
     from lookalike.tables.findings import read_findings
     from lookalike.tables.inputs import read_listings, read_references
@@ -44,7 +55,7 @@ def demo(
                 encoder=load_encoder(),
                 progress=advance,
             )
-        report_build(built, index, quiet=False)
+        print_build(built, index, quiet=False)
         with progress("scanning listings") as advance:
             scan_listings(
                 read_listings(sample / "listings.csv"),
@@ -55,16 +66,16 @@ def demo(
         rows = list(read_findings(findings))
         with open(sample / "listings.csv", encoding="utf-8", newline="") as file:
             truth = {row["listing_id"]: row["truth"] for row in csv.DictReader(file)}
-        console = Console(highlight=False, markup=False)
+        console = output()
         console.width = max(console.width, _WIDTH) if not console.is_terminal else console.width
         console.print(_examples(rows, truth))
         console.print(_counts(rows, truth))
-        write_html_report(findings, report, reader=photo_reader(), evidence=evidence, quiet=False)
+        write_page(findings, report, reader=photo_reader(), evidence=evidence, quiet=False)
     note(f"Open the report: {report.absolute().as_uri()}")
-    return DONE
+    return Exit.DONE
 
 
-def _examples(rows: list[dict[str, object]], truth: dict[str, str]) -> Table:
+def _examples(rows: list[FindingRow], truth: dict[str, str]) -> Table:
     columns = ("listing", "verdict", "kind", "similarity", "points", "prob.", "alike to", "in truth")
     table = Table(*columns, title="Strongest findings", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in table.columns:
@@ -90,7 +101,7 @@ def _number(value: object) -> str:
     return "" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
-def _counts(rows: list[dict[str, object]], truth: dict[str, str]) -> Table:
+def _counts(rows: list[FindingRow], truth: dict[str, str]) -> Table:
     """How the verdicts fall on what the listings are in truth, which the detector is not told."""
     counts = Counter((truth[str(row["listing_id"])], row["verdict"]) for row in rows)
     verdicts = [Verdict.FLAGGED, Verdict.REVIEW, Verdict.CLEAR]
@@ -101,7 +112,7 @@ def _counts(rows: list[dict[str, object]], truth: dict[str, str]) -> Table:
 
 
 def main(argv: list[str] | None = None) -> int:
-    return run(demo, argv)
+    return run(__name__, argv)
 
 
 if __name__ == "__main__":

@@ -1,21 +1,35 @@
-"""What `lookalike evaluate` measured as tables for a terminal of 80 columns."""
+"""The figures of `lookalike evaluate` as tables for a terminal of 80 columns."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 
+from rich.console import Console
 from rich.table import Table
 
 from lookalike.binomial import Share
-from lookalike.thresholds.brands import BrandFigures, Opis, Spread
-from lookalike.thresholds.kept import Realised
+from lookalike.thresholds.evaluation import Evaluation
 from lookalike.thresholds.metrics import Retrieval
+from lookalike.thresholds.realised import Realised
 
 _BRANDS_SHOWN = 20
 
 
-def retrieval_table(measured: Mapping[str, Retrieval]) -> Table:
+def print_evaluation(evaluation: Evaluation, console: Console) -> None:
+    """Print what there is: the metrics, precision within the budget, the brands, and the promise."""
+    console.print(f"similarity: {evaluation.similarity}")
+    console.print(_retrieval_table({"all": evaluation.overall, **evaluation.strata}))
+    if evaluation.precision_at_budget is not None:
+        share = 100 * evaluation.precision_at_budget
+        console.print(f"\nof the {evaluation.budget:,} strongest {share:.1f} % are right")
+    if evaluation.brands:
+        console.print(_brand_table(evaluation))
+    if evaluation.realised:
+        console.print(_realised_table(f"promised and realised by {evaluation.policy}", evaluation.realised))
+
+
+def _retrieval_table(measured: Mapping[str, Retrieval]) -> Table:
     """A row of metrics for each name."""
     table = _table(
         "", "photos", "unre-\nlated", "R@1", "µAP", "recall at\nP 90 %", "\nP 95 %", "FNIR at\nFPIR 1 %", "\n0.3 %"
@@ -27,27 +41,26 @@ def retrieval_table(measured: Mapping[str, Retrieval]) -> Table:
     return table
 
 
-def brand_table(
-    title: str, brands: Sequence[BrandFigures], recall: Spread, false_flags: Spread, inconsistency: Opis
-) -> Table:
-    """The brands of the least recall, and how far all lie apart."""
+def _brand_table(evaluation: Evaluation) -> Table:
+    """The brands with the least recall, and how far all lie apart."""
+    title = f"by brand at {evaluation.threshold:.3f} ({evaluation.threshold_of})"
     table = _table("brand", "photos", "recall", "unrelated", "false flags", title=title)
-    ordered = sorted(brands, key=lambda each: (not each.recall.total, each.recall.value, each.brand))
+    ordered = sorted(evaluation.brands, key=lambda each: (not each.recall.total, each.recall.value, each.brand))
     for each in ordered[:_BRANDS_SHOWN]:
         photos, unrelated = f"{each.recall.total:,}", f"{each.false_flags.total:,}"
         table.add_row(each.brand, photos, _share(each.recall), unrelated, _share(each.false_flags, 3))
     said = [f"{len(ordered) - _BRANDS_SHOWN:,} more brands, all with --json"] if len(ordered) > _BRANDS_SHOWN else []
-    for name, apart in (("recall", recall), ("false flags", false_flags)):
+    for name, apart in (("recall", evaluation.recall_spread), ("false flags", evaluation.false_flags_spread)):
         if apart.count:
-            said.append(f"{name} {apart.lowest:.3f} to {apart.highest:.3f}, middle {apart.median:.3f}")
-    if not math.isnan(inconsistency.score):
-        said.append(f"OPIS {inconsistency.score:.2g} (0 is best)")
+            said.append(f"{name} {apart.lowest:.3f} to {apart.highest:.3f}, median {apart.median:.3f}")
+    if not math.isnan(evaluation.opis.score):
+        said.append(f"OPIS {evaluation.opis.score:.2g} (0 is best)")
     table.caption = "; ".join(said)
     return table
 
 
-def realised_table(title: str, realised: Sequence[Realised]) -> Table:
-    """What the flags came to, beside what was promised."""
+def _realised_table(title: str, realised: Sequence[Realised]) -> Table:
+    """What the flags turned out to be, beside what was promised."""
     table = _table("of", "flags", "wrong", "precision", "promised", "false flags", "promised", title=title)
     for each in realised:
         promised = [
@@ -58,7 +71,7 @@ def realised_table(title: str, realised: Sequence[Realised]) -> Table:
             )
         ]
         flags, wrong = f"{each.precision.total:,}", f"{each.errors:,}"
-        # the interval below its share: side by side they are wider than a terminal
+        # the interval goes below its share, as side by side they are wider than a terminal
         precision, false_flags = (
             _share(share, digits).replace(" ", "\n") for share, digits in ((each.precision, 2), (each.false_flags, 3))
         )
@@ -72,7 +85,7 @@ def _table(*columns: str, title: str | None = None) -> Table:
     for column in table.columns[1:]:
         column.justify = "right"
         column.overflow = "fold"
-    table.columns[0].overflow = "fold"  # a name cut short is no use, nor is a number
+    table.columns[0].overflow = "fold"  # a name or number cut short is of no use
     return table
 
 

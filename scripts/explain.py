@@ -1,4 +1,10 @@
-"""Show why a photo is alike to a genuine one: both side by side, matched points joined, and what differs."""
+"""Draw why a photo resembles a genuine one.
+
+The picture shows both side by side, with matching points joined, and boxes around what differs.
+
+Examples:
+lookalike explain photo.jpg --index genuine.index --out pair.png
+"""
 
 from __future__ import annotations
 
@@ -9,11 +15,12 @@ from typing import Annotated
 
 import typer
 
-from lookalike.errors import ImageReadError, TableError
-from lookalike.records import Listing
-from lookalike.scripts.cli import (
-    DONE,
+from lookalike.errors import TableError
+from lookalike.scripts.command import Exit, run
+from lookalike.scripts.options import (
     Device,
+    IndexFolder,
+    Json,
     Model,
     PolicyFile,
     Private,
@@ -21,16 +28,17 @@ from lookalike.scripts.cli import (
     Scheme,
     Truncated,
     Weights,
-    note,
     photo_reader,
-    run,
 )
+from lookalike.scripts.terminal import note
+
+_ENDINGS = (".png", ".jpg", ".webp")
 
 
 def explain(
-    photo: Annotated[str, typer.Argument(help="The listing's photo: a path, or a URL of an allowed scheme.")],
-    index: Annotated[Path, typer.Option("--index", help="Folder of the index.")],
-    out: Annotated[Path, typer.Option("--out", help="The picture to write, for example pair.png")],
+    photo: Annotated[str, typer.Argument(help="The listing's photo: a path, or a URL with an allowed scheme.")],
+    index: IndexFolder,
+    out: Annotated[Path, typer.Option("--out", help="Picture to write, such as pair.png.")],
     policy: PolicyFile = None,
     model: Model = None,
     weights: Weights = None,
@@ -38,50 +46,35 @@ def explain(
     allow_scheme: Scheme = None,
     allow_private: Private = False,
     accept_truncated: Truncated = False,
-    as_json: Annotated[bool, typer.Option("--json", help="What was found, as JSON.")] = False,
+    as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     from lookalike.detection.detector import Detector
-    from lookalike.evidence.explain import explain_pair
-    from lookalike.model.images import read_image
+    from lookalike.evidence.explain import explain_photo
 
-    if out.suffix.lower() not in (".png", ".jpg", ".webp"):
-        raise TableError(f"the picture {out} ends in {out.suffix or 'nothing'}, needed .png, .jpg or .webp")
+    if out.suffix.lower() not in _ENDINGS:
+        raise TableError(f"the picture {out} ends in {out.suffix or 'nothing'}; name it .png, .jpg or .webp")
     reader = photo_reader(allow_scheme, private=allow_private, truncated=accept_truncated)
     detector = Detector.open(index, policy=policy, model=model, weights=weights, device=device, reader=reader)
-    finding = detector.check(Listing(id=photo, images=(photo,)))
-    if finding.error or not finding.matches:
-        raise ImageReadError(finding.error or f"the index {index} holds nothing to compare {photo} with", source=photo)
-    match = finding.matches[0]
-    shown = read_image(photo, limits=reader.limits, access=reader.access).image
-    genuine = read_image(match.reference.image, limits=reader.limits, access=reader.access).image
-    held = None if finding.normalised_similarity is not None else finding.threshold
-    explained = explain_pair(
-        genuine,
-        shown,
-        similarity=match.similarity,
-        threshold=held,
-        caption=f"{finding.verdict}: alike to {match.reference.brand} {match.reference.product}",
-    )
-    explained.picture.save(out)
-    found = explained.verification
+    explained = explain_photo(photo, detector=detector)
+    explained.explanation.picture.save(out)
+    match, found = explained.match, explained.explanation.verification
     if as_json:
-        said = {"verdict": str(finding.verdict), "reference_id": match.reference.id, "similarity": match.similarity}
-        print(json.dumps(said | {"verification": asdict(found) if found else None}, ensure_ascii=False))
-    elif found is None:
-        note(f"{out}: similarity {match.similarity:.3f} to {match.reference.id}; no points agree", quiet=quiet)
+        values = {"verdict": str(explained.finding.verdict), "reference_id": match.reference.id,
+                  "similarity": match.similarity, "verification": asdict(found) if found else None}  # fmt: skip
+        print(json.dumps(values, ensure_ascii=False))
+    line = f"{out}: similarity {match.similarity:.3f} to {match.reference.id}; "
+    if found is None:
+        line += "no matching points"
     else:
-        mirrored = ", mirrored" if found.mirrored else ""
-        note(
-            f"{out}: similarity {match.similarity:.3f} to {match.reference.id}; {found.inliers} points agree over "
-            f"{found.coverage:.0%} of it, {found.kind.replace('_', ' ')}{mirrored}",
-            quiet=quiet,
-        )
-    return DONE
+        line += f"{found.inliers} matching points over {found.coverage:.0%} of it, {found.kind.replace('_', ' ')}"
+        line += ", mirrored" if found.mirrored else ""
+    note(line, quiet=quiet or as_json)
+    return Exit.DONE
 
 
 def main(argv: list[str] | None = None) -> int:
-    return run(explain, argv)
+    return run(__name__, argv)
 
 
 if __name__ == "__main__":

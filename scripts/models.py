@@ -1,47 +1,54 @@
-"""List the presets: size, licence, where the weights come from and, with --measure, the speed on this machine."""
+"""List the encoders, their sizes and licences.
+
+Examples:
+lookalike models
+lookalike models --measure
+"""
 
 from __future__ import annotations
 
-import statistics
-import time
 from typing import Annotated
 
-import numpy as np
 import typer
-from PIL import Image
-from rich.console import Console
 from rich.table import Table
 
 from lookalike.model.presets import PRESETS, Preset
-from lookalike.scripts.cli import DONE, Device, run
+from lookalike.scripts.command import Exit, run
+from lookalike.scripts.options import Device
+from lookalike.scripts.terminal import output
 
-_ROUNDS = 5
-_BATCH = 8
+_ROUNDS, _BATCH = 5, 8
 
 
 def models(
-    measure: Annotated[bool, typer.Option("--measure", help="Time each model here, with random weights.")] = False,
+    measure: Annotated[bool, typer.Option("--measure", help="Time each one here, with random weights.")] = False,
     device: Device = None,
 ) -> int:
-    console = Console(highlight=False, markup=False)
+    console = output()
     for preset in PRESETS.values():
         download = f"{preset.download_mb:,} MB to download" if preset.download_mb else "no download"
         model = preset.architecture + (f"/{preset.tag}" if preset.tag else "")
         table = Table.grid(padding=(0, 2))
         table.add_column(width=9)
         table.add_row(preset.name, preset.purpose)
-        table.add_row("", f"{preset.image_size} px in, {preset.dim} numbers out, {preset.parameters:g} M parameters")
+        table.add_row("", f"{preset.image_size} px in, {preset.dim} dimensions out, {preset.parameters:g} M parameters")
         table.add_row("", f"{download}, {preset.licence}")
         table.add_row("", f"{model}, {preset.source}")
         if measure:
             table.add_row("", _speed(preset, device))
         console.print(table, "")
-    return DONE
+    return Exit.DONE
 
 
 def _speed(preset: Preset, device: str | None) -> str:
-    """Pictures a second from a decoded 640 px picture to its vector: median, least and most of some rounds."""
-    from lookalike.model.clip import untrained_encoder
+    """Pictures per second from a decoded 640 px picture to its vector: median and range of some rounds."""
+    import statistics
+    import time
+
+    import numpy as np
+    from PIL import Image
+
+    from lookalike.model.loading import untrained_encoder
 
     encoder = untrained_encoder(preset.architecture, device=device)
     pixels = np.random.default_rng(0).integers(0, 256, (640, 640, 3), np.uint8)
@@ -56,7 +63,7 @@ def _speed(preset: Preset, device: str | None) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    return run(models, argv)
+    return run(__name__, argv)
 
 
 if __name__ == "__main__":

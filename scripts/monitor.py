@@ -1,6 +1,11 @@
-"""Watch a policy: is its promise of precision still kept, have similarities drifted, is one reference flooded?
+"""Watch whether a policy still keeps its promise.
 
-Exit status: 0 nothing raised, 1 something raised, 2 the call was wrong.
+It also watches whether similarities have drifted, and whether one reference is flooded with hits. The exit status is 0
+if nothing was raised and 1 if something was.
+
+Examples:
+lookalike monitor findings.parquet labels.csv --policy policy.toml
+lookalike monitor f.csv labels.csv --policy p.toml --before last-week.csv
 """
 
 from __future__ import annotations
@@ -14,28 +19,27 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from lookalike.scripts.cli import DONE, Quiet, note, run
+from lookalike.scripts.command import Exit, run
+from lookalike.scripts.options import Json, Quiet
+from lookalike.scripts.terminal import note
 
 if TYPE_CHECKING:
-    from lookalike.thresholds.monitor import MonitorReport, PromiseCheck
-
-RAISED = 1
+    from lookalike.thresholds.monitor import MonitorReport
+    from lookalike.thresholds.promises import PromiseCheck
 
 
 def monitor(
-    findings: Annotated[Path, typer.Argument(help="Findings that the verdicts are on.")],
-    labels: Annotated[
-        Path, typer.Argument(help="Verdicts: listing_id, lookalike (true or false), and where known product_id, date.")
-    ],
-    policy: Annotated[Path, typer.Option("--policy", help="The policy.toml to watch.")],
+    findings: Annotated[Path, typer.Argument(help="Findings that the verdicts are about.")],
+    labels: Annotated[Path, typer.Argument(help="Verdicts: listing_id, lookalike, and if known product_id, date.")],
+    policy: Annotated[Path, typer.Option("--policy", help="Policy to watch.")],
     before: Annotated[
-        Path | None, typer.Option("--before", help="Earlier findings, to see drift and floods against.")
+        Path | None, typer.Option("--before", help="Earlier findings, to compare drift and floods with.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Where a promise is broken: write the policy that flags no more there.")
+        Path | None, typer.Option("--out", help="If a promise is broken, write the policy without those flags.")
     ] = None,
-    alpha: Annotated[float, typer.Option("--alpha", help="Chance of a false alarm, 0 to 1.", min=1e-9, max=0.5)] = 0.05,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    alpha: Annotated[float, typer.Option("--alpha", help="Chance of a false alarm.", min=1e-9, max=0.5)] = 0.05,
+    as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     from lookalike.policy.policy import Policy
@@ -58,12 +62,12 @@ def monitor(
     note(_unused(report), quiet=quiet or not _unused(report))
     if not report.promises:
         note(
-            f"the policy {policy} promises no precision, so verdicts were not tested; see: lookalike tune", quiet=quiet
+            f"the policy {policy} promises no precision, so there is nothing to test; see: lookalike tune", quiet=quiet
         )
     if out is not None and report.broken:
         withdraw_broken(loaded, report).save(out)
-        note(f"policy with that flag band given to review: {out}", quiet=quiet)
-    return RAISED if report.raised else DONE
+        note(f"wrote {out}, which sends those flags to review", quiet=quiet)
+    return Exit.SOME_ROWS_FAILED if report.raised else Exit.DONE
 
 
 def said(report: MonitorReport) -> dict[str, Any]:
@@ -115,7 +119,7 @@ def _unused(report: MonitorReport) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    return run(monitor, argv)
+    return run(__name__, argv)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,12 @@
-"""Apply new rights, new sellers or another policy to stored findings, without embedding, and tell what changed and why.
+"""Apply new rights, sellers or another policy to findings.
 
-A right that lapsed withdraws flags, a new one raises them. The result is what a scan with the same tables on that day
-would write. Without --rights none is asked for, without --sellers none is authorised.
+A second table lists what changed and why. Nothing is embedded. A right that lapsed withdraws flags, and a new one
+raises them. The result is what a scan with the same tables on that day would write. Without --rights and --sellers,
+findings rest on similarity alone.
+
+Examples:
+lookalike recheck findings.parquet --rights rights.csv --out now.parquet
+lookalike recheck findings.parquet --policy policy.toml --out now.parquet
 """
 
 from __future__ import annotations
@@ -11,28 +16,25 @@ from typing import Annotated
 
 import typer
 
-from lookalike.scripts.cli import (
-    DONE,
-    SOME_ROWS_FAILED,
+from lookalike.scripts.command import Exit, run
+from lookalike.scripts.options import (
     Day,
+    FindingsOut,
     Quiet,
     RegionsTable,
     RightsTable,
     SellersTable,
     load_rights,
-    note,
     note_unknown_brands,
-    progress,
-    run,
 )
+from lookalike.scripts.terminal import note, progress
 
 
 def recheck(
     findings: Annotated[Path, typer.Argument(help="Findings table of a scan.")],
-    out: Annotated[Path, typer.Option("--out", help="Findings table to write: .csv, .parquet or .jsonl")],
+    out: FindingsOut,
     policy: Annotated[
-        Path | None,
-        typer.Option("--policy", help="The policy to judge by; by default the shipped one, if it was that."),
+        Path | None, typer.Option("--policy", help="Policy to judge by; by default the built-in one, if it was used.")
     ] = None,
     rights: RightsTable = None,
     sellers: SellersTable = None,
@@ -48,27 +50,27 @@ def recheck(
 
     used = Policy.load(policy) if policy is not None else policy_of(findings)
     asked = load_rights(rights, sellers, regions, quiet=quiet)
-    told = changes or out.with_name(f"{out.stem}.changes{out.suffix}")
+    changed = changes or out.with_name(f"{out.stem}.changes{out.suffix}")
     with progress("rechecking findings", quiet=quiet) as advance:
         done = recheck(
-            findings, out, policy=used, rights=asked, day=day.date() if day else None, changes=told, progress=advance
+            findings, out, policy=used, rights=asked, day=day.date() if day else None, changes=changed, progress=advance
         )
     for (before, after), count in sorted(done.moved.items()):
         if before != after:
-            note(f"{count:,} {after} that were {before}", quiet=quiet)
+            note(f"{count:,} from {before} to {after}", quiet=quiet)
     note(
-        f"{done.findings:,} findings, {done.changed:,} changed ({done.regrounded:,} in their grounds only); "
-        f"findings in {out}, what changed in {told}",
+        f"{done.findings:,} findings, {done.changed:,} changed ({done.regrounded:,} only in their grounds); "
+        f"findings in {out}, changes in {changed}",
         quiet=quiet,
     )
     if asked is not None:
         note_unknown_brands(asked, done.brands, quiet=quiet)
     failed = done.errors or (asked is not None and asked.unusable)
-    return SOME_ROWS_FAILED if failed else DONE
+    return Exit.SOME_ROWS_FAILED if failed else Exit.DONE
 
 
 def main(argv: list[str] | None = None) -> int:
-    return run(recheck, argv)
+    return run(__name__, argv)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,24 @@
-"""Remove references from an index, by id, by product or by brand."""
+"""Remove references from an index, by id, product or brand.
+
+Examples:
+lookalike remove --index genuine.index --product p17
+lookalike remove --index genuine.index --brand Chovolme --brand Zembossa
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from lookalike.errors import TableError
-from lookalike.scripts.cli import DONE, Quiet, note, run
+from lookalike.scripts.command import Exit, run
+from lookalike.scripts.options import IndexFolder, Quiet
+from lookalike.scripts.terminal import note
 
 
 def remove(
-    index: Annotated[Path, typer.Option("--index", help="Folder of the index.")],
+    index: IndexFolder,
     reference: Annotated[list[str] | None, typer.Option("--reference", help="A reference_id. Repeatable.")] = None,
     product: Annotated[list[str] | None, typer.Option("--product", help="A product_id. Repeatable.")] = None,
     brand: Annotated[list[str] | None, typer.Option("--brand", help="A brand. Repeatable.")] = None,
@@ -22,17 +28,17 @@ def remove(
     from lookalike.index.build import harmless_folder, remove_references
 
     if not (reference or product or brand):
-        raise TableError("nothing to remove was named; give --reference, --product or --brand")
+        raise TableError("nothing to remove; give --reference, --product or --brand")
     folder = harmless_folder(index) if harmless else index
     removed = remove_references(index=folder, references=reference or (), products=product or (), brands=brand or ())
     if not removed:
-        raise TableError(f"no reference in {folder} is one of those; see: lookalike info {index}")
+        raise TableError(f"{folder} holds none of these references; see: lookalike info {index}")
     note(f"removed {removed:,} references from {folder}", quiet=quiet)
-    return DONE
+    return Exit.DONE
 
 
 def main(argv: list[str] | None = None) -> int:
-    return run(remove, argv)
+    return run(__name__, argv)
 
 
 if __name__ == "__main__":

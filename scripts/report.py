@@ -1,30 +1,33 @@
-"""Write the HTML page of a findings table: what was found, photo beside photo, with the evidence on a click."""
+"""Write an HTML report of a findings table.
+
+It shows photo beside photo, with the evidence one click away.
+
+Examples:
+lookalike report findings.parquet --out report.html
+lookalike report today.csv --out report.html --most 200 --evidence 200
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lookalike.scripts.cli import (
-    DONE,
-    EVIDENCE,
-    Evidence,
-    Private,
-    Quiet,
-    Scheme,
-    Truncated,
-    photo_reader,
-    run,
-    write_html_report,
-)
+from lookalike.scripts.command import Exit, run
+from lookalike.scripts.options import EVIDENCE, Evidence, Private, Quiet, Scheme, Truncated, photo_reader
+from lookalike.scripts.terminal import note, progress
+
+if TYPE_CHECKING:
+    from lookalike.index.embedding import PhotoReader
+
+_MOST = 2000
 
 
 def report(
-    findings: Annotated[Path, typer.Argument(help="Findings table, whole or shortlisted.")],
-    out: Annotated[Path, typer.Option("--out", help="HTML page to write.")],
-    most: Annotated[int, typer.Option("--most", min=1, help="At most so many findings, the strongest.")] = 2000,
+    findings: Annotated[Path, typer.Argument(help="Findings table, complete or a shortlist.")],
+    out: Annotated[Path, typer.Option("--out", help="HTML file to write.")],
+    most: Annotated[int, typer.Option("--most", min=1, help="Show up to this many findings, the strongest.")] = _MOST,
     evidence: Evidence = EVIDENCE,
     allow_scheme: Scheme = None,
     allow_private: Private = False,
@@ -32,12 +35,35 @@ def report(
     quiet: Quiet = False,
 ) -> int:
     reader = photo_reader(allow_scheme, private=allow_private, truncated=accept_truncated)
-    write_html_report(findings, out, reader=reader, quiet=quiet, evidence=evidence, most=most)
-    return DONE
+    write_page(findings, out, reader=reader, evidence=evidence, quiet=quiet, most=most)
+    return Exit.DONE
+
+
+def write_page(
+    findings: Path, out: Path, *, reader: PhotoReader, evidence: int, quiet: bool, most: int = _MOST
+) -> None:
+    """Write the report of a findings table, with thumbnails and the evidence of the strongest findings."""
+    from lookalike.evidence.explain import evidence_of
+    from lookalike.evidence.photos import photo_of
+    from lookalike.scanning.report import write_report
+    from lookalike.tables.findings import read_findings
+
+    with progress("composing evidence", quiet=quiet) as advance:
+        summary = write_report(
+            read_findings(findings),
+            out,
+            thumbnail=photo_of(reader),
+            most=most,
+            evidence=evidence_of(reader),
+            most_evidence=evidence,
+            progress=advance,
+        )
+    more = f", {summary.left_out:,} weaker ones left out" if summary.left_out else ""
+    note(f"report with {summary.shown:,} findings{more}, {summary.evidence:,} with evidence: {out}", quiet=quiet)
 
 
 def main(argv: list[str] | None = None) -> int:
-    return run(report, argv)
+    return run(__name__, argv)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,10 @@
-"""Bring a scan's findings up to date with an index whose references changed, without reading the listings again."""
+"""Update findings after the references of an index changed.
+
+The listings are not read again; their vectors are in the state that scan --since left.
+
+Examples:
+lookalike rescan --since state --index genuine.index --out findings.parquet
+"""
 
 from __future__ import annotations
 
@@ -7,33 +13,33 @@ from typing import Annotated
 
 import typer
 
-from lookalike.scripts.cli import (
+from lookalike.scripts.command import run
+from lookalike.scripts.options import (
     EVIDENCE,
     Device,
     Evidence,
+    FindingsOut,
+    IndexFolder,
     Model,
     PolicyFile,
     Private,
     Quiet,
+    ReportOut,
     Scheme,
     Truncated,
     Weights,
     photo_reader,
-    progress,
-    report_rescan,
-    run,
 )
+from lookalike.scripts.scan import print_changes
+from lookalike.scripts.terminal import progress
 
 
 def rescan(
-    since: Annotated[Path, typer.Option(help="Folder with the state of the scan, as scan --since left it.")],
-    index: Annotated[Path, typer.Option("--index", help="Folder of the index as it is now.")],
-    out: Annotated[Path, typer.Option("--out", help="Findings table to write: .csv, .parquet or .jsonl")],
-    new_references: Annotated[  # noqa: ARG001
-        bool, typer.Option("--new-references", help="What changed: the references. There is no other kind yet.")
-    ] = True,
+    since: Annotated[Path, typer.Option("--since", help="Folder with the scan's state, as scan --since left it.")],
+    index: IndexFolder,
+    out: FindingsOut,
     policy: PolicyFile = None,
-    report: Annotated[Path | None, typer.Option("--report", help="HTML page to write, to look at.")] = None,
+    report: ReportOut = None,
     evidence: Evidence = EVIDENCE,
     model: Model = None,
     weights: Weights = None,
@@ -48,13 +54,13 @@ def rescan(
 
     reader = photo_reader(allow_scheme, private=allow_private, truncated=accept_truncated)
     detector = Detector.open(index, policy=policy, model=model, weights=weights, device=device, reader=reader)
-    with progress("holding new references against listings", quiet=quiet) as advance:
+    with progress("comparing listings with the changed references", quiet=quiet) as advance:
         summary = rescan_references(detector=detector, since=since, out=out, progress=advance)
-    return report_rescan(summary, out, report=report, reader=reader, quiet=quiet, evidence=evidence)
+    return print_changes(summary, out, report=report, reader=reader, quiet=quiet, evidence=evidence)
 
 
 def main(argv: list[str] | None = None) -> int:
-    return run(rescan, argv)
+    return run(__name__, argv)
 
 
 if __name__ == "__main__":

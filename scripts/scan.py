@@ -1,29 +1,38 @@
-"""Judge every listing of a table against an index and write one finding for each."""
+"""Judge every listing of a table, and write a finding for each.
+
+Run the same command again to resume an interrupted scan. With --since, only listings that changed are looked at.
+
+Examples:
+lookalike scan listings.csv --index genuine.index --out findings.parquet
+lookalike scan listings.csv --index i --out f.csv --report report.html
+lookalike scan listings.csv --index i --out f.csv --since state
+"""
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lookalike.scripts.cli import (
-    DONE,
+from lookalike.scripts.command import Exit, run
+from lookalike.scripts.options import (
     EVIDENCE,
-    SOME_ROWS_FAILED,
     Address,
     CacheFile,
     Day,
     Device,
     EngineName,
     Evidence,
+    FindingsOut,
+    IndexFolder,
     Model,
     NoCache,
     PolicyFile,
     Private,
     Quiet,
     RegionsTable,
+    ReportOut,
     RightsTable,
     Scheme,
     SellersTable,
@@ -32,43 +41,31 @@ from lookalike.scripts.cli import (
     Workers,
     cache_path,
     cluster,
-    fingerprint,
     load_rights,
-    note,
     note_unknown_brands,
     photo_reader,
-    progress,
-    report_rescan,
-    run,
-    vector_cache,
-    write_html_report,
 )
+from lookalike.scripts.report import write_page
+from lookalike.scripts.terminal import note, progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import pyarrow as pa
-
-    from lookalike.detection.detector import Detector
     from lookalike.index.embedding import PhotoReader
-    from lookalike.rights.rights import Rights
-    from lookalike.scanning.parts import ScanSummary
+    from lookalike.scanning.changes import RescanSummary
 
 
 def scan(
-    listings: Annotated[Path, typer.Argument(help="Table with listing_id and image, one row a photo.")],
-    index: Annotated[Path, typer.Option("--index", help="Folder of the index.")],
-    out: Annotated[Path, typer.Option("--out", help="Findings table to write: .csv, .parquet or .jsonl")],
+    listings: Annotated[Path, typer.Argument(help="Table with listing_id and image, one row per photo.")],
+    index: IndexFolder,
+    out: FindingsOut,
     policy: PolicyFile = None,
     rights: RightsTable = None,
     sellers: SellersTable = None,
     regions: RegionsTable = None,
     day: Day = None,
-    report: Annotated[Path | None, typer.Option("--report", help="HTML page to write, to look at.")] = None,
+    report: ReportOut = None,
     evidence: Evidence = EVIDENCE,
     since: Annotated[
-        Path | None,
-        typer.Option(help="Folder with the state of the last scan, made if need be: look only at what changed since."),
+        Path | None, typer.Option("--since", help="Folder with the last scan's state: look only at what changed.")
     ] = None,
     model: Model = None,
     weights: Weights = None,
@@ -83,107 +80,72 @@ def scan(
     workers: Workers = None,
     quiet: Quiet = False,
 ) -> int:
-    from lookalike.detection.detector import Detector
     from lookalike.index.reference_index import ReferenceIndex
-    from lookalike.scanning.changes import scan_changes
-    from lookalike.scanning.scan import scan_listings
-    from lookalike.tables.files import require_ending, require_readable
-    from lookalike.tables.inputs import LISTING_COLUMNS, read_listings
+    from lookalike.scanning.tables import DetectorSettings, scan_changed_table, scan_table
 
-    require_ending(out)
-    require_readable(listings, required=LISTING_COLUMNS)
+    on = cluster(engine, address, workers, device)
+    if on is not None and since is not None:
+        raise typer.BadParameter("--since needs --engine local")
     reader = photo_reader(allow_scheme, private=allow_private, truncated=accept_truncated)
     asked = load_rights(rights, sellers, regions, quiet=quiet)
-    opening = partial(
-        Detector.open,
-        index.absolute(),
-        policy=policy and policy.absolute(),
+    settings = DetectorSettings(
+        index,
+        policy=policy,
         model=model,
         weights=weights,
         device=device,
         reader=reader,
+        rights=rights,
+        sellers=sellers,
+        regions=regions,
         day=day.date() if day else None,
     )
-    on = cluster(engine, address, workers, device)
-    if on is not None:
+    kept = cache_path(cache, off=no_cache)
+    with progress("scanning listings", quiet=quiet) as advance:
         if since is not None:
-            raise typer.BadParameter("--since needs --engine local")
-        from lookalike.scanning.ray import scan_on_ray
-
-        with progress("scanning listings", quiet=quiet) as advance:
-            found = scan_on_ray(
-                read_listings(listings),
-                open_detector=partial(
-                    _open, opening, *(path and path.absolute() for path in (rights, sellers, regions))
-                ),
-                out=out,
-                cluster=on,
-                fingerprint=fingerprint(listings),
-                progress=advance,
-                cache=cache_path(cache, off=no_cache),
+            changed = scan_changed_table(
+                listings, out, settings=settings, since=since, rights=asked, cache=kept, progress=advance
             )
-        brands = ReferenceIndex.load(index).catalogue["brand"] if asked is not None else None
-        return _tell(found, out, report, reader, evidence, asked, brands, quiet=quiet)
-    detector = opening(rights=asked)
-    with (
-        progress("scanning listings", quiet=quiet) as advance,
-        vector_cache(cache, detector.encoder, off=no_cache) as vectors,
-    ):
-        if since is not None:
-            return report_rescan(
-                scan_changes(
-                    read_listings(listings), detector=detector, since=since, out=out, progress=advance, cache=vectors
-                ),
-                out,
-                report=report,
-                reader=reader,
-                quiet=quiet,
-                evidence=evidence,
+        else:
+            summary = scan_table(
+                listings, out, settings=settings, rights=asked, cluster=on, cache=kept, progress=advance
             )
-        summary = scan_listings(
-            read_listings(listings),
-            detector=detector,
-            out=out,
-            fingerprint=fingerprint(listings),
-            progress=advance,
-            cache=vectors,
+    if since is not None:
+        status = print_changes(changed, out, report=report, reader=reader, quiet=quiet, evidence=evidence)
+    else:
+        verdicts = ", ".join(f"{count:,} {verdict}" for verdict, count in sorted(summary.verdicts.items()))
+        note(
+            f"{summary.listings:,} listings: {verdicts}; {summary.errors:,} with an error; findings in {out}",
+            quiet=quiet,
         )
-    brands = detector.index.catalogue["brand"]
-    return _tell(summary, out, report, reader, evidence, asked, brands, quiet=quiet)
+        status = Exit.SOME_ROWS_FAILED if summary.errors else Exit.DONE
+        if report is not None:
+            write_page(out, report, reader=reader, evidence=evidence, quiet=quiet)
+    if asked is not None:
+        note_unknown_brands(asked, ReferenceIndex.load(index).catalogue["brand"].unique().to_pylist(), quiet=quiet)
+        status = Exit.SOME_ROWS_FAILED if asked.unusable else status
+    return status
 
 
-def _open(opening: Callable[..., Detector], *tables: Path | None) -> Detector:
-    """A detector with the rights of these tables, which each worker reads for itself."""
-    return opening(rights=load_rights(*tables, quiet=True))
-
-
-def _tell(
-    summary: ScanSummary,
-    out: Path,
-    report: Path | None,
-    reader: PhotoReader,
-    evidence: int,
-    rights: Rights | None,
-    brands: pa.ChunkedArray | None,
-    *,
-    quiet: bool,
-) -> int:
-    """Say what a scan found, and write its page if asked for; gives the exit status."""
+def print_changes(
+    summary: RescanSummary, out: Path, *, report: Path | None, reader: PhotoReader, quiet: bool, evidence: int
+) -> Exit:
+    """Print what a scan of changes did and saved, write its report if asked, and return the exit status."""
     verdicts = ", ".join(f"{count:,} {verdict}" for verdict, count in sorted(summary.verdicts.items()))
     note(
-        f"{summary.listings:,} listings: {verdicts}; {summary.errors:,} with an error; findings in {out}",
+        f"{summary.listings:,} listings: {verdicts}; {summary.errors:,} with an error; findings in {out}\n"
+        f"looked at {summary.looked_at:,}, judged {summary.judged:,} again by their vectors, kept {summary.kept:,}; "
+        f"{summary.photos:,} pictures not read, which saved about {summary.spared:,.0f} s; "
+        f"{summary.opened:,} opened to compare points",
         quiet=quiet,
     )
-    if rights is not None and brands is not None:
-        note_unknown_brands(rights, brands.unique().to_pylist(), quiet=quiet)
     if report is not None:
-        write_html_report(out, report, reader=reader, evidence=evidence, quiet=quiet)
-    failed = summary.errors or (rights is not None and rights.unusable)
-    return SOME_ROWS_FAILED if failed else DONE
+        write_page(out, report, reader=reader, evidence=evidence, quiet=quiet)
+    return Exit.SOME_ROWS_FAILED if summary.errors else Exit.DONE
 
 
 def main(argv: list[str] | None = None) -> int:
-    return run(scan, argv)
+    return run(__name__, argv)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,12 @@
-"""Figures of findings for the public: counts, share upheld, errors with their interval, times to decide.
+"""Count findings, verdicts and errors for the public.
 
-People's verdicts (--verdicts: listing_id, lookalike, optional product_id and date) say which flags were right, a
-history what sellers answered and what became of it. docs/cases.md says which figure answers what the EU's Digital
-Services Act asks for.
+Prints counts, shares upheld, errors with their interval, and times to decide. People's verdicts (--verdicts:
+listing_id, lookalike, optional product_id and date) say which flags were right. A history says what sellers answered
+and what became of it. docs/cases.md says which figures the EU's Digital Services Act asks for.
+
+Examples:
+lookalike stats findings.parquet --verdicts labels.csv
+lookalike stats findings.parquet --verdicts l.csv --history h.jsonl --json
 """
 
 from __future__ import annotations
@@ -13,11 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from lookalike.errors import TableError
-from lookalike.scripts.cli import DONE, Quiet, note, run
+from lookalike.scripts.command import Exit, run
+from lookalike.scripts.options import HistoryDay, Json, Quiet
+from lookalike.scripts.terminal import note, output
 
 if TYPE_CHECKING:
     from lookalike.binomial import Share
@@ -29,12 +33,14 @@ _SHOWN = 12
 def stats(
     findings: Annotated[Path, typer.Argument(help="Findings table.")],
     verdicts: Annotated[Path | None, typer.Option("--verdicts", help="People's verdicts on listings.")] = None,
-    history: Annotated[Path | None, typer.Option("--history", help="What sellers said, and what was decided.")] = None,
-    day: Annotated[str | None, typer.Option("--date", help="The day that --history is asked for; today.")] = None,
+    history: Annotated[
+        Path | None, typer.Option("--history", help="What sellers answered, and what was decided.")
+    ] = None,
+    day: HistoryDay = None,
     by: Annotated[
-        str, typer.Option("--by", help="Columns: of brand, territory, kind, seller_id.")
+        str, typer.Option("--by", help="Columns to count by: brand, territory, kind, seller_id.")
     ] = "brand,territory,kind",
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     from lookalike.cases.history import History
@@ -42,15 +48,11 @@ def stats(
     from lookalike.tables.findings import read_findings
     from lookalike.tables.inputs import read_verdicts
 
-    try:
-        wanted = date.fromisoformat(day) if day else date.today()
-    except ValueError:
-        raise TableError(f"came --date {day}; needed a day like 2026-11-24") from None
     counted = count_findings(
         read_findings(findings),
         reviews=read_verdicts(verdicts) if verdicts is not None else (),
         history=History.load(history) if history is not None else None,
-        day=wanted,
+        day=day.date() if day else date.today(),
         by=[name.strip() for name in by.split(",") if name.strip()],
     )
     if as_json:
@@ -58,17 +60,17 @@ def stats(
     else:
         _print(counted)
     if verdicts is None:
-        note("without --verdicts nothing is known of errors", quiet=quiet)
+        note("without --verdicts, nothing is known about errors", quiet=quiet)
     for count, what in ((counted.unknown, "verdicts"), (counted.elsewhere, "notices")):
         if count:
-            note(f"{count:,} {what} are about no finding of these", quiet=quiet)
-    return DONE
+            note(f"{what} about none of these findings: {count:,}", quiet=quiet)
+    return Exit.DONE
 
 
 def _print(counted: Stats) -> None:
-    console = Console(highlight=False, markup=False)
+    console = output()
     whole = counted.all
-    console.print(f"{whole.findings:,} findings, {counted.first or 'at no time recorded'} to {counted.last or '?'}")
+    console.print(f"{whole.findings:,} findings, {counted.first or 'at an unknown time'} to {counted.last or '?'}")
     named = ", ".join(f"{count:,} {verdict}" for verdict, count in whole.verdicts.items())
     console.print(f"{named}; {whole.flagged:,} flagged by the scan, {whole.withdrawn:,} of them withdrawn since")
     console.print(f"reviewed {whole.reviewed:,} flags: upheld {_share(whole.upheld)}, wrong {_share(whole.errors)}")
@@ -104,7 +106,7 @@ def _times(times: Times) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    return run(stats, argv)
+    return run(__name__, argv)
 
 
 if __name__ == "__main__":

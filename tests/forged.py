@@ -1,4 +1,4 @@
-"""Bundles forged by somebody who knows how."""
+"""Bundles forged by somebody who knows how the chain works."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def said(audit: Audit) -> list[str]:
 
 
 def forge(bundle: Path, change: Callable[[list[Entry]], list[Entry]]) -> None:
-    """Change entries and compute every hash of the chain anew, as somebody who knows how would do."""
+    """Change entries, then compute every hash of the chain again."""
     entries = change(list(read_entries((bundle / "manifest.json").read_bytes())))
     rows = "".join(canonical(entry.said["finding"]) + "\n" for entry in entries if entry.kind == "finding")
     (bundle / "findings.jsonl").write_text(rows)

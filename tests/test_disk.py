@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
 
-from lookalike.disk import written
+from lookalike.disk import write_named_by_content, written
 
 
 def test_a_file_appears_only_at_the_end(tmp_path: Path) -> None:
@@ -36,4 +37,19 @@ def test_two_writers_of_one_file_do_not_mix(tmp_path: Path) -> None:
         first.write_text("first")
         second.write_text("second")
     assert path.read_text() == "first"  # the one that ended last
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_can_be_named_after_what_was_written(tmp_path: Path) -> None:
+    path, sha256 = write_named_by_content(tmp_path, "vectors", ".bin", lambda path: path.write_bytes(b"1 2 3"))
+    assert sha256 == hashlib.sha256(b"1 2 3").hexdigest()
+    assert path == tmp_path / f"vectors-{sha256[:16]}.bin"
+    assert path.read_bytes() == b"1 2 3"
+
+    def fail(temporary: Path) -> None:
+        temporary.write_bytes(b"half")
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_named_by_content(tmp_path, "vectors", ".bin", fail)
     assert list(tmp_path.iterdir()) == [path]

@@ -53,8 +53,8 @@ def ran(name: str) -> tuple[dict[str, Any], list[Any]]:
 @cache
 def vectors() -> dict[str, NDArray[np.float32]]:
     """The vector of each of the sample's pictures, by its path in the tables, embedded one at a time."""
-    from lookalike.model.encoder import load_encoder
     from lookalike.model.images import read_image
+    from lookalike.model.loading import load_encoder
 
     encoder = load_encoder()
     images = {row["image"] for table in ("references", "listings") for row in rows(table)}
@@ -81,7 +81,7 @@ def similarities() -> dict[str, dict[str, float]]:
 @cache
 def shipped() -> dict[str, Any]:
     """The policy that ships with the encoder, as its file says it."""
-    return tomllib.loads((ROOT / "lookalike" / "policies" / "embedded.toml").read_text(encoding="utf-8"))
+    return tomllib.loads((ROOT / "lookalike" / "policy" / "shipped" / "embedded.toml").read_text(encoding="utf-8"))
 
 
 def fused(image: str, product: str, *, inliers: int = 0, coverage: float = 0.0) -> float:
@@ -202,7 +202,8 @@ def test_what_the_shipped_policy_answers_is_held_against_its_thresholds(name: st
 
 def test_points_put_an_answer_right_and_confirm_no_unrelated_listing_and_the_sample_is_too_small_to_fit_to() -> None:
     from lookalike.errors import TableError
-    from lookalike.thresholds.labels import LabelledMatches, fuse
+    from lookalike.thresholds.fusing import fuse
+    from lookalike.thresholds.labels import LabelledMatches
 
     names, figures = ran("tune_threshold")
     correct, fused_correct, related = names["correct"], names["fused_correct"], names["related"]

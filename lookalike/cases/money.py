@@ -1,56 +1,35 @@
-"""Prices as exact decimals: read as they were written, added by currency, converted by given rates only."""
+"""Currencies, and rates that convert amounts exactly."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Context, Decimal, Inexact, InvalidOperation
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 
 from lookalike.errors import TableError
+from lookalike.tables.amounts import read_amount
 from lookalike.tables.files import read_rows
-
-EXACT = Context(prec=80, traps=[Inexact, InvalidOperation])
-"""Adds and multiplies amounts without ever rounding: some 2⁶⁰ prices of the largest and finest kind fit."""
-
-_MOST, _MOST_PLACES = Decimal(10) ** 12, 12
-
-
-def read_amount(value: object) -> Decimal | None:
-    """A price or rate as an exact decimal; None for what is none, is 10¹² or more, or has over 12 decimals.
-
-    Of a float it is the shortest decimal that stands for it, which is what was written.
-
-    >>> read_amount(19.99), read_amount("0.1"), read_amount("1,50"), read_amount(float("nan"))
-    (Decimal('19.99'), Decimal('0.1'), None, None)
-    """
-    try:
-        amount = Decimal(str(value))
-    except InvalidOperation:
-        return None
-    if not amount.is_finite() or not 0 <= amount < _MOST or -int(amount.as_tuple().exponent) > _MOST_PLACES:
-        return None
-    return amount
 
 
 def currency_code(value: object) -> str:
-    """A currency as tables name it, in capitals; empty for none."""
+    """A currency in capitals, as tables name it; empty for None."""
     return "" if value is None else str(value).strip().upper()
 
 
 @dataclass(frozen=True)
 class Rates:
-    """What one unit of each currency is in `currency`, as exact decimals."""
+    """What one unit of each currency is worth in `currency`."""
 
     currency: str
     rates: Mapping[str, Decimal]
 
     @classmethod
     def load(cls, path: str | Path, currency: str) -> Rates:
-        """Read a table of `currency` and `rate`: what one unit of it is in the currency wanted.
+        """Read a table of `currency` and `rate`: what one unit is worth in the currency wanted.
 
-        Raises TableError for a table that can't be read, and for a rate that is no number above 0.
+        Raises TableError for a table that can't be read, and for a rate that is not a number above 0.
         """
         rates: dict[str, Decimal] = {}
         for line in read_rows(Path(path), required=("currency", "rate")):
@@ -62,25 +41,19 @@ class Rates:
             rates[name] = rate
         wanted = currency_code(currency)
         if rates.setdefault(wanted, Decimal(1)) != 1:
-            raise TableError(f"{path}: the rate of {wanted} in {wanted} is {rates[wanted]}; needed 1")
+            raise TableError(f"{path}: one {wanted} is said to be worth {rates[wanted]} {wanted}; leave that row out")
         return cls(wanted, rates)
+
+    @classmethod
+    def only(cls, currency: str) -> Rates:
+        """No conversion at all: amounts in that currency are worth what they are, others have no rate."""
+        return cls(currency, {currency: Decimal(1)})
 
 
 def round_fraction(value: Fraction) -> Decimal:
-    """A fraction to two decimals, halves to the even one.
+    """A fraction to two decimal places, halves to the even one.
 
     >>> round_fraction(Fraction(2, 3)), round_fraction(Fraction(1, 8))
     (Decimal('0.67'), Decimal('0.12'))
     """
     return Decimal(round(value * 100)).scaleb(-2)
-
-
-def plain_decimal(value: Decimal) -> str:
-    """A decimal as people write it, with two places or as many as it takes.
-
-    >>> plain_decimal(Decimal("1E+3")), plain_decimal(Decimal("0.10")), plain_decimal(Decimal("1.2345"))
-    ('1000.00', '0.10', '1.2345')
-    """
-    text = f"{value:f}"
-    whole, _, places = text.partition(".")
-    return f"{whole}.{places.rstrip('0').ljust(2, '0')}"

@@ -1,19 +1,18 @@
-"""Cases as a table, written and read, and what is new of them since the last run."""
+"""The cases table: a case as a row of it, and back."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lookalike.errors import TableError
-from lookalike.tables.files import TableWriter, read_rows
+from lookalike.tables.amounts import plain_decimal
+from lookalike.tables.files import read_rows, writing_table
 
-from .grouping import Case, Link
-from .money import plain_decimal
+from .case import Case, Link
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,7 +23,7 @@ _TABLES = ("brands", "products", "kinds", "territories", "verdicts", "rights", "
 
 
 def case_schema() -> pa.Schema:
-    """The cases table's columns. Money is decimal text, and what is several is JSON, so that every format holds it."""
+    """The cases table's columns. Money is decimal text, and lists are JSON, so that every format holds the same."""
     import pyarrow as pa
 
     order = ("rank", "case_id", "value", "value_currency", "value_per_minute", "minutes", "listings", "pairs",
@@ -34,15 +33,11 @@ def case_schema() -> pa.Schema:
 
 
 def write_cases(cases: Sequence[Case], path: str | Path) -> None:
-    """Write cases, the first with rank 1, in one step. Raises TableError for another ending."""
-    path = Path(path)
-    temporary = path.with_name(path.name + ".tmp")
-    writer = TableWriter(temporary, case_schema(), ending=path.suffix.lower())
+    """Write cases, the first with rank 1. It appears whole or not at all. Raises TableError for another ending."""
     rows = [case_row(case, rank) for rank, case in enumerate(cases, 1)]
-    for start in range(0, len(rows), 1024):
-        writer.write(rows[start : start + 1024])
-    writer.close()
-    temporary.replace(path)
+    with writing_table(Path(path), case_schema()) as writer:
+        for start in range(0, len(rows), 1024):
+            writer.write(rows[start : start + 1024])
 
 
 def case_row(case: Case, rank: int) -> dict[str, Any]:
@@ -70,7 +65,7 @@ def case_row(case: Case, rank: int) -> dict[str, Any]:
 
 
 def read_cases(path: str | Path) -> list[Case]:
-    """The cases of a table, in its order. Raises TableError for one that is none, and for a row that can't be used."""
+    """The cases of a table, in its order. Raises TableError for another table, and for a row that can't be used."""
     cases = []
     for line in read_rows(Path(path), required=case_schema().names):
         row = {name: None if value == "" else value for name, value in line.values.items()}
@@ -107,62 +102,3 @@ def _read_case(row: Mapping[str, Any]) -> Case:
         merged=lists["merged"],
         split_from=row["split_from"],
     )
-
-
-@dataclass(frozen=True)
-class CaseChange:
-    """What is other of a case than at the last run: listings and sellers that came or went, sums before and after."""
-
-    id: str
-    listings_added: tuple[str, ...]
-    listings_gone: tuple[str, ...]
-    sellers_added: tuple[str, ...]
-    sellers_gone: tuple[str, ...]
-    merged: tuple[str, ...]
-    sums: tuple[Mapping[str, Decimal], Mapping[str, Decimal]]
-
-
-@dataclass(frozen=True)
-class CaseDiff:
-    """What is new since the last run: cases that are `new`, `gone`, or merged into another (`merged`), and changes."""
-
-    new: tuple[Case, ...]
-    gone: tuple[Case, ...]
-    merged: Mapping[str, str]
-    changed: tuple[CaseChange, ...]
-    unchanged: int
-
-
-def compare_cases(old: Sequence[Case], new: Sequence[Case]) -> CaseDiff:
-    """What has changed between two runs' cases, by their ids."""
-    before, after = {case.id: case for case in old}, {case.id: case for case in new}
-    into = {name: case.id for case in new for name in case.merged if name in before}
-    changed = []
-    for name, case in after.items():
-        if name not in before:
-            continue
-        was = before[name]
-        change = CaseChange(
-            name,
-            listings_added=_missing(was.listings, case.listings),
-            listings_gone=_missing(case.listings, was.listings),
-            sellers_added=_missing(was.sellers, case.sellers),
-            sellers_gone=_missing(case.sellers, was.sellers),
-            merged=_missing(was.merged, case.merged),
-            sums=(was.values, case.values),
-        )
-        parts = (change.listings_added, change.listings_gone, change.sellers_added, change.sellers_gone, change.merged)
-        if any(parts) or was.values != case.values:
-            changed.append(change)
-    return CaseDiff(
-        new=tuple(case for name, case in after.items() if name not in before),
-        gone=tuple(case for name, case in before.items() if name not in after and name not in into),
-        merged=into,
-        changed=tuple(changed),
-        unchanged=len(after.keys() & before.keys()) - len(changed),
-    )
-
-
-def _missing(here: Sequence[str], there: Sequence[str]) -> tuple[str, ...]:
-    """What is there and not here, sorted."""
-    return tuple(sorted(set(there) - set(here)))

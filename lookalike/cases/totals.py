@@ -1,4 +1,4 @@
-"""Findings added up by seller, in one pass: what is kept grows with sellers, listings and photos, not with rows."""
+"""Findings added up by seller, in one pass: memory grows with sellers, listings and photos, not with rows."""
 
 from __future__ import annotations
 
@@ -8,23 +8,25 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC
 from decimal import Decimal
 from typing import Any
 
 from lookalike.errors import TableError
+from lookalike.tables.amounts import read_amount
 
-from .money import EXACT, currency_code, read_amount
+from .money import currency_code
 from .shared_photos import SellerPhoto
+from .times import read_time
 
-_LISTED = "listing "  # how a listing of no named seller stands in a seller's place
+_LISTED = "listing "  # stands for the seller of a listing that names none
 
 Row = Mapping[str, Any]
 
 
 @dataclass(slots=True)
 class SellerTotals:
-    """All that is added up of a seller's findings."""
+    """What the findings of one seller, or of several together, add up to."""
 
     listings: dict[str, str] = field(default_factory=dict)
     brands: Counter[str] = field(default_factory=Counter)
@@ -38,9 +40,47 @@ class SellerTotals:
     first: str | None = None
     last: str | None = None
 
+    def see(self, first: str | None, last: str | None) -> None:
+        """Count these times in, as ISO 8601 in UTC."""
+        self.first = min(filter(None, (self.first, first)), default=None)
+        self.last = max(filter(None, (self.last, last)), default=None)
+
+    def add(self, row: Row, price: Decimal | None) -> bool:
+        """Add a finding, whose price is known already; says whether its photo and product are a new pair."""
+        listing, territory = str(row["listing_id"]), str(row.get("territory") or "")
+        self.listings[listing] = str(row["verdict"])
+        self.brands[str(row.get("brand") or "")] += 1
+        self.products[str(row.get("product_id") or "")] += 1
+        self.kinds[str(row.get("kind") or "")] += 1
+        self.territories[territory] += 1
+        for right in rights_of(row.get("rights")):
+            self.rights.setdefault(territory, set()).add(right)
+        if price is not None:
+            currency = currency_code(row.get("currency"))
+            self.values[currency] = self.values.get(currency, Decimal(0)) + price
+            self.priced[currency] += 1
+        photo = str(row.get("image_sha256") or row.get("image") or listing)
+        pair = photo, f"{row.get('brand')}\0{row.get('product_id')}"
+        new = pair not in self.pairs
+        self.pairs[pair] = max(self.pairs.get(pair, (Decimal(-1), "")), (price or Decimal(0), listing))
+        return new
+
+    def include(self, other: SellerTotals) -> None:
+        """Add what another seller's findings add up to."""
+        self.see(other.first, other.last)
+        self.listings.update(other.listings)
+        for name in ("brands", "products", "kinds", "territories", "priced"):
+            getattr(self, name).update(getattr(other, name))
+        for territory, named in other.rights.items():
+            self.rights.setdefault(territory, set()).update(named)
+        for currency, amount in other.values.items():
+            self.values[currency] = self.values.get(currency, Decimal(0)) + amount
+        for pair, example in other.pairs.items():
+            self.pairs[pair] = max(self.pairs.get(pair, example), example)
+
 
 class Ledger:
-    """Adds findings up by seller; what is kept grows with sellers, listings and photos that differ, not with rows."""
+    """Adds findings up by seller. `holders` are the sellers of each value in `columns`, `photos` those of new pairs."""
 
     def __init__(self, verdicts: frozenset[str], columns: Sequence[str]) -> None:
         self._verdicts, self._columns = verdicts, columns
@@ -50,37 +90,20 @@ class Ledger:
         self.findings = self.bad_prices = 0
 
     def add(self, row: Row) -> None:
-        """Add a row, if it is of a verdict asked for; a listing that came already is not counted again."""
+        """Add a row if it has one of the verdicts; a listing that was added before is not counted again."""
         if row["verdict"] not in self._verdicts:
             return
         name = seller_of(row)
-        seller = self.sellers.setdefault(name, SellerTotals())
+        seller = self.sellers.get(name)
+        if seller is None:
+            seller = self.sellers[name] = SellerTotals()
         seen = _time(row)
-        if seen is not None:
-            seller.first = min(seller.first or seen, seen)
-            seller.last = max(seller.last or seen, seen)
-        listing = str(row["listing_id"])
-        if listing in seller.listings:
+        seller.see(seen, seen)
+        if str(row["listing_id"]) in seller.listings:
             return
         self.findings += 1
-        seller.listings[listing] = str(row["verdict"])
-        territory = str(row.get("territory") or "")
-        seller.brands[str(row.get("brand") or "")] += 1
-        seller.products[str(row.get("product_id") or "")] += 1
-        seller.kinds[str(row.get("kind") or "")] += 1
-        seller.territories[territory] += 1
-        for right in rights_of(row.get("rights")):
-            seller.rights.setdefault(territory, set()).add(right)
-        price = self._price(row)
-        if price is not None:
-            currency = currency_code(row.get("currency"))
-            seller.values[currency] = EXACT.add(seller.values.get(currency, Decimal(0)), price)
-            seller.priced[currency] += 1
-        photo = str(row.get("image_sha256") or row.get("image") or listing)
-        pair = photo, f"{row.get('brand')}\0{row.get('product_id')}"
-        if pair not in seller.pairs and row.get("image_sha256"):
+        if seller.add(row, self._price(row)) and row.get("image_sha256"):
             self.photos.append(_photo(name, row))
-        seller.pairs[pair] = max(seller.pairs.get(pair, (Decimal(-1), "")), (price or Decimal(0), listing))
         for column in self._columns:
             if (key := normalised(row.get(column))) is not None:
                 self.holders.setdefault((column, key), set()).add(name)
@@ -108,13 +131,13 @@ def _photo(seller: str, row: Row) -> SellerPhoto:
 
 
 def seller_of(row: Row) -> str:
-    """The seller of a finding; a listing of no named seller stands for itself."""
+    """The seller of a finding; a listing that names none stands for itself."""
     seller = row.get("seller_id")
     return _LISTED + str(row["listing_id"]) if seller in (None, "") else str(seller)
 
 
 def normalised(value: object) -> str | None:
-    """A key's value without what people write in different ways: case, width, spaces, punctuation; None for none.
+    """A key's value without what people write differently: case, width, spaces, punctuation; None if nothing is left.
 
     >>> normalised(" +49 (170) 555-01 "), normalised("Ｓhop 12"), normalised("--")
     ('4917055501', 'shop12', None)
@@ -127,15 +150,8 @@ def normalised(value: object) -> str | None:
 
 def _time(row: Row) -> str | None:
     """When the finding was made, in UTC by ISO 8601, so that texts compare as times."""
-    value = row.get("scanned_at")
-    if value in (None, ""):
-        return None
-    try:
-        time = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
-    except ValueError as error:
-        raise TableError(f"the finding of listing {row['listing_id']} has scanned_at {str(value)[:40]!r}; "
-                         "needed a time like 2026-11-24T09:05:00+00:00") from error  # fmt: skip
-    return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC).isoformat(timespec="seconds")
+    time = read_time(row.get("scanned_at"), f"the finding of listing {row['listing_id']}")
+    return None if time is None else time.astimezone(UTC).isoformat(timespec="seconds")
 
 
 def rights_of(value: object) -> tuple[str, ...]:
@@ -150,7 +166,7 @@ def rights_of(value: object) -> tuple[str, ...]:
         try:
             value = json.loads(value)
         except ValueError as error:
-            raise TableError(f"the rights {str(value)[:40]!r} of a finding are no JSON list") from error
+            raise TableError(f"the rights {str(value)[:40]!r} of a finding are not a JSON list") from error
     parts: Iterable[object] = value if isinstance(value, list | tuple) else str(value).split(";")
     said = (part if isinstance(part, str) else json.dumps(part, ensure_ascii=False) for part in parts)
     return tuple(text.strip() for text in said if text.strip())

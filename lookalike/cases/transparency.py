@@ -1,31 +1,35 @@
 """What became of findings, in figures for the public: counts, how many were upheld, errors, times to decide.
 
-What the EU's Digital Services Act asks of platforms in a year's report (Regulation (EU) 2022/2065, articles 15 and 24)
-is told beside each figure in docs/cases.md.
+docs/cases.md says which figure answers what in the yearly report that the EU's Digital Services Act asks platforms for
+(Regulation (EU) 2022/2065, articles 15 and 24).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 
 from lookalike.binomial import Share
 from lookalike.errors import TableError
-from lookalike.tables.inputs import Review
+from lookalike.tables.inputs import Review, deciding_review, reviews_by_listing
 
-from .history import Answer, History, HistoryEntry, Outcome
+from .entries import HistoryEntry
+from .history import History, apply_history
+from .statements import Answer, Outcome
+from .times import read_time
 
 GROUPS = ("brand", "territory", "kind", "seller_id")
+"""The columns that figures are given by."""
 
 Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Times:
-    """Days from one event to another of `count` cases: the quartiles; None where there is none."""
+    """Days from one event to another in `count` cases: the quartiles, None if there are no cases."""
 
     count: int
     lower_quartile: float | None
@@ -34,7 +38,7 @@ class Times:
 
     @classmethod
     def of(cls, days: Sequence[float]) -> Times:
-        """The quartiles of these days, between neighbours by their distance (Hyndman and Fan's type 7).
+        """The quartiles of these days, interpolated between neighbours (Hyndman and Fan's type 7).
 
         >>> Times.of([1, 2, 4])
         Times(count=3, lower_quartile=1.5, median=2.0, upper_quartile=3.0)
@@ -49,12 +53,11 @@ class Times:
 
 @dataclass(frozen=True)
 class Figures:
-    """What became of findings: of all, or of one value of a column.
+    """What became of findings: of all, or of those with one value in a column.
 
-    `verdicts` count findings as they stand, `reviewed` are flagged ones (by the scan) with a person's verdict; `upheld`
-    is how many of those it called right, `errors` wrong. `notices` count sellers' answers by what they say, and
-    `outcomes` by what became of them; `withdrawn` are findings flagged by the scan that the history makes something
-    else.
+    `verdicts` count findings as they stand. `flagged` counts those that the scan flagged: `withdrawn` ones have another
+    verdict by the history, `reviewed` ones have a person's verdict, which `upheld` or `errors` says was right or wrong.
+    `notices` count sellers' answers by what they say, `outcomes` by what became of them.
     """
 
     findings: int
@@ -78,46 +81,12 @@ class Figures:
         return values
 
 
-@dataclass
-class _Tally:
-    verdicts: Counter[str] = field(default_factory=Counter)
-    flagged: int = 0
-    withdrawn: int = 0
-    right: int = 0
-    wrong: int = 0
-    days_to_verdict: list[float] = field(default_factory=list)
-    notices: dict[int, HistoryEntry] = field(default_factory=dict)
-
-    def figures(self, decided: Mapping[int, HistoryEntry]) -> Figures:
-        """The tally's figures; `decided` has the last entry that decides a notice, by the notice's number."""
-        days, outcomes = [], Counter({str(outcome): 0 for outcome in Outcome})
-        for number, notice in self.notices.items():
-            decision = decided.get(number, notice)
-            outcomes[str(decision.said.outcome)] += 1
-            if decision is not notice and decision.said.outcome is not Outcome.OPEN:
-                days.append(_days(_instant(notice.said.when), _instant(decision.said.when)))
-        answers = Counter(str(notice.said.answer) for notice in self.notices.values())
-        reviewed = self.right + self.wrong
-        return Figures(
-            findings=self.verdicts.total(),
-            verdicts=dict(sorted(self.verdicts.items())),
-            flagged=self.flagged,
-            withdrawn=self.withdrawn,
-            reviewed=reviewed,
-            upheld=Share.of(self.right, reviewed),
-            errors=Share.of(self.wrong, reviewed),
-            notices={str(answer): answers[str(answer)] for answer in Answer},
-            outcomes=dict(outcomes),
-            days_to_verdict=Times.of(self.days_to_verdict),
-            days_to_decision=Times.of(days),
-        )
-
-
 @dataclass(frozen=True)
 class Stats:
     """Figures of all findings, and by the values of columns; `first` and `last` are when the findings were made.
 
-    `unknown` are verdicts of listings without a finding, `elsewhere` notices about no finding of these.
+    `unknown` counts listings with a person's verdict but without a finding, `elsewhere` notices about none of these
+    findings.
     """
 
     first: str | None
@@ -150,98 +119,136 @@ def count_findings(
 ) -> Stats:
     """The figures of findings, in one pass over the rows.
 
-    `reviews` are people's verdicts; of several of a listing the last about the finding's product counts, and a
-    look-alike of another product is an error of the finding. `history` is asked for `day`, by default today. Raises
+    `reviews` are people's verdicts. If a listing has several, the last one about the finding's product counts; a
+    look-alike of another product is an error of the finding. `history` is applied as of `day`, by default today. Raises
     TableError for a column that figures are not given by.
     """
-    from .history import apply_history
-
     if unknown := [column for column in by if column not in GROUPS]:
         raise TableError(f"figures are not given by {', '.join(unknown)}; choose from {', '.join(GROUPS)}")
-    verdicts: dict[str, list[Review]] = {}
-    for review in reviews:
-        verdicts.setdefault(review.listing_id, []).append(review)
     history = history or History()
-    notices, decided = _notices(history)
-    total = _Tally()
-    groups: dict[str, dict[str, _Tally]] = {column: {} for column in by}
-    first = last = None
-    seen = 0
+    count = _Count(by, reviews_by_listing(reviews), history)
     for row in apply_history(rows, history, day or datetime.now(UTC).date()):
-        tallies = [total, *(groups[column].setdefault(str(row.get(column) or ""), _Tally()) for column in by)]
-        before = str(row.get("verdict_before") or row["verdict"])
-        time = _instant(row.get("scanned_at"))
+        count.add(row)
+    return count.stats()
+
+
+class _Count:
+    """Counts rows for all findings and for each group, and what it met on the way."""
+
+    def __init__(self, by: Sequence[str], reviews: Mapping[str, Sequence[Review]], history: History) -> None:
+        self._reviews = reviews
+        self._notices = _Notices(history)
+        self._all = _Tally()
+        self._groups: dict[str, dict[str, _Tally]] = {column: {} for column in by}
+        self._first: datetime | None = None
+        self._last: datetime | None = None
+        self._reviewed = 0
+
+    def add(self, row: Row) -> None:
+        time = read_time(row.get("scanned_at"), f"the finding of listing {row['listing_id']}")
         if time is not None:
-            first, last = min(first or time, time), max(last or time, time)
-        of_listing = verdicts.get(str(row["listing_id"]))
-        seen += of_listing is not None
-        about = {entry.number: entry for entry in notices.about(row)}
-        for tally in tallies:
-            tally.verdicts[str(row["verdict"])] += 1
-            tally.notices.update(about)
-            if before != "flagged":
-                continue
-            tally.flagged += 1
-            tally.withdrawn += row["verdict"] != "flagged"
-            if of_listing is not None:
-                _review(tally, row, of_listing, time)
-    return Stats(
-        first=None if first is None else first.isoformat(timespec="seconds"),
-        last=None if last is None else last.isoformat(timespec="seconds"),
-        all=total.figures(decided),
-        by={column: {name: tally.figures(decided) for name, tally in sorted(tallies.items())}
-            for column, tallies in groups.items()},
-        unknown=len(verdicts) - seen,
-        elsewhere=notices.count - len(total.notices),
-    )  # fmt: skip
+            self._first, self._last = min(self._first or time, time), max(self._last or time, time)
+        reviews = self._reviews.get(str(row["listing_id"]))
+        self._reviewed += reviews is not None
+        review = None if reviews is None else deciding_review(reviews, row.get("product_id"))
+        notices = {entry.number: entry for entry in self._notices.about(row)}
+        of_groups = (groups.setdefault(str(row.get(column) or ""), _Tally()) for column, groups in self._groups.items())
+        for tally in (self._all, *of_groups):
+            tally.add(row, review, time)
+            tally.notices.update(notices)
+
+    def stats(self) -> Stats:
+        decisions = self._notices.decisions
+        return Stats(
+            first=None if self._first is None else self._first.isoformat(timespec="seconds"),
+            last=None if self._last is None else self._last.isoformat(timespec="seconds"),
+            all=self._all.figures(decisions),
+            by={
+                column: {name: tally.figures(decisions) for name, tally in sorted(tallies.items())}
+                for column, tallies in self._groups.items()
+            },
+            unknown=len(self._reviews) - self._reviewed,
+            elsewhere=self._notices.count - len(self._all.notices),
+        )
 
 
-def _review(tally: _Tally, row: Row, of_listing: Sequence[Review], time: datetime | None) -> None:
-    about = [review for review in of_listing if review.product_id in (None, row.get("product_id"))]
-    review = (about or of_listing)[-1]
-    if not about and not review.lookalike:
-        return
-    right = review.lookalike and bool(about)
-    tally.right += right
-    tally.wrong += not right
-    if review.day is not None and time is not None:
-        tally.days_to_verdict.append(float((review.day - time.date()).days))
+@dataclass
+class _Tally:
+    """The counts of one group of findings."""
+
+    verdicts: Counter[str] = field(default_factory=Counter)
+    flagged: int = 0
+    withdrawn: int = 0
+    right: int = 0
+    wrong: int = 0
+    days_to_verdict: list[float] = field(default_factory=list)
+    notices: dict[int, HistoryEntry] = field(default_factory=dict)
+
+    def add(self, row: Row, review: Review | None, time: datetime | None) -> None:
+        """Count a finding, the review that counts for it, and when it was made."""
+        self.verdicts[str(row["verdict"])] += 1
+        if (row.get("verdict_before") or row["verdict"]) != "flagged":
+            return
+        self.flagged += 1
+        self.withdrawn += row["verdict"] != "flagged"
+        if review is None:
+            return
+        right = review.lookalike and review.product_id in (None, row.get("product_id"))
+        self.right += right
+        self.wrong += not right
+        if review.day is not None and time is not None:
+            self.days_to_verdict.append(float((review.day - time.date()).days))
+
+    def figures(self, decisions: Mapping[int, HistoryEntry]) -> Figures:
+        """The tally's figures; `decisions` has the last entry that decides a notice, by the notice's number."""
+        days, outcomes = [], Counter({str(outcome): 0 for outcome in Outcome})
+        for number, notice in self.notices.items():
+            decision = decisions.get(number, notice)
+            outcomes[str(decision.said.outcome)] += 1
+            if decision is not notice and decision.said.outcome is not Outcome.OPEN:
+                days.append(_days(notice, decision))
+        answers = Counter(str(notice.said.answer) for notice in self.notices.values())
+        reviewed = self.right + self.wrong
+        return Figures(
+            findings=self.verdicts.total(),
+            verdicts=dict(sorted(self.verdicts.items())),
+            flagged=self.flagged,
+            withdrawn=self.withdrawn,
+            reviewed=reviewed,
+            upheld=Share.of(self.right, reviewed),
+            errors=Share.of(self.wrong, reviewed),
+            notices={str(answer): answers[str(answer)] for answer in Answer},
+            outcomes=dict(outcomes),
+            days_to_verdict=Times.of(self.days_to_verdict),
+            days_to_decision=Times.of(days),
+        )
 
 
 class _Notices:
-    """Sellers' answers, found by the listing or the seller that they are about."""
+    """Sellers' answers, found by the listing or seller that they are about, and the last decision about each.
 
-    def __init__(self, entries: Sequence[HistoryEntry]) -> None:
-        self.count = len(entries)
+    An answer that was decided when it was entered decides itself.
+    """
+
+    def __init__(self, history: History) -> None:
+        self.decisions = {entry.said.notice: entry for entry in history.entries if entry.said.notice is not None}
+        self.count = 0
         self._by: dict[tuple[str, str], list[HistoryEntry]] = {}
-        for entry in entries:
+        for entry in history.entries:
             said = entry.said
-            key = ("listing_id", said.listing) if said.listing is not None else ("seller_id", str(said.seller))
-            self._by.setdefault(key, []).append(entry)
+            if said.notice is None:
+                self.count += 1
+                key = ("listing_id", said.listing) if said.listing is not None else ("seller_id", str(said.seller))
+                self._by.setdefault(key, []).append(entry)
 
-    def about(self, row: Row) -> Iterable[HistoryEntry]:
-        """Those that are about this finding, whenever they hold."""
+    def about(self, row: Row) -> Iterator[HistoryEntry]:
+        """Those that are about this finding, on whatever day."""
         for column in ("listing_id", "seller_id"):
             if row.get(column) is not None:
                 yield from (e for e in self._by.get((column, str(row[column])), ()) if e.said.is_about(row))
 
 
-def _notices(history: History) -> tuple[_Notices, dict[int, HistoryEntry]]:
-    """The answers, and what decided each last; an answer that was decided when it was entered decides itself."""
-    decided = {entry.said.notice: entry for entry in history.entries if entry.said.notice is not None}
-    return _Notices([entry for entry in history.entries if entry.said.notice is None]), decided
-
-
-def _days(start: datetime | None, end: datetime | None) -> float:
+def _days(notice: HistoryEntry, decision: HistoryEntry) -> float:
+    start, end = (read_time(entry.said.when, f"entry {entry.number}") for entry in (notice, decision))
     assert start is not None and end is not None, "an entry that was read has its time"
     return (end - start).total_seconds() / 86_400
-
-
-def _instant(text: object) -> datetime | None:
-    if text in (None, ""):
-        return None
-    try:
-        time = text if isinstance(text, datetime) else datetime.fromisoformat(str(text))
-    except ValueError as error:
-        raise TableError(f"the time {str(text)[:40]!r} is none; needed one like 2026-11-24T09:05:00+00:00") from error
-    return time if time.tzinfo else time.replace(tzinfo=UTC)

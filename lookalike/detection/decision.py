@@ -1,41 +1,27 @@
-"""From matches to a finding: what a policy says of a listing's photos. No pictures, no vectors here."""
+"""From matches to a finding: what a policy says about a listing's photos. No pictures, no vectors here."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from lookalike.policy.policy import Policy
 from lookalike.records import Finding, Listing, Match, Verdict
 
+from .lookup import PhotoMatches
+
 MOST_MATCHES = 8
-"""A finding keeps so many products that its photos are alike to; what another policy would say is judged by these."""
+"""How many matched products a finding keeps. Another policy can judge the finding again by these."""
 
 
 _RANK = {Verdict.FLAGGED: 2, Verdict.REVIEW: 1, Verdict.CLEAR: 0}
 
 
-@dataclass(frozen=True)
-class PhotoMatches:
-    """One photo of a listing and what it is alike to, best first; or, with `error`, why nothing is known.
-
-    `harmless` is the nearest photo of those known to be harmless, if any are known; `sha256` is that of its bytes.
-    """
-
-    image: str
-    matches: tuple[Match, ...] = ()
-    harmless: Match | None = None
-    hint: str | None = None
-    error: str | None = None
-    sha256: str | None = None
-
-
 def decide(listing: Listing, photos: Sequence[PhotoMatches], *, policy: Policy, encoder: str) -> Finding:
-    """Judge a listing by that photo and product for which the policy has the strongest verdict.
+    """Judge a listing by the photo and product that get the strongest verdict from the policy.
 
-    A photo that is more alike to a harmless one than to a reference says nothing about that reference. A listing of
-    which no photo could be read is `unreadable`; where some could, those decide and the others are told of in the
-    finding's `error`.
+    A photo that is closer to a harmless photo than to a reference says nothing about that reference. If no photo can be
+    read, the verdict is `unreadable`; otherwise the readable ones decide and the finding's `error` reports the others.
     """
     troubles = [listing.error] if listing.error else []
     troubles += [photo.error for photo in photos if photo.error]
@@ -51,7 +37,7 @@ def decide(listing: Listing, photos: Sequence[PhotoMatches], *, policy: Policy, 
 
 
 def judge(finding: Finding, matches: Iterable[Match], *, policy: Policy) -> Finding:
-    """The finding as that policy would have it of these matches."""
+    """The finding that the policy makes of these matches."""
     territory = finding.listing.territory
     ordered = tuple(sorted((_judged(match, policy, territory) for match in matches), key=_weight, reverse=True))
     found = replace(finding, policy=str(policy), matches=ordered)
@@ -59,7 +45,7 @@ def judge(finding: Finding, matches: Iterable[Match], *, policy: Policy) -> Find
 
 
 def decided_by(finding: Finding, match: Match) -> Finding:
-    """The finding with the verdict and the numbers of this one of its matches, which was judged."""
+    """The finding with the verdict and the numbers of this match, which the policy has judged already."""
     assert match.verdict is not None, "a match that was judged has a verdict"
     return replace(
         finding,
@@ -78,7 +64,7 @@ def decided_by(finding: Finding, match: Match) -> Finding:
 
 
 def weighed(match: Match, policy: Policy) -> Match:
-    """The match with the probability that the policy's fusion gives it, or without one."""
+    """The match with the probability from the policy's fusion, or without one if there is no fusion."""
     probability = policy.fusion.probability(match) if policy.fusion is not None else None
     return match if match.probability == probability else replace(match, probability=probability)
 
@@ -100,7 +86,7 @@ def _verdict(match: Match, policy: Policy, territory: str | None) -> Verdict:
 
 
 def _candidates(photos: Sequence[PhotoMatches], policy: Policy) -> list[Match]:
-    """The strongest match of each product over all photos, one that is not suppressed before one that is."""
+    """The strongest match of each product over all photos; a suppressed one only if all of them are."""
     best: dict[tuple[str, str], Match] = {}
     for photo in photos:
         for match in photo.matches:

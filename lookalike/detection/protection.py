@@ -14,7 +14,7 @@ from lookalike.rights.rights import Outcome, Rights, RightsMatch
 from .decision import decided_by
 
 ACTED_ON = (Verdict.FLAGGED, Verdict.REVIEW)
-"""The verdicts that rights and sellers are asked about."""
+"""The verdicts that rights and sellers can change."""
 
 _ASKED_TOGETHER = 1024
 
@@ -22,9 +22,9 @@ _ASKED_TOGETHER = 1024
 def protect(
     findings: Iterable[Finding], rights: Rights, *, claims: Claims, day: date | None = None
 ) -> Iterator[Finding]:
-    """The findings, in order, as rights and sellers have them on that day (by default today).
+    """The findings, in order, with the rights and sellers of that day (by default today) taken into account.
 
-    They are asked for about a thousand findings at a time; one listing alone takes about as long as a hundred.
+    About a thousand findings are looked up at a time, since one alone takes about as long as a hundred.
     """
     remaining = iter(findings)
     while part := list(islice(remaining, _ASKED_TOGETHER)):
@@ -36,7 +36,7 @@ def protect(
 
 
 def protected(finding: Finding, outcome: Outcome | None, basis: str) -> Finding:
-    """The finding with that outcome, None where nothing was to be asked."""
+    """The finding with that outcome; None means that there was nothing to look up."""
     if outcome is None:
         return replace(finding, similarity_verdict=finding.verdict, rights_basis=basis)
     found = decided_by(finding, finding.matches[outcome.rank - 1])
@@ -44,8 +44,13 @@ def protected(finding: Finding, outcome: Outcome | None, basis: str) -> Finding:
                    rights_basis=basis)  # fmt: skip
 
 
+def count_authorised(findings: Sequence[Finding], rights: Rights, *, claims: Claims) -> int:
+    """How many of the findings are about sellers who may sell the brand."""
+    return sum(finding.verdict is Verdict.AUTHORISED for finding in protect(findings, rights, claims=claims))
+
+
 def basis_of(rights: Rights, claims: Claims, day: date) -> str:
-    """What an outcome rests on: the day, the policy's claims, and the tables."""
+    """What an outcome rests on: the day, the policy's claims and the tables."""
     return f"{day} {claims} {rights.label}"
 
 

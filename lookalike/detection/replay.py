@@ -1,4 +1,4 @@
-"""What another policy would say of findings already made: nothing is embedded, searched or read again."""
+"""What another policy would decide about stored findings. Nothing is embedded, searched or read again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lookalike.errors import PolicyError
-from lookalike.policy.policy import Policy, Reach
+from lookalike.policy.policy import Policy
+from lookalike.policy.terms import Reach
 from lookalike.records import Finding, Match, Verdict
 from lookalike.tables.findings import said_by_similarity, stored
 
@@ -21,10 +22,11 @@ _JUDGED = (Verdict.FLAGGED, Verdict.REVIEW, Verdict.CLEAR)
 
 @dataclass(frozen=True)
 class PolicyDiff:
-    """What going from one policy to another does to findings.
+    """What a change of policy does to findings.
 
-    `moved` counts them by (verdict before, verdict after), those that stay as they are among them. `gained` and `lost`
-    count flags by brand. `authorised` is how many of the newly flagged are of sellers that may sell that brand there.
+    `moved` counts findings by (verdict before, verdict after), including those that stay the same. `gained` and `lost`
+    count flags by brand. `authorised` is how many of the newly flagged listings are of sellers who may sell the brand
+    there.
     """
 
     before: str
@@ -35,16 +37,16 @@ class PolicyDiff:
     authorised: int
 
     def total(self, verdict: Verdict, *, after: bool) -> int:
-        """How many findings have that verdict, before or after."""
+        """How many findings have that verdict before or after the change."""
         return sum(count for pair, count in self.moved.items() if pair[after] == verdict)
 
 
 def replay(row: Row, policy: Policy) -> Finding:
-    """The finding that a scan with that policy would make of the listing of this row of a findings table.
+    """The finding that a scan with that policy would make of the listing in this row of a findings table.
 
-    Exactly that, provided the row's policy has the same cohort, if any, and the same reach, and for a listing of
-    several photos the same fusion, and rights and sellers not yet asked for; but the sha256 is not known of a photo
-    without a name. Raises TableError for a row without candidates that can be read.
+    It is exactly that finding, before rights and sellers, if the row's policy has the same cohort and the same reach,
+    and for a listing with several photos the same fusion. Only the sha256 of a photo without a name is unknown. Raises
+    TableError if the row's candidates can't be read.
     """
     return _judged(*stored(row), policy)
 
@@ -64,18 +66,20 @@ def compare_policies(
 ) -> PolicyDiff:
     """Replay rows of a findings table under both policies.
 
-    `authorised` counts the findings whose seller may sell that brand. Raises PolicyError where the findings
-    can't tell: policies of different cohorts, one whose fusion reaches further than the other, or one for another
-    encoder than the findings'.
+    `authorised` counts the findings whose seller may sell the brand (see `count_authorised`). Raises PolicyError if the
+    findings can't tell: the policies have different cohorts, the fusion of one reaches further than the other, or one
+    is for another encoder.
     """
     if (before.cohort.sha256 if before.cohort else None) != (after.cohort.sha256 if after.cohort else None):
         raise PolicyError(
-            f"{before} and {after} normalise by different cohorts, which the findings can't tell; scan again with each"
+            f"{before} and {after} normalise with different cohorts, so these findings can't compare them; "
+            "scan again with each"
         )
     for policy, other in ((before, after), (after, before)):
         if policy.fusion is not None and not _reaches(other, policy.reach):
             raise PolicyError(
-                f"{policy} compares more photos point by point than {other}, which the findings can't tell; scan again"
+                f"{policy} compares more photos point by point than {other}, so these findings can't compare them; "
+                "scan again"
             )
     moved: Counter[tuple[str, str]] = Counter()
     gained: Counter[str] = Counter()
@@ -104,22 +108,23 @@ def compare_policies(
 
 
 def _reaches(policy: Policy, reach: Reach) -> bool:
-    """Whether the policy compares all that this reach asks for."""
+    """Whether the policy compares everything within that reach."""
     own = policy.reach.similarity if policy.reach.similarity is not None else policy.lowest_review
     asked = reach.similarity if reach.similarity is not None else -1.0
     return own <= asked and policy.reach.references >= reach.references and policy.reach.photos >= reach.photos
 
 
 def require_fit(row: Row, *policies: Policy) -> None:
-    """Raise PolicyError for a policy that a finding of this row can't be judged by."""
+    """Raise PolicyError for a policy that can't judge the finding in this row."""
     for policy in policies:
         weights = policy.weights_sha256
         if weights is not None and not str(row["encoder"]).endswith(f"@{weights[:8]}"):
             raise PolicyError(
-                f"policy {policy.name} is for an encoder with weights {weights[:8]}, but the findings are of "
+                f"policy {policy.name} is for an encoder with weights {weights[:8]}, but the findings were made with "
                 f"{row['encoder']}; scan again with the policy's encoder"
             )
         if policy.cohort is not None and row.get("candidates") and row.get("normalised_similarity") is None:
             raise PolicyError(
-                f"policy {policy.name} normalises, but the findings of {row['policy']} are not normalised; scan again"
+                f"policy {policy.name} normalises similarities, but the findings by {row['policy']} are not "
+                "normalised; scan again"
             )

@@ -1,4 +1,4 @@
-"""Point-by-point verification in a scan: photos in reach of a verdict, each with the few references nearest to it."""
+"""Photos compared point by point with the few references nearest to them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from lookalike.errors import ImageReadError
 from lookalike.records import ImageSource, Match, Verification
-from lookalike.tables.findings import from_json
 
 if TYPE_CHECKING:
     from lookalike.index.blobs import BlobCache
@@ -19,12 +18,12 @@ if TYPE_CHECKING:
     from lookalike.model.features import LocalFeatures
 
 NOTHING = Verification(inliers=0, coverage=0.0, mirrored=False, kind="lookalike", outline=())
-"""Says of a pair that it was compared, and that no points agree."""
+"""The verification of a pair that was compared and shares no points."""
 
 
 @dataclass(frozen=True)
 class Photo:
-    """One photo to compare: where it is, the sha256 of the bytes that were embedded, and its nearest references."""
+    """A photo to compare: where it is, the sha256 of the bytes that were embedded, and its nearest references."""
 
     image: ImageSource
     sha256: str
@@ -33,7 +32,7 @@ class Photo:
 
 @dataclass(frozen=True)
 class Verified:
-    """The photo's matches with their verification; or, with `trouble`, as they were, and why."""
+    """The photo's matches with their verification, or without it and with the `trouble` that prevented it."""
 
     matches: tuple[Match, ...]
     trouble: str | None = None
@@ -41,9 +40,9 @@ class Verified:
 
 @dataclass(frozen=True)
 class Verifier:
-    """Compares photos with their nearest references, several at a time; what `cache` knows is not compared again.
+    """Compares photos with their nearest references, several at a time. Pairs in `cache` are not compared again.
 
-    A photo is read once more for it, and must still have the bytes that were embedded; `opened` names those by sha256.
+    Each photo is read once more, and must still have the bytes that were embedded. `opened` lists the sha256 of those.
     """
 
     index: ReferenceIndex
@@ -52,9 +51,9 @@ class Verifier:
     opened: list[str] = field(default_factory=list)
 
     def verify(self, photos: Sequence[Photo], *, references: int) -> list[Verified]:
-        """Compare each photo with its first `references` matches, and give the photos' answers in order.
+        """Compare each photo with its first `references` matches; the answers come in the photos' order.
 
-        Raises IndexDamagedError where an index's features are not as they were written.
+        Raises IndexDamagedError if the index's features are damaged.
         """
 
         def answer(photo: Photo) -> Verified:
@@ -81,7 +80,7 @@ class Verifier:
         key = f"verification {VERSION} {photo.sha256} {self.index.image_sha256(reference)}"
         known = self.cache.get(key) if self.cache is not None else None
         if known is not None:
-            return from_json(json.loads(known))
+            return Verification.from_dict(json.loads(known))
         genuine = self.index.features(reference)
         if genuine is None:
             return None
@@ -97,12 +96,12 @@ class Verifier:
         self.opened.append(photo.sha256)
         read = read_image(photo.image, limits=self.reader.limits, access=self.reader.access)
         if read.sha256 != photo.sha256:
-            raise ImageReadError("it was changed while it was looked at; scan again", source="", reason="changed")
+            raise ImageReadError("it changed during the scan; scan again", source="", reason="changed")
         return local_features(read.image)
 
 
 class _Lazy:
-    """The listing photo's features, computed when the first comparison needs them."""
+    """The features of the listing's photo, computed when the first comparison needs them."""
 
     def __init__(self, compute: Callable[[], LocalFeatures]) -> None:
         self._compute = compute

@@ -1,1 +1,1 @@
-"""Why: the pair picture, the explanation, the statement, the bundle."""
+"""Why a listing was found: the pair picture, the explanation, the statement, the bundle."""

@@ -1,7 +1,7 @@
-"""The evidence for findings, to be handed over: photos, numbers, policy, statements, under a chain of hashes.
+"""The evidence for findings, ready to hand over: photos, numbers, policy and statements, under a chain of hashes.
 
-A bundle is a folder or a ZIP: `index.html` and, for each finding, a folder with its photos and `statement.html`;
-`findings.jsonl`, `policy/`, and `manifest.json`, which hashes all of it (see `chain`). `audit` tells whether it holds.
+A bundle is a folder or ZIP. It contains `index.html`, a folder for each finding with its photos and `statement.html`,
+`findings.jsonl`, `policy/`, and `manifest.json` with the hashes of all files (see `manifest`). `audit` checks it.
 """
 
 from __future__ import annotations
@@ -10,23 +10,23 @@ import io
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from functools import lru_cache
+from dataclasses import dataclass
+from decimal import Decimal
 from importlib.metadata import PackageNotFoundError, version
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lookalike.chain import canonical
-from lookalike.errors import BundleError, ImageReadError, PolicyError
-from lookalike.policy.policy import Policy, default_policy_text, parse
-from lookalike.records import Finding, Listing, Verdict
-from lookalike.tables.findings import finding_row
+from lookalike.errors import BundleError, PolicyError
+from lookalike.policy.policy import Policy
+from lookalike.records import Verdict
+from lookalike.tables.arrow import with_text_amounts
+from lookalike.tables.findings import typed_row
 
-from .archive import MOST_FILE_BYTES, Writer, is_safe_name, require_free, writing
+from .archive import Writer, require_free, writing
 from .manifest import MANIFEST, Chain, FileHash, hash_file
+from .photos import CheckedPhoto, CheckedPhotos, utc_now
+from .policy_files import POLICY, policy_files
 from .statement import Pictures, overview_page, statement_page
 
 if TYPE_CHECKING:
@@ -37,34 +37,27 @@ if TYPE_CHECKING:
 
 MOST_FINDINGS = 5_000
 FINDINGS = "findings.jsonl"
-POLICY = "policy/policy.toml"
 
-_ENDINGS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "TIFF": "tif", "BMP": "bmp", "AVIF": "avif"}
 _PICTURE_SIDE = 2400
-_REFERENCES_KEPT = 8
-_POLICY_BYTES = 1 << 24
-_NUMBERS = frozenset({
-    "similarity", "normalised_similarity", "probability", "threshold", "price", "inliers", "coverage", "mirrored",
-})  # fmt: skip
 _TROUBLES = {
     ("listing", "unreadable"): "The listing's photo can't be read any more",
-    ("listing", "changed"): "The listing's photo was changed since the scan: the numbers are those of the photo before",
+    ("listing", "changed"): "The listing's photo has changed since the scan; the numbers belong to the earlier one",
     ("reference", "unreadable"): "The genuine photo can't be read any more",
-    ("reference", "changed"): "The genuine photo is another than was indexed: the numbers are those of the one before",
+    ("reference", "changed"): "The genuine photo has changed since indexing; the numbers belong to the earlier one",
 }
-_COLUMNS = tuple(finding_row(Finding(Listing("", ()), Verdict.CLEAR, "", "")))
 
 Row = Mapping[str, Any]
 Picture = Callable[[Row, "Image.Image", "Image.Image"], "Image.Image | None"]
-"""Draws a finding (row, reference photo, listing photo, both RGB), or gives None where there is nothing to draw."""
+"""Draws a finding from its row, reference photo and listing photo, both RGB; None means that there is no picture."""
 
 
 @dataclass(frozen=True)
 class BundleSummary:
-    """What a bundle holds. Of `unreadable` findings a photo can't be read any more, of `changed` ones it is another.
+    """What a bundle contains.
 
-    `unproven` are those of which it isn't known whether a photo is the one scanned. `seal` is the hash of the chain's
-    last entry: noted elsewhere, it proves later that a bundle is this one.
+    Of `unreadable` findings a photo could not be read again, of `changed` ones it is a different file, and of
+    `unproven` ones nobody recorded which file was scanned. `seal` is the hash of the chain's last entry: kept
+    elsewhere, it proves later that a bundle is this one.
     """
 
     findings: int
@@ -79,9 +72,9 @@ class BundleSummary:
 def select_findings(
     rows: Iterable[Row], *, verdicts: Collection[str] = (Verdict.FLAGGED,), listings: Collection[str] = ()
 ) -> list[Row]:
-    """The rows of these verdicts and, if any are named, of these listings.
+    """The rows with these verdicts and, if `listings` are given, of these listings.
 
-    Raises BundleError where there is none, a listing isn't among them, or there are more than a bundle may have.
+    Raises BundleError if there are none, if a listing is not among them, or if there are too many for one bundle.
     """
     selected: list[Row] = []
     counts: Counter[str] = Counter()
@@ -90,15 +83,13 @@ def select_findings(
         if row["verdict"] in verdicts and (not listings or str(row["listing_id"]) in listings):
             selected.append(row)
             if len(selected) > MOST_FINDINGS:
-                raise BundleError(
-                    f"more than {MOST_FINDINGS:,} findings were asked for; make bundles of fewer listings"
-                )
+                raise BundleError(f"a bundle holds at most {MOST_FINDINGS:,} findings; select fewer listings")
     wanted = " or ".join(verdicts)
     if missing := set(listings) - {str(row["listing_id"]) for row in selected}:
-        raise BundleError(f"of listing {', '.join(sorted(missing)[:5])} there is no finding that is {wanted}")
+        raise BundleError(f"there is no {wanted} finding of listing {', '.join(sorted(missing)[:5])}")
     if not selected:
-        there = ", ".join(f"{count:,} {verdict}" for verdict, count in sorted(counts.items())) or "none at all"
-        raise BundleError(f"no finding is {wanted}; there are {there}")
+        there = ", ".join(f"{count:,} {verdict}" for verdict, count in sorted(counts.items())) or "nothing"
+        raise BundleError(f"no finding is {wanted}; the table has {there}")
     return selected
 
 
@@ -113,22 +104,22 @@ def write_bundle(
     picture: Picture | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> BundleSummary:
-    """Write the evidence for rows of a findings table to the folder or ZIP `out`, which must not be there yet.
+    """Write the evidence for rows of a findings table to the folder or ZIP `out`, which must not exist yet.
 
-    Photos are read again, within what `reader` allows; one that can't be, or is another than was scanned, is told of in
-    the bundle. `policy` is the file that the findings were made by, by default the one shipped. `harmless` are the
-    harmless photos of the scan. `out` appears whole at the end. Raises BundleError for what can't be bundled and
-    PolicyError for another policy than the findings'.
+    Photos are read again, as `reader` allows; the bundle says which can't be read and which are not the scanned ones.
+    `policy` is the file that the findings were made with, by default the one that ships; `harmless` are the harmless
+    photos of the scan. `out` appears complete at the end. Raises BundleError for findings that can't be bundled and
+    PolicyError if the policy is not theirs.
     """
     from lookalike.index.embedding import PhotoReader
 
     out = Path(out)
     require_free(out)
-    policy_files, loaded = _policy_files(policy, index)
-    photos = _Photos(reader or PhotoReader(), index)
+    files, loaded = policy_files(policy, index)
+    photos = CheckedPhotos(reader or PhotoReader(), index)
     with writing(out) as writer:
         bundle = _Bundle(writer, loaded, made_by=_made_by(index, loaded, harmless))
-        bundle.begin(policy_files)
+        bundle.begin(files)
         for row, listing, reference in photos.read(_checked(rows, index, loaded), pictures=picture is not None):
             bundle.add(row, listing, reference, picture)
             if progress is not None:
@@ -140,42 +131,37 @@ def write_bundle(
 
 
 def _checked(rows: Iterable[Row], index: ReferenceIndex, policy: Policy) -> Iterator[dict[str, Any]]:
-    """Rows with a findings table's columns only. Raises BundleError or PolicyError for one that others made."""
+    """The rows, with the columns of a findings table only.
+
+    Raises BundleError or PolicyError for a row made with another encoder or policy.
+    """
     weights = index.spec.weights_sha256
     for row in rows:
         place = f"the finding of listing {str(row['listing_id'])[:80]}"
         if not str(row["encoder"]).endswith(f"@{weights[:8]}"):
             raise BundleError(
-                f"{place} is of the encoder {row['encoder']}, but the index's is {index.spec}; give --index"
+                f"{place} was made with the encoder {row['encoder']}, but the index with {index.spec}; "
+                "give the index that was scanned"
             )
         if row["policy"] != str(policy):
             raise PolicyError(
-                f"{place} was made by the policy {row['policy']}, but this one is {policy}; give that policy"
+                f"{place} was made with the policy {row['policy']}, not with {policy}; give the policy of the scan"
             )
-        values = {name: _value(name, row.get(name)) for name in _COLUMNS}
+        try:
+            values = typed_row(row)
+        except ValueError as error:
+            raise BundleError(f"{place} {error}; scan again") from error
         if values["similarity"] is not None and values["candidates"] is None:
-            raise BundleError(f"{place} has no candidates, so that nobody could judge it again; scan with this version")
-        if any(isinstance(value, float) and not math.isfinite(value) for value in values.values()):
-            raise BundleError(f"{place} has a number that is none; scan again")
-        yield values
-
-
-def _value(name: str, value: object) -> object:
-    return value if value is None or name in _NUMBERS else str(value)
+            raise BundleError(f"{place} has no candidates, so it can't be checked later; scan again with this version")
+        if any(isinstance(value, float | Decimal) and not math.isfinite(value) for value in values.values()):
+            raise BundleError(f"{place} has a number that is not finite; scan again")
+        yield with_text_amounts(values)
 
 
 def _made_by(index: ReferenceIndex, policy: Policy, harmless: ReferenceIndex | None) -> dict[str, Any]:
-    """What a bundle's first entry says: by what the findings were made."""
-    promise = policy.promise
-    parts = [
-        f"of what is flagged, at least {promise.precision:.0%} is right" if promise and promise.precision else None,
-        f"of unrelated listings, at most {promise.false_flags:.1%} are flagged"
-        if promise and promise.false_flags
-        else None,
-    ]
-    said = "; ".join(part for part in parts if part)
+    """What a bundle's first entry says: what the findings were made with."""
     return {
-        "created": _now(),
+        "created": utc_now(),
         "lookalike": _version(),
         "encoder": index.spec.to_json(),
         "index": {
@@ -190,103 +176,26 @@ def _made_by(index: ReferenceIndex, policy: Policy, harmless: ReferenceIndex | N
             "file": POLICY,
             "normalises": policy.cohort is not None,
             "fuses": policy.fusion is not None,
-            "promise": f"{said} (with {promise.confidence:.0%} confidence)" if promise and said else None,
+            "promise": _promise(policy),
         },
     }
 
 
-def _policy_files(path: str | Path | None, index: ReferenceIndex) -> tuple[dict[str, bytes], Policy]:
-    """The policy's own file, and its cohort's, by the names that they get. Raises PolicyError as Policy.load does."""
-    if path is None:
-        text = default_policy_text(index.spec.weights_sha256)
-        if text is None:
-            raise PolicyError(f"no policy ships for {index.spec}; give the one that the findings were made by")
-        return {POLICY: text.encode()}, parse(text, source="the one shipped", folder=None)
-    import tomllib
-
-    path, policy = Path(path), Policy.load(path)
-    files = {POLICY: path.read_bytes()}
-    if policy.cohort is not None:
-        name = str(tomllib.loads(files[POLICY].decode())["cohort"]["file"])
-        if not is_safe_name(f"policy/{name}") or f"policy/{name}".lower() == POLICY:
-            raise PolicyError(f"the cohort of {path} is named {name!r}; give it a name of letters, digits and dots")
-        files[f"policy/{name}"] = (path.parent / name).read_bytes()
-    return files, policy
-
-
-def load_policy(files: Mapping[str, bytes], *, name: str) -> Policy:
-    """The policy of a bundle's files under policy/; `name` is its name. Raises PolicyError as Policy.load does."""
-    import tempfile
-
-    if sum(len(data) for data in files.values()) > MOST_FILE_BYTES or len(files.get(POLICY, b"")) > _POLICY_BYTES:
-        raise PolicyError(f"the bundle's policy has more than {_POLICY_BYTES:,} bytes, so it is none")
-    with tempfile.TemporaryDirectory() as folder:
-        for file, data in files.items():
-            if file != POLICY:
-                Path(folder, Path(file).name).write_bytes(data)
-        try:
-            text = files[POLICY].decode()
-        except (KeyError, UnicodeDecodeError) as error:
-            raise PolicyError(f"{POLICY} of the bundle can't be read ({type(error).__name__})") from error
-        return parse(text, source=f"{name}.toml", folder=Path(folder))
-
-
-@dataclass(frozen=True)
-class _Photo:
-    """A photo read again: what is `said` of it, its bytes and ending if it could be, and its picture while needed."""
-
-    said: Mapping[str, Any]
-    data: bytes | None = None
-    ending: str = ""
-    picture: Image.Image | None = field(default=None, compare=False)
-
-
-class _Photos:
-    """Reads findings' photos again, and says whether they are still those that were scanned and indexed."""
-
-    def __init__(self, reader: PhotoReader, index: ReferenceIndex) -> None:
-        self._reader = reader
-        catalogue = index.catalogue
-        self._indexed = dict(zip(catalogue["reference_id"].to_pylist(), catalogue["sha256"].to_pylist(), strict=True))
-        # findings of one product mostly come together, and share its photo
-        self._reference = lru_cache(maxsize=_REFERENCES_KEPT)(self._photo)
-
-    def read(self, rows: Iterable[Row], *, pictures: bool) -> Iterator[tuple[Row, _Photo, _Photo]]:
-        """Each row with its listing's and its reference's photo; a few at a time, several at once."""
-        remaining = iter(rows)
-        with ThreadPoolExecutor(self._reader.workers, thread_name_prefix="lookalike-bundle") as pool:
-            while batch := list(islice(remaining, self._reader.workers)):
-                yield from pool.map(lambda row: self._pair(row, pictures), batch)
-
-    def _pair(self, row: Row, pictures: bool) -> tuple[Row, _Photo, _Photo]:
-        reference = row["reference_id"]
-        listing = self._photo(row["image"], row["image_sha256"], whole=pictures)
-        return row, listing, self._reference(row["reference_image"], self._indexed.get(reference), whole=pictures)
-
-    def _photo(self, source: str | None, expected: str | None, *, whole: bool) -> _Photo:
-        from lookalike.model.images import decode_image
-        from lookalike.model.sources import read_source
-
-        said = {"source": source, "state": "none", "sha256": None, "expected_sha256": expected, "read_at": None,
-                "why": None}  # fmt: skip
-        if source is None:
-            return _Photo(said)
-        said["read_at"] = _now()
-        try:
-            data = read_source(source, access=self._reader.access)
-            # what isn't a picture is nobody's evidence, and may be any file that a table names
-            photo = decode_image(data, source=source, limits=self._reader.limits)
-        except ImageReadError as error:
-            return _Photo({**said, "state": "unreadable", "why": str(error)})
-        picture = photo.image
-        if not whole:
-            picture.thumbnail((640, 640))
-        state = "unknown" if expected is None else "same" if expected == photo.sha256 else "changed"
-        return _Photo({**said, "state": state, "sha256": photo.sha256}, data, _ENDINGS[photo.format], picture)
+def _promise(policy: Policy) -> str | None:
+    """The policy's promise in words."""
+    promise = policy.promise
+    if promise is None:
+        return None
+    parts = []
+    if promise.precision:
+        parts.append(f"at least {promise.precision:.0%} of flagged listings are look-alikes")
+    if promise.false_flags:
+        parts.append(f"at most {promise.false_flags:.1%} of unrelated listings are flagged")
+    return f"{'; '.join(parts)} (with {promise.confidence:.0%} confidence)" if parts else None
 
 
 class _Bundle:
-    """A bundle in the making: files go to the writer, and their hashes into the chain."""
+    """A bundle that is being written: files go to the writer, their hashes into the chain."""
 
     def __init__(self, writer: Writer, policy: Policy, *, made_by: Mapping[str, Any]) -> None:
         self._writer, self._policy, self._made_by = writer, policy, made_by
@@ -295,18 +204,15 @@ class _Bundle:
         self.number = 0
         self.counts: Counter[str] = Counter()
 
-    def begin(self, policy_files: Mapping[str, bytes]) -> None:
-        """Put down by what the findings were made."""
-        files = [self._put(name, "policy" if name == POLICY else "cohort", data) for name, data in policy_files.items()]
-        self._chain.add("bundle", files, self._made_by)
+    def begin(self, files: Mapping[str, bytes]) -> None:
+        """Write the policy's files and the first entry."""
+        hashes = [self._put(name, "policy" if name == POLICY else "cohort", data) for name, data in files.items()]
+        self._chain.add("bundle", hashes, self._made_by)
 
-    def add(self, row: Row, listing: _Photo, reference: _Photo, draw: Picture | None) -> None:
-        """Put down a finding."""
+    def add(self, row: Row, listing: CheckedPhoto, reference: CheckedPhoto, draw: Picture | None) -> None:
+        """Write the files and the entry of a finding."""
         self.number += 1
-        composed = None
-        changed = "changed" in (listing.said["state"], reference.said["state"])
-        if draw is not None and listing.picture is not None and reference.picture is not None and not changed:
-            composed = draw(row, reference.picture, listing.picture)
+        composed = _drawn(row, listing, reference, draw)
         data = {
             role: (f"{role}.{photo.ending}", photo.data)
             for role, photo in (("listing", listing), ("reference", reference))
@@ -323,12 +229,12 @@ class _Bundle:
             names={role: name for role, (name, _) in data.items()},
         )
         folder = _folder(self.number)
-        files = [self._put(f"{folder}/{name}", role, content) for role, (name, content) in data.items()]
-        files.append(self._put(f"{folder}/statement.html", "statement", page))
-        self._chain.add("finding", files, said)
+        hashes = [self._put(f"{folder}/{name}", role, content) for role, (name, content) in data.items()]
+        hashes.append(self._put(f"{folder}/statement.html", "statement", page))
+        self._chain.add("finding", hashes, said)
         self._lines.append(canonical(row))
 
-    def _said(self, row: Row, listing: _Photo, reference: _Photo) -> dict[str, Any]:
+    def _said(self, row: Row, listing: CheckedPhoto, reference: CheckedPhoto) -> dict[str, Any]:
         states = {photo.said["state"] for photo in (listing, reference)}
         self.counts.update(state for state in ("unreadable", "changed", "unknown") if state in states)
         scope = self._policy.scope(row["brand"], row["territory"])
@@ -343,23 +249,32 @@ class _Bundle:
         }
 
     def finish(self) -> str:
-        """Put down the table, the overview and, last of all, the manifest; gives the seal."""
+        """Write the table, the overview and, last, the manifest; return the seal."""
         findings = [
             {"number": entry.number, "name": f"{_folder(entry.number)}/statement.html", "said": entry.said}
             for entry in self._chain.entries[1:]
         ]
         counts = {"findings": self.number, "unreadable": self.counts["unreadable"], "changed": self.counts["changed"]}
-        files = [
+        hashes = [
             self._put(FINDINGS, "findings", "".join(f"{line}\n" for line in self._lines).encode()),
             self._put("index.html", "overview", overview_page(findings, made_by=self._made_by, counts=counts)),
         ]
-        end = self._chain.add("end", files, counts)
+        end = self._chain.add("end", hashes, counts)
         self._writer.put(MANIFEST, self._chain.manifest())
         return end.hash
 
     def _put(self, name: str, role: str, data: bytes) -> FileHash:
         self._writer.put(name, data)
         return hash_file(name, role, data)
+
+
+def _drawn(row: Row, listing: CheckedPhoto, reference: CheckedPhoto, draw: Picture | None) -> Image.Image | None:
+    """The finding's picture; None for a changed photo, in which nothing was found."""
+    if draw is None or listing.picture is None or reference.picture is None:
+        return None
+    if "changed" in (listing.said["state"], reference.said["state"]):
+        return None
+    return draw(row, reference.picture, listing.picture)
 
 
 def _folder(number: int) -> str:
@@ -374,12 +289,8 @@ def _png(picture: Image.Image) -> bytes:
     return data.getvalue()
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
 def _version() -> str:
     try:
         return version("lookalike")
     except PackageNotFoundError:  # run from a checkout
-        return "of a checkout"
+        return "from a checkout"

@@ -3,50 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from .alignment import Alignment, Matrix, Pair, between, bring_to_size, through
 from .differences import Difference, Mask, Pixels, Region, compare
 
-Matrix = NDArray[np.float64]
-Places = NDArray[np.floating] | NDArray[np.integer]
-
 _MOST_PLACES = 6
-_SOURCE = 1600
-"""Longer side to which photos are shrunk first, so that memory stays bounded."""
 _VIEW = 720
 """Longer side, in pixels, of the view in which they are compared."""
 _LEAST_AREA = 400
 _USUAL_BEND, _MOST_BEND = 4.0, 8.5
-
-
-@dataclass(frozen=True)
-class Alignment:
-    """How a reference photo lies in a listing photo, in pixels of the two photos as they are.
-
-    `homography` float64 (3, 3) takes reference pixels to pixels of the listing photo, of the mirrored one where
-    `mirrored`. `points` float32 (n, 4): x, y in the reference and x, y in the (mirrored) listing photo of points
-    that agree. Raises ValueError for other shapes, and for values that aren't finite.
-    """
-
-    homography: Matrix
-    points: NDArray[np.float32]
-    mirrored: bool = False
-
-    def __post_init__(self) -> None:
-        homography, points = np.asarray(self.homography, np.float64), np.asarray(self.points, np.float32)
-        if homography.shape != (3, 3):
-            raise ValueError(f"a homography is 3 by 3, this one is {homography.shape}")
-        if points.ndim != 2 or points.shape[1] != 4:
-            raise ValueError(f"matched points are (n, 4): x, y and x, y; these are {points.shape}")
-        if not (np.isfinite(homography).all() and np.isfinite(points).all()):
-            raise ValueError("homography and matched points must be finite numbers")
-        object.__setattr__(self, "homography", homography)
-        object.__setattr__(self, "points", points)
 
 
 @dataclass(frozen=True)
@@ -77,14 +47,6 @@ class Comparison:
         )
 
 
-class Pair(NamedTuple):
-    """Both photos, shrunk and the listing's mirrored where it is, and the alignment in their pixels."""
-
-    reference: Pixels
-    listing: Pixels
-    alignment: Alignment | None
-
-
 def compare_pair(reference: Image.Image, listing: Image.Image, alignment: Alignment) -> Comparison | None:
     """What `compose_pair` finds to differ; None where the photos overlap too little to be compared."""
     pair = bring_to_size(reference, listing, alignment)
@@ -93,39 +55,6 @@ def compare_pair(reference: Image.Image, listing: Image.Image, alignment: Alignm
         return None
     grown = between((pair.reference.shape[1], pair.reference.shape[0]), reference.size)
     return Comparison(comparison.reference, comparison.difference, grown @ comparison.view, comparison.whole)
-
-
-def bring_to_size(reference: Image.Image, listing: Image.Image, alignment: Alignment | None) -> Pair:
-    """Both photos with at most `_SOURCE` pixels a side, and the alignment in their pixels."""
-    shrunk = [_shrunk(each) for each in (reference, listing)]
-    if alignment is None:
-        return Pair(shrunk[0], shrunk[1], None)
-    sizes = [(each.shape[1], each.shape[0]) for each in shrunk]
-    to_reference, to_listing = between(reference.size, sizes[0]), between(listing.size, sizes[1])
-    points = np.concatenate(
-        [through(to_reference, alignment.points[:, :2]), through(to_listing, alignment.points[:, 2:])], axis=1
-    )
-    homography = to_listing @ alignment.homography @ np.linalg.inv(to_reference)
-    pixels = np.ascontiguousarray(shrunk[1][:, ::-1]) if alignment.mirrored else shrunk[1]
-    return Pair(shrunk[0], pixels, Alignment(homography, points.astype(np.float32), alignment.mirrored))
-
-
-def _shrunk(photo: Image.Image) -> Pixels:
-    factor = min(1.0, _SOURCE / max(photo.size))
-    size = (max(1, round(photo.width * factor)), max(1, round(photo.height * factor)))
-    return np.asarray(photo.convert("RGB").resize(size, Image.Resampling.BOX if factor < 1 else None))
-
-
-def between(source: tuple[int, int], target: tuple[int, int]) -> Matrix:
-    """Pixels of a picture to those of it resized; whole numbers are centres of pixels."""
-    across, down = target[0] / source[0], target[1] / source[1]
-    return np.array([[across, 0, (across - 1) / 2], [0, down, (down - 1) / 2], [0, 0, 1]], np.float64)
-
-
-def through(matrix: NDArray[np.floating], points: Places) -> NDArray[np.float64]:
-    """Points (n, 2) through a homography."""
-    moved = np.c_[np.asarray(points, np.float64), np.ones(len(points))] @ matrix.T
-    return np.asarray(moved[:, :2] / np.where(np.abs(moved[:, 2:]) < 1e-9, 1e-9, moved[:, 2:]))
 
 
 def compare_in_view(pair: Pair) -> Comparison | None:
@@ -285,8 +214,3 @@ def _along_border(height: int, width: int) -> list[tuple[int, int]]:
     rows, columns = (np.linspace(0, length - 1, 9).astype(int).tolist() for length in (height, width))
     across = [(row, column) for row in (0, height - 1) for column in columns]
     return across + [(row, column) for column in (0, width - 1) for row in rows]
-
-
-def depths(matrix: Matrix, points: Places) -> NDArray[np.float64]:
-    """What points (n, 2) are divided by in going through a homography: of one sign on one side of its horizon."""
-    return np.asarray(points @ matrix[2, :2] + matrix[2, 2], np.float64)

@@ -1,29 +1,47 @@
-"""Why a listing's photo is held to be alike to a genuine one: the points that agree, and a picture that shows them."""
+"""Why a listing's photo resembles a genuine one: the points that match, and a picture that shows them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
+from lookalike.errors import ImageReadError
 from lookalike.model.features import local_features, reference_features
+from lookalike.model.images import read_image
 from lookalike.model.local import Alignment as FoundAlignment
 from lookalike.model.local import verify_and_align
-from lookalike.records import Verification
+from lookalike.records import Finding, Listing, Match, Verification
 
-from .comparison import Alignment
+from .alignment import Alignment
 from .pair_picture import compose_pair
+from .photos import photo_of
+
+if TYPE_CHECKING:
+    from lookalike.detection.detector import Detector
+    from lookalike.index.embedding import PhotoReader
+
+Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """What a comparison point by point found, None where no points agree, and the picture of it."""
+    """The result of comparing two photos point by point, None if no points match, and the picture of it."""
 
     verification: Verification | None
     picture: Image.Image
+
+
+@dataclass(frozen=True)
+class ExplainedPhoto:
+    """What was found for a photo, the genuine photo that it resembles most, and how the two compare."""
+
+    finding: Finding
+    match: Match
+    explanation: Explanation
 
 
 def explain_pair(
@@ -34,9 +52,9 @@ def explain_pair(
     threshold: float | None = None,
     caption: str = "",
 ) -> Explanation:
-    """Compare a listing's photo with a genuine one, both RGB, and draw what agrees and what differs.
+    """Compare a listing's photo with a genuine one, both RGB, and draw what matches and what differs.
 
-    `similarity`, `threshold` and one line of `caption` are written above the photos where they are given.
+    The picture's first lines are `caption`, one line of text, and `similarity` and `threshold` if they are given.
     """
     genuine, listed = reference_features(reference), local_features(listing)
     found = verify_and_align(genuine, listed)
@@ -56,14 +74,47 @@ def explain_pair(
     return Explanation(verification, picture)
 
 
-def explain_finding(row: Mapping[str, Any], reference: Image.Image, listing: Image.Image) -> Explanation:
-    """Explain a row of a findings table by its two photos, both RGB.
+def explain_photo(photo: str, *, detector: Detector) -> ExplainedPhoto:
+    """Look up a listing's photo, and compare it with the genuine photo that it resembles most.
 
-    A threshold on something other than the similarity is not written beside it, where it would mean nothing.
+    Raises ImageReadError if either photo can't be read, or if the index has nothing to compare with.
     """
-    other = any(row.get(name) is not None for name in ("normalised_similarity", "probability"))
-    threshold = None if other else row.get("threshold")
-    return explain_pair(reference, listing, similarity=row.get("similarity"), threshold=threshold)
+    finding = detector.check(Listing(id=photo, images=(photo,)))
+    if finding.error or not finding.matches:
+        raise ImageReadError(finding.error or f"the index has nothing to compare {photo} with", source=photo)
+    match, reader = finding.matches[0], detector.reader
+    shown = read_image(photo, limits=reader.limits, access=reader.access).image
+    genuine = read_image(match.reference.image, limits=reader.limits, access=reader.access).image
+    explanation = explain_pair(
+        genuine,
+        shown,
+        similarity=match.similarity,
+        threshold=_on_similarity(finding.threshold, finding.normalised_similarity, finding.probability),
+        caption=f"{finding.verdict}: resembles {match.reference.brand} {match.reference.product}",
+    )
+    return ExplainedPhoto(finding, match, explanation)
+
+
+def draw_finding(row: Row, reference: Image.Image, listing: Image.Image) -> Image.Image:
+    """The picture for a row of a findings table, from its two photos, both RGB."""
+    threshold = _on_similarity(row.get("threshold"), row.get("normalised_similarity"), row.get("probability"))
+    return explain_pair(reference, listing, similarity=row.get("similarity"), threshold=threshold).picture
+
+
+def evidence_of(reader: PhotoReader) -> Callable[[Row], Image.Image | None]:
+    """A function that gives the picture for a row of a findings table, None if a photo can't be read any more."""
+    photo = photo_of(reader)
+
+    def evidence(row: Row) -> Image.Image | None:
+        listing, reference = photo(row.get("image")), photo(row.get("reference_image"))
+        return draw_finding(row, reference, listing) if reference and listing else None
+
+    return evidence
+
+
+def _on_similarity(threshold: float | None, normalised: float | None, probability: float | None) -> float | None:
+    """The threshold, or None if it applies to another number: beside the similarity it would mislead."""
+    return threshold if normalised is None and probability is None else None
 
 
 def _in_photos(
@@ -73,14 +124,14 @@ def _in_photos(
     listing: Image.Image,
     listing_size: tuple[int, int],
 ) -> Alignment:
-    """The place in pixels of the photos as they are, instead of those at which features were found."""
+    """The alignment in pixels of the two photos, instead of those at which features were found."""
     grow = np.array(listing.size) / listing_size
     shrink = np.array(reference_size) / reference.size
     homography = np.diag([*grow, 1.0]) @ place.matrix @ np.diag([*shrink, 1.0])
-    theirs = place.listing_points * grow
+    listing_points = place.listing_points * grow
     if place.mirrored:
         last = listing.width - 1
         homography = np.array([[-1, 0, last], [0, 1, 0], [0, 0, 1.0]]) @ homography
-        theirs[:, 0] = last - theirs[:, 0]
-    points = np.concatenate([place.reference_points / shrink, theirs], axis=1)
+        listing_points[:, 0] = last - listing_points[:, 0]
+    points = np.concatenate([place.reference_points / shrink, listing_points], axis=1)
     return Alignment(homography, points.astype(np.float32), place.mirrored)

@@ -1,7 +1,8 @@
-"""The manifest of a bundle: entries, each of which hashes its files and the entry before it.
+"""The manifest of a bundle: a chain of entries, each with the hashes of its files and of the entry before it.
 
-So a change, removal or move of anything shows, and where. Whoever changes a bundle may compute all hashes anew, though:
-then only the seal, the last entry's hash, is another. A seal that was noted elsewhere proves that a bundle is the one.
+The chain shows where anything was changed, removed or moved. Someone who recomputes all the hashes after a change can
+hide it, except for the seal, which is the hash of the last entry: if the seal was kept elsewhere, it tells the original
+bundle from any other.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _HEX = frozenset("0123456789abcdef")
 
 @dataclass(frozen=True)
 class FileHash:
-    """A file of a bundle: its name there, what it is, its size and sha256."""
+    """A file of a bundle: its name, its role, its size in bytes and its sha256."""
 
     name: str
     role: str
@@ -38,15 +39,15 @@ class FileHash:
 
 
 def hash_file(name: str, role: str, data: bytes) -> FileHash:
-    """The size and sha256 of a file's bytes, under its name."""
+    """Describe a file by its bytes."""
     return FileHash(name, role, len(data), hashlib.sha256(data).hexdigest())
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A link of the chain: what is `said`, the files that belong to it, and the hash of the entry before it.
+    """A link of the chain: what it says, its files, and the hash of the entry before it.
 
-    The first is of the kind "bundle", then come the findings, and the last is of the kind "end".
+    The first entry has the kind "bundle", those after it "finding", and the last one "end".
     """
 
     number: int
@@ -58,7 +59,7 @@ class Entry:
 
     @property
     def place(self) -> str:
-        """How a person finds the entry: its number, and the listing that it is of."""
+        """What to call the entry in a message: its number and its listing."""
         if self.kind != "finding":
             return {"bundle": "the bundle's first entry", "end": "the bundle's last entry"}[self.kind]
         finding = self.said.get("finding")
@@ -66,11 +67,11 @@ class Entry:
         return f"finding {self.number} (listing {plain(listing)})"
 
     def file(self, role: str) -> FileHash | None:
-        """The file of that role, if there is one."""
+        """The file with that role, if the entry has one."""
         return next((file for file in self.files if file.role == role), None)
 
     def computed_hash(self) -> str:
-        """The hash that the entry should have: the sha256 of all else that it says, as canonical JSON."""
+        """The hash that the entry should have: the sha256 of everything else in it, as canonical JSON."""
         values = self.to_json()
         del values["hash"]
         return hashlib.sha256(canonical(values).encode()).hexdigest()
@@ -81,13 +82,13 @@ class Entry:
 
 
 class Chain:
-    """Entries in the making."""
+    """A chain that is being written."""
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
 
     def add(self, kind: str, files: Sequence[FileHash], said: Mapping[str, Any]) -> Entry:
-        """Append an entry."""
+        """Append an entry and return it."""
         previous = self.entries[-1].hash if self.entries else _START
         entry = Entry(len(self.entries), kind, tuple(files), said, previous, "")
         entry = replace(entry, hash=entry.computed_hash())
@@ -95,15 +96,17 @@ class Chain:
         return entry
 
     def manifest(self) -> bytes:
-        """The text of manifest.json. Raises BundleError for one that is longer than is read back."""
+        """The bytes of manifest.json. Raises BundleError if there are more than a reader accepts."""
         data = manifest_text(self.entries)
         if len(data) > MANIFEST_BYTES:
-            raise BundleError(f"the manifest takes more than {MANIFEST_BYTES:,} bytes; make bundles of fewer findings")
+            raise BundleError(
+                f"the manifest would have more than {MANIFEST_BYTES:,} bytes; put fewer findings in each bundle"
+            )
         return data
 
 
 def manifest_text(entries: Sequence[Entry]) -> bytes:
-    """Entries as the bytes of manifest.json; there is one form only, so that a change of any byte shows."""
+    """Entries as the bytes of manifest.json, which have exactly one form, so that any changed byte shows."""
     seal = entries[-1].hash if entries else _START
     head = canonical({"format": FORMAT, "version": VERSION, "seal": seal})[:-1]
     lines = ",\n".join(canonical(entry.to_json()) for entry in entries)
@@ -111,31 +114,31 @@ def manifest_text(entries: Sequence[Entry]) -> bytes:
 
 
 def read_entries(data: bytes) -> tuple[Entry, ...]:
-    """The entries of a manifest. Raises BundleError for anything that is none."""
+    """The entries of a manifest. Raises BundleError if it can't be read as one."""
     try:
         values = json.loads(data, parse_constant=_refuse)
         if (values["format"], values["version"]) != (FORMAT, VERSION):
             found = plain(f"{values['format']} {values['version']}")
-            raise BundleError(f"{MANIFEST} is of format {found}; needed {FORMAT} {VERSION}")
+            raise BundleError(f"{MANIFEST} has the format {found}, expected {FORMAT} {VERSION}")
         entries = tuple(_entry(value) for value in values["entries"])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BundleError(f"{MANIFEST} can't be read as a bundle's ({type(error).__name__}: {error})") from error
     if sum(len(entry.files) for entry in entries) > MOST_FILES:
-        raise BundleError(f"{MANIFEST} names more than {MOST_FILES:,} files")
+        raise BundleError(f"{MANIFEST} lists more than {MOST_FILES:,} files")
     return entries
 
 
 def _entry(value: dict[str, Any]) -> Entry:
     if set(value) != {"number", "kind", "files", "said", "previous", "hash"} or not isinstance(value["said"], dict):
-        raise ValueError("an entry has not the parts that it needs")
+        raise ValueError("an entry lacks a part, or has an unknown one")
     files = tuple(FileHash(**file) for file in value["files"])
     sound = all(
         is_safe_name(f.name) and isinstance(f.role, str) and type(f.bytes) is int and _is_hash(f.sha256) for f in files
     )
     if not sound or value["kind"] not in _KINDS or value["number"] not in range(MOST_FILES):
-        raise ValueError("an entry has a file, a kind or a number that no entry has")
+        raise ValueError("an entry has an invalid file, kind or number")
     if not _is_hash(value["previous"]) or not _is_hash(value["hash"]):
-        raise ValueError("an entry has a hash that is none")
+        raise ValueError("an entry has an invalid hash")
     return Entry(value["number"], value["kind"], files, value["said"], value["previous"], value["hash"])
 
 
@@ -148,27 +151,27 @@ def _refuse(constant: str) -> None:
 
 
 def broken_links(entries: Sequence[Entry], data: bytes) -> Iterator[Disagreement]:
-    """What of the chain is not as it was written; `data` is the text of the manifest that the entries are of."""
+    """Where the chain is not as it was written; `data` is the manifest from which the entries were read."""
     if data != manifest_text(entries):
-        yield Disagreement(MANIFEST, "its text is not as it was written, or its seal is not the last entry's hash")
+        yield Disagreement(MANIFEST, "its text is not as written, or its seal is not the hash of the last entry")
     numbers = [entry.number for entry in entries]
     for missing in sorted(set(range(max(numbers, default=0) + 1)) - set(numbers))[:MOST_FILES]:
         yield Disagreement(f"finding {missing}", f"it is missing from {MANIFEST}")
     before: Entry | None = None
     for entry in entries:
         if entry.hash != entry.computed_hash():
-            yield Disagreement(entry.place, f"what {MANIFEST} says of it was changed: its hash is another")
+            yield Disagreement(entry.place, f"its entry in {MANIFEST} was changed: the hash does not match")
         if entry.previous != (before.hash if before else _START):
             after = f"after {before.place}" if before else "first"
-            yield Disagreement(entry.place, f"it stands {after}, but was not written there: "
-                                            "something was removed, added, moved or changed before it")  # fmt: skip
+            yield Disagreement(entry.place, f"it comes {after}, but was not written there: "
+                                            "something before it was removed, added, moved or changed")  # fmt: skip
         before = entry
     if not entries or entries[0].kind != "bundle":
-        yield Disagreement(MANIFEST, "the first entry, which says what the bundle was made by, is missing")
+        yield Disagreement(MANIFEST, "the first entry, which says what the bundle was made with, is missing")
     if not entries or entries[-1].kind != "end":
-        yield Disagreement(MANIFEST, "the last entry, which says how many there are, is missing")
+        yield Disagreement(MANIFEST, "the last entry, which says how many findings there are, is missing")
     if any(entry.kind != "finding" for entry in entries[1:-1]):
-        yield Disagreement(MANIFEST, "a first or last entry stands among the findings")
+        yield Disagreement(MANIFEST, "there is a first or last entry among the findings")
     names = Counter(file.name for entry in entries for file in entry.files)
     for name in sorted(name for name, count in names.items() if count > 1):
-        yield Disagreement(name, f"{MANIFEST} names it more than once")
+        yield Disagreement(name, f"{MANIFEST} lists it more than once")

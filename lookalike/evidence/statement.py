@@ -1,4 +1,4 @@
-"""The pages of an evidence bundle: for each finding what was found, by what, when, and what that means; an overview."""
+"""The pages of an evidence bundle: an overview, and for each finding what was found, when, and what it means."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lookalike.pages.html import asset, page_template, policy_hash, safe_link
 from lookalike.policy.fusion import probability_text
 from lookalike.records import Verdict
+from lookalike.tables.amounts import plain_decimal, read_decimal
 from lookalike.tables.findings import said_by_similarity
 
 if TYPE_CHECKING:
@@ -23,30 +24,30 @@ _SIDE = 560
 _PICTURE_SIDE = 1400
 
 FOUND = {
-    Verdict.FLAGGED: "looks like",
-    Verdict.REVIEW: "may look like",
-    Verdict.CLEAR: "is not alike enough to",
-    Verdict.AUTHORISED: "looks like, and its seller may sell,",
-    Verdict.UNPROTECTED: "looks like, in a territory without a right to it,",
+    Verdict.FLAGGED: ("looks like", ""),
+    Verdict.REVIEW: ("may look like", ""),
+    Verdict.CLEAR: ("is not similar enough to", ""),
+    Verdict.AUTHORISED: ("looks like", ", which its seller may sell"),
+    Verdict.UNPROTECTED: ("looks like", ", which no right protects in its territory"),
 }
-"""What each verdict says of a listing and a genuine product, in words."""
+"""Each verdict in words: what comes between the listing and the genuine product, and what comes after both."""
 
-KINDS = {"lookalike": "alike as a whole", "same_print": "the same print", "copied_photo": "the same photo, copied"}
-"""What each kind of likeness is, in words."""
+KINDS = {"lookalike": "similar as a whole", "same_print": "the same print", "copied_photo": "the same photo, copied"}
+"""Each kind of likeness in words."""
 
 STATES = {
-    "same": "the file that was {when}, byte for byte, by its sha256",
-    "changed": "not the file that was {when}: what is at this address was changed since",
-    "unknown": "whether it is the file that was {when} is not known, for no sha256 was recorded then",
+    "same": "byte for byte the file that was {when}, by its sha256",
+    "changed": "not the file that was {when}; the photo at this address has changed since",
+    "unknown": "no sha256 was recorded when it was {when}, so it is not known whether this is the same file",
     "unreadable": "it can't be read any more",
-    "none": "none was recorded",
+    "none": "no photo was recorded",
 }
-"""What is known of a photo that was read again, by its state."""
+"""The state of a photo that was read again, in words."""
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """What a page shows of a finding: RGB pictures, each None where there is none."""
+    """The pictures that a statement shows, in RGB; None for each that is missing."""
 
     listing: Image.Image | None = None
     reference: Image.Image | None = None
@@ -56,10 +57,10 @@ class Pictures:
 def statement_page(
     number: int, said: Mapping[str, Any], *, made_by: Mapping[str, Any], pictures: Pictures, names: Mapping[str, str]
 ) -> bytes:
-    """The page of one finding, as HTML that asks nobody for anything and runs nothing.
+    """The page of one finding, as HTML that makes no requests and runs no scripts.
 
-    `said` is what the finding's entry in the manifest says, `made_by` what the first entry says, `names` the names of
-    the photos' files beside the page, by role.
+    `said` and `made_by` are the contents of the finding's entry in the manifest and of the first entry; `names` are
+    the names of the files beside the page, by role.
     """
     row = said["finding"]
     page = _template("statement.html").render(
@@ -87,13 +88,13 @@ def statement_page(
 def overview_page(
     findings: Sequence[Mapping[str, Any]], *, made_by: Mapping[str, Any], counts: Mapping[str, int]
 ) -> bytes:
-    """The bundle's first page: a line for each finding, `number`, `name` of its page, and what it `said`."""
-    page = _template("overview.html").render(findings=findings, made_by=made_by, counts=counts, found=FOUND, **_style())
+    """The bundle's first page. Each finding has a `number`, the `name` of its page, and what its entry `said`."""
+    page = _template("overview.html").render(findings=findings, made_by=made_by, counts=counts, **_style())
     return page.encode("utf-8", "replace")
 
 
 def _inlined(picture: Image.Image | None, side: int) -> str | None:
-    """A small copy as a data address: what a stranger sent is drawn anew, and any browser shows it."""
+    """A small copy as a data URL: encoded again, so that it contains nothing but pixels and any browser shows it."""
     if picture is None:
         return None
     small = picture.convert("RGB")
@@ -109,7 +110,8 @@ def _template(name: str) -> jinja2.Template:
         name,
         number=lambda value: "none" if value is None else f"{value:.3f}",
         probability=probability_text,
-        day=_said_day,
+        time=_time_text,
+        amount=lambda price: plain_decimal(read_decimal(price), thousands=","),
     )
 
 
@@ -119,14 +121,14 @@ def _style() -> dict[str, str]:
     return {"style": text, "style_hash": policy_hash(text)}
 
 
-def _said_day(time: str | None) -> str:
-    """A time as a person reads it; text that is no time as it is.
+def _time_text(time: str | None) -> str:
+    """A time as people write it; text that is not an ISO time stays as it is.
 
-    >>> _said_day("2026-11-24T09:05:00+00:00")
+    >>> _time_text("2026-11-24T09:05:00+00:00")
     '24 November 2026, 09:05:00 UTC'
     """
     if not time:
-        return "at a time that was not recorded"
+        return "not recorded"
     try:
         parsed = datetime.fromisoformat(time)
     except ValueError:

@@ -1,1 +1,1 @@
-"""How HTML pages are made: templates, escaping, pictures."""
+"""HTML pages: templates, escaping, pictures."""

@@ -1,4 +1,4 @@
-"""What HTML pages are made with: templates that escape what they are given, and what keeps a stranger's text inert."""
+"""HTML pages from templates that escape everything they are given, so that a stranger's text stays inert."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def page_template(name: str, **filters: Callable[..., str]) -> jinja2.Template:
-    """The template of that name, which escapes all that it is given; a name that it lacks is an error."""
+    """A template that escapes all values; a value that it names and isn't given is an error."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -29,17 +29,17 @@ def page_template(name: str, **filters: Callable[..., str]) -> jinja2.Template:
 
 
 def asset(name: str) -> str:
-    """The text of a template, style sheet or script that pages are made of."""
+    """The text of a template, style sheet or script."""
     return (files("lookalike.pages") / "templates" / name).read_text(encoding="utf-8")
 
 
 def policy_hash(text: str) -> str:
-    """The text's hash as a content security policy names it (CSP level 3, 2.3.1)."""
+    """The hash of a style sheet or script for a content security policy (CSP level 3, 2.3.1)."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def safe_link(url: str | None) -> str | None:
-    """The address if following it can do no more than open a web page, else None.
+    """The address if it can only open a web page, else None.
 
     >>> safe_link("https://example.com/1"), safe_link("javascript:alert(1)")
     ('https://example.com/1', None)

@@ -1,4 +1,4 @@
-"""The pictures of a report as text that goes into its page: thumbnails, each stored once, and composed evidence."""
+"""The pictures of a report as text for its page: thumbnails, each stored once, and composed evidence."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SIDE, _QUALITY = 200, 72
 _EVIDENCE_SIZE, _EVIDENCE_QUALITY = (1200, 1600), 70
 _WORKERS = min(8, os.cpu_count() or 1)
 MOST_EVIDENCE_BYTES = 24 << 20
-"""Base64 characters that all composed pictures of a page may take together: what a browser opens without a wait."""
+"""How many base64 characters the composed pictures of a page may take in all; browsers open such a page at once."""
 
 Row = Mapping[str, Any]
 Thumbnail = Callable[[str], "Image.Image | None"]
@@ -28,7 +28,7 @@ Evidence = Callable[[Row], "Image.Image | None"]
 
 
 class Thumbnails:
-    """Small pictures as CSS classes, so that a reference on many cards is stored once."""
+    """Small pictures as CSS classes, so that a picture on many cards is stored once."""
 
     def __init__(self, thumbnail: Thumbnail) -> None:
         self._thumbnail = thumbnail
@@ -36,7 +36,7 @@ class Thumbnails:
         self._classes: dict[str, str] = {}
 
     def name(self, image: str | None) -> str | None:
-        """The CSS class that shows the picture; None where there is no picture."""
+        """The CSS class that shows the picture, None if there is no picture."""
         if image is None:
             return None
         if image not in self._names:
@@ -49,15 +49,18 @@ class Thumbnails:
         return self._classes.setdefault(data, f"p{len(self._classes)}")
 
     def css(self) -> Iterator[str]:
-        """The rules, one a picture."""
+        """The CSS rules, one for each picture."""
         for data, name in self._classes.items():
             yield f'.{name}{{background-image:url("data:image/webp;base64,{data}")}}\n'
 
 
 @dataclass(frozen=True)
 class Composed:
-    """What a card shows as evidence: `address`, a data address of a picture `size` pixels wide and high, or `note`,
-    which says why there is none; `tried` is true where one was asked for."""
+    """The evidence on a card: a picture, or a note that says why there is none.
+
+    `address` is a data URL and `size` the picture's width and height in pixels. `tried` is true if a picture was
+    asked for.
+    """
 
     address: str | None = None
     size: tuple[int, int] = (0, 0)
@@ -68,18 +71,18 @@ class Composed:
 def compose_evidence(
     rows: Sequence[Row], evidence: Evidence | None, most: int, progress: Callable[[int], None] | None = None
 ) -> list[Composed]:
-    """For each row what its card shows; pictures are composed of the first `most` that are flagged or to review.
+    """The evidence for each row; pictures are composed for the first `most` rows that are flagged or for review.
 
-    `evidence` gives the picture of a row, or None where a photo can't be read any more; it is called from several
-    threads. All pictures together take at most `MOST_EVIDENCE_BYTES`; once they do, no more are composed. `progress`
-    is told of rows tried.
+    `evidence` gives the picture of a row, or None if a photo can't be read any more; it is called from several
+    threads. The pictures take at most `MOST_EVIDENCE_BYTES` together; the rest are not composed. `progress` is called
+    with the number of rows tried.
     """
     if evidence is None:
         return [Composed()] * len(rows)
     wanted = [at for at, row in enumerate(rows) if row["verdict"] in (Verdict.FLAGGED, Verdict.REVIEW)]
     found = [Composed()] * len(rows)
     for at in wanted:
-        found[at] = Composed(note="No picture was composed: only the strongest findings have one.")
+        found[at] = Composed(note="Only the strongest findings have a picture.")
     room, remaining = MOST_EVIDENCE_BYTES, iter(wanted[:most])
     with ThreadPoolExecutor(_WORKERS, thread_name_prefix="lookalike-evidence") as pool:
         while room > 0 and (batch := list(islice(remaining, 2 * _WORKERS))):
@@ -87,21 +90,21 @@ def compose_evidence(
                 if progress is not None:
                     progress(1)
                 needed = len(composed.address or "")
-                found[at] = composed if needed <= room else Composed(note="No picture was kept: the page is full.")
+                found[at] = composed if needed <= room else Composed(note="The page has no room for more pictures.")
                 room = room - needed if needed <= room else 0
     return found
 
 
 def _composed(picture: Image.Image | None) -> Composed:
     if picture is None:
-        return Composed(note="A photo can’t be read any more, so no picture shows what agrees.", tried=True)
-    # JPEG, which goes into a printed PDF as it is; of WEBP a browser makes ten times as much
+        return Composed(note="A photo can’t be read any more, so there is no picture.", tried=True)
+    # browsers put a JPEG into a printed PDF as it is, but a WEBP becomes ten times as large
     data, size = _inlined(picture, _EVIDENCE_SIZE, "JPEG", quality=_EVIDENCE_QUALITY, optimize=True)
     return Composed(f"data:image/jpeg;base64,{data}", size, tried=True)
 
 
 def _inlined(picture: Image.Image, most: tuple[int, int], ending: str, **options: Any) -> tuple[str, tuple[int, int]]:
-    """A copy no larger than `most`, drawn anew, as base64, and its size in pixels."""
+    """A copy no larger than `most`, encoded again, as base64, and its size in pixels."""
     small = picture.convert("RGB")
     small.thumbnail(most)
     data = io.BytesIO()

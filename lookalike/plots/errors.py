@@ -1,6 +1,6 @@
-"""Figures of what went wrong: counts by kind, and pictures side by side; each function gives a Figure.
+"""Figures of what went wrong: counts by kind, and pictures side by side. Each function returns a Figure.
 
-Needs matplotlib, as `plots` does.
+Needs matplotlib, like all of `plots`.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _SIDE = 320  # pixels of a picture's longer side
 def plot_counts(
     counts: Mapping[str, Mapping[str, int]], *, group: str, unit: str = "listings", legend: str = ""
 ) -> Figure:
-    """A bar for each entry of `counts`, made up of its parts with their numbers in them; first entry on top.
+    """A bar for each entry of `counts`, stacked from its parts with their numbers in them; the first entry on top.
 
-    `group` says what the entries are, `unit` what is counted, `legend` what the parts are. Raises ValueError where
-    there are no entries.
+    `group` says what the entries are, `unit` what is counted, `legend` what the parts are. Raises ValueError without
+    entries.
     """
     if not counts:
-        raise ValueError("there are no counts to draw; needed at least one")
+        raise ValueError("there are no counts to draw; expected at least one")
     parts = list(dict.fromkeys(part for each in counts.values() for part in each))
     figure, axes = new_axes(8, 1.8 + 0.42 * len(counts))
     axes.grid(visible=False, axis="y")
@@ -64,10 +64,10 @@ def plot_counts(
 
 
 def plot_pictures(cases: Mapping[str, Mapping[str, ImageSource]], *, columns: int = 2, most: int = 4) -> Figure:
-    """Pictures to be compared, those of one case side by side under its title, each with its caption.
+    """Pictures to compare: those of one case side by side under its title, each with its caption.
 
-    `cases` gives for each title its pictures by caption; the first `most` are drawn. A picture that can't be read is
-    told of in its place. No cases give a figure that says so.
+    `cases` maps each title to its pictures by caption; the first `most` cases are drawn. Where a picture can't be
+    read, the figure says so. Without cases it says that there are none.
     """
     cases = dict(islice(cases.items(), most))
     columns = max(1, min(columns, len(cases)))

@@ -1,7 +1,7 @@
-"""Figures of how well look-alikes are told from unrelated goods; each function gives a Figure.
+"""Figures of how well look-alikes are told from unrelated goods. Each function returns a Figure.
 
-Needs matplotlib, which the extra `notebook` brings; without it every function raises MissingExtraError. A notebook
-shows a figure that ends a cell, `figure.savefig("a.png")` keeps it.
+Needs matplotlib, which comes with the extra `notebook`; without it every function raises MissingExtraError. A notebook
+shows a figure at the end of a cell, and `figure.savefig("a.png")` saves it.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lookalike.binomial import Share
 from lookalike.thresholds.brands import BrandFigures
 from lookalike.thresholds.metrics import DetCurve
 
-from .style import BLUE, CURVES, DASHES, TEXT, VERMILION, add_legend, new_axes, new_figure
+from .style import BLUE, CURVES, DASHES, TEXT, VERMILION, add_legend, draw_share, new_axes, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,13 +37,13 @@ def plot_similarities(
 ) -> Figure:
     """Histogram of the similarities of look-alikes (n,) and of unrelated listings (m,), with named thresholds on it.
 
-    Each group is drawn as shares of itself, as there may be many more of one. `unit` says what the similarity is, for
-    the axis; "probability" is for that of a fusion, from 0 to 1. Raises ValueError where both are empty.
+    Each group is drawn as shares of itself, as one may be much larger. `unit` labels the axis; "probability", that of a
+    fusion, makes it run from 0 to 1. Raises ValueError if both groups are empty.
     """
     groups = {"look-alikes": np.asarray(lookalike, float), "unrelated": np.asarray(unrelated, float)}
     together = np.concatenate(list(groups.values()))
     if not len(together):
-        raise ValueError("there are no similarities to draw; needed at least one")
+        raise ValueError("there are no similarities to draw; expected at least one")
     fused = unit == "probability"
     low, high = (0.0, 1.0) if fused else (float(together.min()) - 1e-9, float(together.max()) + 1e-9)
     edges = np.linspace(low, high, bins + 1)
@@ -65,8 +66,8 @@ def plot_similarities(
 def plot_precision_recall(similarity: ArrayLike, correct: ArrayLike, *, positives: int) -> Figure:
     """Precision over recall of n answers as the threshold falls: `similarity` (n,), `correct` (n,).
 
-    `positives` is how many queries have a right product: the recall counts those that no threshold finds, too. Raises
-    ValueError where no answer is right.
+    `positives` is how many queries have a right product, so recall also counts those that no threshold finds. Raises
+    ValueError if no answer is right.
     """
     from sklearn.metrics import precision_recall_curve
 
@@ -75,7 +76,7 @@ def plot_precision_recall(similarity: ArrayLike, correct: ArrayLike, *, positive
         raise ValueError("no answer is right, so there is no precision to draw")
     precision, recall, _ = precision_recall_curve(right, np.asarray(similarity, float))
     figure, axes = new_axes(6, 4.8)
-    # the last point, at no answers at all, is a convention and no measurement
+    # the last point, at no answers at all, is a convention and not a measurement
     axes.plot(100 * recall[:-1] * right.sum() / positives, 100 * precision[:-1], color=BLUE, linewidth=2)
     for share in (90, 95):
         axes.axhline(share, color="grey", linewidth=0.8, linestyle=":")
@@ -93,7 +94,7 @@ def plot_det(curves: Mapping[str, DetCurve], *, thresholds: Mapping[str, float] 
     """DET curves by name, on normal-deviate axes, with named thresholds as points on each.
 
     On these axes two normal distributions of similarities give a straight line (Martin et al., "The DET curve in
-    assessment of detection task performance", Eurospeech 1997). Rates of 0 and 1 lie at infinity and are left out.
+    assessment of detection task performance", Eurospeech 1997). Rates of 0 and 1 lie at infinity, so they are left out.
     """
     figure, axes = new_axes(6.5, 6)
     drawn: list[NDArray[np.float64]] = []
@@ -105,7 +106,7 @@ def plot_det(curves: Mapping[str, DetCurve], *, thresholds: Mapping[str, float] 
         axes.plot(*_deviates(points), linewidth=2, drawstyle="steps-pre", label=name, color=colour, linestyle=dashes)
     points = np.concatenate([np.empty((2, 0)), *drawn], axis=1)
     _mark(axes, curves, thresholds or {})
-    axes.set_xlim(_deviate_ticks(axes.xaxis, points[0], 0.6))  # nobody lives with more
+    axes.set_xlim(_deviate_ticks(axes.xaxis, points[0], 0.6))  # nobody would accept more
     axes.set_ylim(_deviate_ticks(axes.yaxis, points[1], 1))
     axes.set_xlabel("false positive identification rate: unrelated hit (%)", fontsize=TEXT)
     axes.set_ylabel("false negative identification rate: look-alikes missed (%)", fontsize=TEXT)
@@ -116,32 +117,19 @@ def plot_det(curves: Mapping[str, DetCurve], *, thresholds: Mapping[str, float] 
 def plot_brands(figures: Sequence[BrandFigures], *, threshold: float, most: int = 40) -> Figure:
     """Recall and share of false flags of every brand at one threshold, least recall on top, with 95 % intervals.
 
-    A dashed line marks the middle brand. Of more than `most` brands, those of the least recall are drawn. Raises
-    ValueError where there are none.
+    A dashed line marks the median brand. If there are more than `most` brands, those with the least recall are drawn.
+    Raises ValueError without brands.
     """
     if not figures:
-        raise ValueError("there are no brands to draw; needed at least one")
-    # a brand without photos that it should be found on stands last, as nothing is known of its recall
+        raise ValueError("there are no brands to draw; expected at least one")
+    # a brand without photos that it should be found on stands last, as nothing is known about its recall
     ordered = sorted(figures, key=lambda each: (not each.recall.total, each.recall.value, each.brand))
     shown = ordered[:most]
     figure, (left, right) = _panels(len(shown))
-    for axes, colour, name, title in (
-        (left, BLUE, "recall", "recall: look-alikes flagged (%)"),
-        (right, VERMILION, "false_flags", "false flags: unrelated flagged (%)"),
-    ):
-        shares = [getattr(each, name) for each in shown]
-        for row, share in enumerate(shares):
-            if share.total:
-                axes.plot([100 * share.low, 100 * share.high], [row, row], color=colour, alpha=0.4, linewidth=4)
-                axes.plot(100 * share.value, row, "o", color=colour, markersize=6)
-        known = [100 * getattr(each, name).value for each in figures if getattr(each, name).total]
-        if known:
-            middle = float(np.median(known))
-            axes.axvline(middle, color="black", linestyle="--", linewidth=1, label=f"middle brand {middle:.1f} %")
-            axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), frameon=False, fontsize=TEXT - 1)
-        axes.set_xlabel(title, fontsize=TEXT)
-        axes.grid(axis="x", alpha=0.3)
-        axes.set_axisbelow(True)
+    _draw_shares(left, [each.recall for each in shown], [each.recall for each in figures], colour=BLUE)
+    _draw_shares(right, [each.false_flags for each in shown], [each.false_flags for each in figures], colour=VERMILION)
+    left.set_xlabel("recall: look-alikes flagged (%)", fontsize=TEXT)
+    right.set_xlabel("false flags: unrelated flagged (%)", fontsize=TEXT)
     left.set_xlim(-2, 102)
     # brands with a handful of unrelated photos have intervals up to 100 %, which may run out of the picture
     values = [each.false_flags for each in shown if each.false_flags.total]
@@ -156,6 +144,19 @@ def plot_brands(figures: Sequence[BrandFigures], *, threshold: float, most: int 
         fontsize=TEXT,
     )
     return figure
+
+
+def _draw_shares(axes: Axes, shown: Sequence[Share], all_shares: Sequence[Share], *, colour: str) -> None:
+    """A row for each share shown: a dot with its interval. The median is that of all shares, shown or not."""
+    for row, share in enumerate(shown):
+        draw_share(axes, row, share, colour=colour)
+    known = [100 * share.value for share in all_shares if share.total]
+    if known:
+        middle = float(np.median(known))
+        axes.axvline(middle, color="black", linestyle="--", linewidth=1, label=f"median brand {middle:.1f} %")
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), frameon=False, fontsize=TEXT - 1)
+    axes.grid(axis="x", alpha=0.3)
+    axes.set_axisbelow(True)
 
 
 def _panels(rows: int) -> tuple[Figure, tuple[Axes, Axes]]:
@@ -173,7 +174,7 @@ def _deviates(shares: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _mark(axes: Axes, curves: Mapping[str, DetCurve], thresholds: Mapping[str, float]) -> None:
-    """A point on each curve where the threshold lies on it, as far as that is on the paper."""
+    """A point where each threshold lies on each curve, if the axes can show it."""
     for (name, value), marker in zip(thresholds.items(), "os^Dv" * len(thresholds), strict=False):
         rates = [(curve.fpir[at], curve.fnir[at]) for curve in curves.values()
                  if (at := int(np.searchsorted(curve.threshold, value))) < len(curve.threshold)]  # fmt: skip
@@ -183,7 +184,7 @@ def _mark(axes: Axes, curves: Mapping[str, DetCurve], thresholds: Mapping[str, f
 
 
 def _deviate_ticks(axis: Axis, values: NDArray[np.float64], most: float) -> tuple[float, float]:
-    """Put ticks in per cent from below the least value to above the greatest, or `most`; gives the axis' limits."""
+    """Put ticks in per cent from below the least value to above the greatest, or `most`; returns the axis' limits."""
     ticks = np.array(_TICKS)
     if values.size:
         first = max(0, int(np.searchsorted(ticks, min(values.min(), most), "right")) - 1)

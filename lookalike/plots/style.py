@@ -1,6 +1,6 @@
-"""What all figures have in common: sizes of text, colours, axes. Made without pyplot, so nothing is shown or kept open.
+"""What all figures share: text sizes, colours, axes. Made without pyplot, so that nothing is shown or kept open.
 
-Colours are of Okabe and Ito's palette, which colour-blind people can tell apart.
+The colours are from Okabe and Ito's palette, which colour-blind people can tell apart.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import textwrap
 from functools import cache
 from typing import TYPE_CHECKING
 
+from lookalike.binomial import Share
 from lookalike.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ TEXT = 11  # points
 
 
 def require_matplotlib() -> None:
-    """Raise MissingExtraError where matplotlib is missing, so that a wrong call fails before long work."""
+    """Raise MissingExtraError if matplotlib is missing, so that a wrong call fails before long work."""
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError as error:
@@ -32,7 +33,7 @@ def require_matplotlib() -> None:
 
 @cache
 def _shown_figure() -> type[Figure]:
-    """Figures that Jupyter shows: it knows by itself those of pyplot only."""
+    """Figures that Jupyter shows; without this it shows only those made by pyplot."""
     from matplotlib.figure import Figure
 
     class Shown(Figure):
@@ -67,17 +68,24 @@ def whole_numbers(axes: Axes) -> None:
     axes.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
 
 
+def draw_share(axes: Axes, row: int, share: Share, *, colour: str) -> None:
+    """A dot at the share in per cent, with its interval as a bar behind it; nothing for a total of 0."""
+    if share.total:
+        axes.plot([100 * share.low, 100 * share.high], [row, row], color=colour, alpha=0.4, linewidth=4)
+        axes.plot(100 * share.value, row, "o", color=colour, markersize=6)
+
+
 def add_legend(axes: Axes) -> None:
-    """A legend where there is something to name."""
+    """A legend if there is something to name."""
     if axes.get_legend_handles_labels()[1]:
         axes.legend(loc="best", frameon=False, fontsize=TEXT - 1)
 
 
 def percent(share: float) -> str:
-    """A share (0 to 1) in per cent, with no more digits than it has."""
+    """A share (0 to 1) in per cent, without trailing zeros."""
     return f"{100 * share:g} %"
 
 
 def wrapped(text: str, width: int) -> str:
-    """The text in lines of at most that many characters."""
+    """The text in lines of at most this many characters."""
     return "\n".join(textwrap.fill(line, width) for line in text.splitlines())

@@ -1,6 +1,6 @@
-"""Figures of what labels allow to be promised, for which brand, and what is missing; each function gives a Figure.
+"""Figures of what labels allow to be promised, for which brand, and what is missing. Each function returns a Figure.
 
-Needs matplotlib, as `plots` does.
+Needs matplotlib, like all of `plots`.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from lookalike.binomial import Share
-from lookalike.policy.policy import Policy, Scope
-from lookalike.thresholds.guarantees import Kept, flags_needed, precision_threshold
-from lookalike.thresholds.tuning import ALL, LabelledPairs
+from lookalike.binomial import Share, lower_bound, trials_needed
+from lookalike.policy.policy import Policy
+from lookalike.policy.terms import Scope
+from lookalike.thresholds.guarantees import Kept, precision_threshold
+from lookalike.thresholds.pairs import LabelledPairs
+from lookalike.thresholds.tuning import ALL
 
 from .style import (
     BLUE,
@@ -25,6 +27,7 @@ from .style import (
     TEXT,
     VERMILION,
     add_legend,
+    draw_share,
     new_axes,
     new_figure,
     percent,
@@ -32,16 +35,17 @@ from .style import (
 )
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
 def plot_promises(
     similarity: ArrayLike, correct: ArrayLike, *, positives: int, precisions: Sequence[float], confidence: float
 ) -> Figure:
-    """Precision over recall with its lower confidence bound, and from where on each of the `precisions` is promised.
+    """Precision over recall with its lower confidence bound, and where each of the `precisions` can be promised.
 
-    Takes what `plot_precision_recall` takes. The bound is Clopper and Pearson's, one-sided, for each threshold by
-    itself; a promise is that of `precision_threshold`, and where none can be kept it says how many flags are missing.
+    Takes what `plot_precision_recall` takes. The bound is exact, one-sided, and holds for each threshold alone.
+    Promises are those of `precision_threshold`; if one can't be kept, the figure says how many flags are missing.
     """
     values, right = np.asarray(similarity, float), np.asarray(correct, bool)
     thresholds = np.unique(values)[::-1]
@@ -50,7 +54,7 @@ def plot_promises(
     figure, axes = new_axes(8, 4.8)
     recall = 100 * hits / positives
     axes.plot(recall, 100 * hits / np.maximum(flags, 1), color=BLUE, linewidth=2, label="measured on these labels")
-    bound = 100 * _lower_bound(hits, flags, confidence)
+    bound = 100 * lower_bound(hits, flags, confidence=confidence)
     name = f"lower bound with {percent(confidence)} confidence"
     axes.plot(recall, bound, color=VERMILION, linewidth=2, linestyle="--", label=name)
     for precision in precisions:
@@ -81,10 +85,10 @@ def plot_flags_needed(
     correct: ArrayLike = (),
     most_errors: int = 5,
 ) -> Figure:
-    """How many flags with so many errors show each of the `precisions`, and how many the labelled pairs (n,) have.
+    """How many flags each of the `precisions` takes at each count of errors, and how many the labelled pairs (n,) have.
 
-    A square stands at the flags that the pairs have before one error more; where it is below a curve at every count of
-    errors that promise is not possible, and an arrow shows the least that is missing.
+    A square stands at the flags that the pairs have before one more error. If the squares lie below a curve at every
+    count of errors, that promise is not possible yet, and an arrow shows the least that is missing.
     """
     values, right = np.asarray(similarity, float), np.asarray(correct, bool)
     errors = np.arange(most_errors + 1)
@@ -93,7 +97,7 @@ def plot_flags_needed(
     reached = np.searchsorted(wrong, known, "right")
     figure, axes = new_axes(8, 4.8)
     for number, precision in enumerate(precisions):
-        needed = np.array([flags_needed(precision, confidence, int(count)) for count in errors])
+        needed = np.array([trials_needed(precision, confidence, int(count)) for count in errors])
         colour, dashes = CURVES[number % len(CURVES)], DASHES[number % len(DASHES)]
         axes.plot(
             errors, needed, "o", color=colour, linestyle=dashes, linewidth=2, label=f"needed for {percent(precision)}"
@@ -101,7 +105,7 @@ def plot_flags_needed(
         missing = needed[: len(known)] - reached
         if len(known) and missing.min() > 0:
             at = int(missing.argmin())
-            # two promises may be short by the same count of errors, so their arrows stand side by side
+            # two promises may fall short at the same count of errors, so their arrows stand side by side
             place = at + 0.06 * (number + 1)
             axes.annotate(
                 "", (place, needed[at]), (place, reached[at]), arrowprops={"arrowstyle": "->", "color": colour}
@@ -120,10 +124,10 @@ def plot_flags_needed(
 
 
 def plot_scopes(policy: Policy, pairs: LabelledPairs) -> Figure:
-    """Each brand's thresholds and from whom they are, what its flags came to with 95 % intervals, and what is missing.
+    """Each brand's thresholds and whose they are, its flags on these pairs with 95 % intervals, and what is missing.
 
-    `pairs` are those that the policy was tuned on. Brands with most labels stand on top. Raises ValueError for a policy
-    that has no brands.
+    `pairs` are those that the policy was tuned on. The brands with the most labels stand on top. Raises ValueError for
+    a policy without brands.
     """
     scopes = [scope for scope in policy.scopes if scope.territory is None and scope.brand is not None]
     if not scopes:
@@ -131,38 +135,17 @@ def plot_scopes(policy: Policy, pairs: LabelledPairs) -> Figure:
     scopes.sort(key=lambda scope: (-int((pairs.brand == scope.brand).sum()), scope.brand))
     figure = new_figure(11, 2 + 0.3 * len(scopes))
     left, middle, right = figure.subplots(1, 3, sharey=True, width_ratios=(1.1, 1, 0.85))
-    drawn: set[str] = set()
-    for row, scope in enumerate(scopes):
-        _, kind, colour, marker = _lender(scope)
-        if scope.flag is not None:
-            label = None if kind in drawn else f"flag, {kind}"
-            left.plot(scope.flag, row, marker, color=colour, markersize=8, linestyle="none", label=label)
-            drawn.add(kind)
-        review = "review" if row == 0 else None
-        left.plot(scope.review, row, "|", color="black", markersize=10, markeredgewidth=1.5, ls="none", label=review)
-        mine = (pairs.brand == scope.brand) & (pairs.similarity >= (np.inf if scope.flag is None else scope.flag))
-        share = Share.of(int((mine & pairs.lookalike).sum()), int(mine.sum()))
-        if share.total:
-            middle.plot([100 * share.low, 100 * share.high], [row, row], color=BLUE, alpha=0.4, linewidth=4)
-            middle.plot(100 * share.value, row, "o", color=BLUE, markersize=6)
-        needed = scope.evidence.more_needed if scope.evidence else 0
-        right.barh(row, needed, color=ORANGE, height=0.6)
-        right.annotate(f"{needed:,}", (needed, row), (3, 0), textcoords="offset points", va="center")
+    _draw_thresholds(left, scopes)
+    _draw_flags(middle, scopes, pairs)
+    _draw_missing(right, scopes)
     if policy.promise is not None and policy.promise.precision is not None:
         promised = policy.promise.precision
         middle.axvline(100 * promised, color="black", ls="--", linewidth=1, label=f"promised {percent(promised)}")
-    for axes, text in (
-        (left, f"threshold on the {'similarity' if policy.fusion is None else 'probability'}"),
-        (middle, "flags that are right (%), 95 % interval"),
-        (right, "more labelled flags needed"),
-    ):
-        axes.set_xlabel(text, fontsize=TEXT)
+    left.set_xlabel(f"threshold on the {'similarity' if policy.fusion is None else 'probability'}", fontsize=TEXT)
+    for axes in (left, middle, right):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="x", alpha=0.3)
         axes.set_axisbelow(True)
-    middle.set_xlim(-2, 102)
-    right.margins(x=0.2)
-    whole_numbers(right)
     for axes, columns in ((left, 2), (middle, 1)):
         if axes.get_legend_handles_labels()[1]:
             axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), frameon=False, fontsize=TEXT - 1, ncols=columns)
@@ -174,12 +157,35 @@ def plot_scopes(policy: Policy, pairs: LabelledPairs) -> Figure:
     return figure
 
 
-def _lower_bound(hits: NDArray[np.int_], flags: NDArray[np.int_], confidence: float) -> NDArray[np.float64]:
-    """Clopper and Pearson's one-sided bound on the share that hits are of flags (n,); 0 without a hit."""
-    from scipy.stats import beta
+def _draw_thresholds(axes: Axes, scopes: Sequence[Scope]) -> None:
+    drawn: set[str] = set()
+    for row, scope in enumerate(scopes):
+        _, kind, colour, marker = _lender(scope)
+        if scope.flag is not None:
+            label = None if kind in drawn else f"flag, {kind}"
+            axes.plot(scope.flag, row, marker, color=colour, markersize=8, linestyle="none", label=label)
+            drawn.add(kind)
+        review = "review" if row == 0 else None
+        axes.plot(scope.review, row, "|", color="black", markersize=10, markeredgewidth=1.5, ls="none", label=review)
 
-    bound = beta.ppf(1 - confidence, np.maximum(hits, 1), flags - hits + 1)
-    return np.asarray(np.where(hits > 0, bound, 0), float)
+
+def _draw_flags(axes: Axes, scopes: Sequence[Scope], pairs: LabelledPairs) -> None:
+    for row, scope in enumerate(scopes):
+        mine = (pairs.brand == scope.brand) & (pairs.similarity >= (np.inf if scope.flag is None else scope.flag))
+        share = Share.of(int((mine & pairs.lookalike).sum()), int(mine.sum()))
+        draw_share(axes, row, share, colour=BLUE)
+    axes.set_xlabel("flags that are right (%), 95 % interval", fontsize=TEXT)
+    axes.set_xlim(-2, 102)
+
+
+def _draw_missing(axes: Axes, scopes: Sequence[Scope]) -> None:
+    for row, scope in enumerate(scopes):
+        needed = scope.evidence.more_needed if scope.evidence else 0
+        axes.barh(row, needed, color=ORANGE, height=0.6)
+        axes.annotate(f"{needed:,}", (needed, row), (3, 0), textcoords="offset points", va="center")
+    axes.set_xlabel("more labelled flags needed", fontsize=TEXT)
+    axes.margins(x=0.2)
+    whole_numbers(axes)
 
 
 def _lender(scope: Scope) -> tuple[str, str, str, str]:

@@ -1,14 +1,14 @@
-"""One similarity for all: what a photo has in common with any background photo says nothing about look-alikes.
+"""Similarities that mean the same for every photo, normalised by a cohort of background photos.
 
-Some photos are near to everything (a plain shoe on white), others to nothing. Normalisation measures how near a photo
-is to a cohort of background listings and takes that off, so that one threshold means the same for every photo.
+Some photos are similar to everything (a plain shoe on white), others to nothing. Normalisation measures how similar a
+photo is to background listings and subtracts that, so that one threshold suits every photo.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,39 +16,39 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lookalike.disk import written
 from lookalike.errors import PolicyError
 
 METHODS = ("subtract", "s-norm")
 _ROWS = 4096
-_SPREAD = 1e-3  # a cohort of equal photos has none
-_LARGEST = 1 << 28
+_SPREAD = 1e-3  # the least: a cohort of equal photos has none
 
 Vectors = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Level:
-    """How near each of n vectors is to its nearest cohort photos: `mean` and `spread` (standard deviation), (n,)."""
+    """Each vector's similarity to its nearest cohort photos: `mean` and `spread` (standard deviation), float32 (n,)."""
 
     mean: NDArray[np.float32]
     spread: NDArray[np.float32]
 
     def of(self, rows: Sequence[int] | NDArray[np.intp]) -> Level:
-        """The level of those rows (m,), each as often as it is named."""
+        """The levels of the given rows (m,), repeated if a row is."""
         return Level(self.mean[np.asarray(rows, np.intp)], self.spread[np.asarray(rows, np.intp)])
 
 
 @dataclass(frozen=True)
 class Cohort:
-    """Vectors float32 (n, dim) of background photos, rows of length 1, and how a similarity is set against them.
+    """Vectors of background photos, float32 (n, dim) with rows of length 1, and how they normalise a similarity.
 
-    `subtract`: the similarity less `share` of the photo's mean similarity to its `nearest` cohort photos, which leaves
-    the ranking of references as it is (SSCD, arXiv 2202.10261, section 4.3). `s-norm`: adaptive symmetric
-    normalisation, the mean of the similarity's standard scores among the photo's and among the reference's `nearest`
-    cohort photos (Matějka et al., "Analysis of Score Normalization in Multilingual Speaker Recognition", 2017).
+    `subtract` subtracts `share` times the photo's mean similarity to its `nearest` cohort photos. The ranking of
+    references stays the same (SSCD, arXiv 2202.10261, section 4.3). `s-norm` is adaptive symmetric normalisation: the
+    mean of two standard scores of the similarity, one among the photo's `nearest` cohort photos and one among the
+    reference's (Matějka et al., "Analysis of Score Normalization in Multilingual Speaker Recognition", 2017).
 
-    The defaults are what did best for the embedded encoder on held-out photos (`scripts/benchmarks/promise.py`); s-norm
-    needs more of them, 200 there. Raises PolicyError for another method, and for numbers out of range.
+    The defaults did best for the embedded encoder on held-out photos (`scripts/benchmarks/promise.py`); s-norm did best
+    there with 200 nearest photos. Raises PolicyError for another method and for numbers out of range.
     """
 
     vectors: Vectors
@@ -58,14 +58,14 @@ class Cohort:
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
-            raise PolicyError(f"a cohort can't be used by {self.method!r}; choose {' or '.join(METHODS)}")
+            raise PolicyError(f"the cohort's method is {self.method[:40]!r}, expected {' or '.join(METHODS)}")
         count = len(self.vectors)
         if not (2 <= self.nearest <= count and 0 <= self.share <= 2):
-            raise PolicyError(f"a cohort of {count} with nearest {self.nearest} and share {self.share}; "
-                              f"needed 2 <= nearest <= {count} and 0 <= share <= 2")  # fmt: skip
+            raise PolicyError(f"the cohort of {count} photos has nearest {self.nearest} and share {self.share}, "
+                              f"expected 2 <= nearest <= {count} and 0 <= share <= 2")  # fmt: skip
 
     def level(self, vectors: Vectors) -> Level:
-        """How near vectors (n, dim) are to the cohort.
+        """How similar the cohort is to each of the vectors (n, dim).
 
         >>> east = np.array([[1, 0]], np.float32)
         >>> Cohort(np.array([[1, 0], [0.6, 0.8]], np.float32), nearest=2).level(east).mean
@@ -92,48 +92,20 @@ class Cohort:
 
     @property
     def sha256(self) -> str:
-        """The digest of the file that `save` writes."""
+        """The sha256 of the file that `save` writes."""
         return hashlib.sha256(self._bytes()).hexdigest()
 
-    def said(self) -> dict[str, Any]:
-        """What a policy says of the cohort."""
+    def to_dict(self) -> dict[str, Any]:
+        """The entries of a policy's [cohort] table except the file."""
         return {"method": self.method, "nearest": self.nearest, "share": self.share, "count": len(self.vectors),
                 "sha256": self.sha256}  # fmt: skip
 
     def save(self, path: Path) -> None:
-        """Write the vectors as a .npy file, in one step."""
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_bytes(self._bytes())
-        temporary.replace(path)
+        """Write the vectors as a .npy file, which appears whole or not at all."""
+        with written(path) as temporary:
+            temporary.write_bytes(self._bytes())
 
     def _bytes(self) -> bytes:
         buffer = io.BytesIO()
         np.save(buffer, np.ascontiguousarray(self.vectors, "<f4"), allow_pickle=False)
         return buffer.getvalue()
-
-
-def load_cohort(said: Mapping[str, Any], *, folder: Path | None, source: str) -> Cohort:
-    """The cohort that a policy names. Raises PolicyError where it is missing, damaged or not the one meant."""
-    name = said.get("file")
-    if folder is None or not isinstance(name, str) or Path(name).name != name:
-        raise PolicyError(f"the policy {source} names the cohort {name!r}; needed the name of a file beside the policy")
-    path = folder / name
-    try:
-        if path.stat().st_size > _LARGEST:
-            raise PolicyError(f"the cohort {path} is larger than {_LARGEST >> 20} MiB; use fewer background photos")
-        data = path.read_bytes()
-        vectors = np.load(io.BytesIO(data), allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise PolicyError(f"the cohort {path} of the policy {source} can't be read: {error}") from error
-    if hashlib.sha256(data).hexdigest() != said.get("sha256"):
-        raise PolicyError(f"the cohort {path} is not the one that the policy {source} was tuned with; tune again")
-    if (
-        vectors.ndim != 2
-        or vectors.dtype != np.float32
-        or not np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3)
-    ):
-        raise PolicyError(f"the cohort {path} is {vectors.dtype} {vectors.shape}; needed float32 rows of length 1")
-    nearest, share = said.get("nearest", 2), said.get("share", 0.5)
-    if type(nearest) is not int or not isinstance(share, int | float):
-        raise PolicyError(f"the policy {source} has nearest = {nearest!r} and share = {share!r}; needed numbers")
-    return Cohort(vectors, str(said.get("method")), nearest, float(share))

@@ -1,7 +1,7 @@
-"""Similarity and points that agree, fused into one probability that the listing is a look-alike of the product.
+"""Similarity and matching points, fused into one probability that the listing is a look-alike of the product.
 
-A logistic model of four numbers, readable in the policy and fitted by `lookalike tune`. Calibration is by
-construction: it is fitted to the answers that it itself selects, one a photo (Platt's way, but of four numbers).
+This is a logistic model of four numbers, readable in the policy and fitted by `lookalike tune`. It is calibrated
+because it is fitted to the answers that it selects itself, one for each photo (Platt scaling with four numbers).
 """
 
 from __future__ import annotations
@@ -16,25 +16,27 @@ from numpy.typing import NDArray
 from lookalike.errors import TableError
 from lookalike.records import Match
 
-_ROUNDS = 4  # of selecting each photo's answer and fitting to it
-_LEAST = 10  # labels of either sort, below which four numbers can't be fitted
+from .entries import Coefficient, Count
+
+_ROUNDS = 4  # of selecting an answer for each photo and fitting to the answers
+_LEAST = 10  # labels of either kind: four numbers can't be fitted to fewer
 
 
 @dataclass(frozen=True)
 class Fusion:
-    """log(p / (1 − p)) of the probability p is `intercept` plus these four, each times its number.
+    """Coefficients of the probability p: log(p / (1 − p)) is `intercept` plus four products of coefficient and number.
 
-    `similarity` is the normalised one where the policy normalises; `margin` is how much more alike the photo is to
-    this product than to any other (negative where another is nearer); `inliers` multiplies the natural logarithm of
-    1 + inliers; `coverage` the share of the reference found again. `labels` is on how many photos it was fitted.
+    The numbers are the similarity, normalised if the policy normalises; the margin, which is how much more similar the
+    photo is to this product than to any other (negative if another is nearer); the natural logarithm of 1 + inliers;
+    and the coverage, which is the share of the reference found again. `labels` is how many photos it was fitted to.
     """
 
-    intercept: float
-    similarity: float
-    margin: float
-    inliers: float
-    coverage: float
-    labels: int = 0
+    intercept: Coefficient
+    similarity: Coefficient
+    margin: Coefficient
+    inliers: Coefficient
+    coverage: Coefficient
+    labels: Count = 0
 
     def probability(self, match: Match) -> float:
         """The probability, 0 to 1, that the photo is a look-alike of the match's product.
@@ -53,7 +55,7 @@ class Fusion:
 
 
 def probability_text(probability: float) -> str:
-    """The probability as people read it; nothing is certain.
+    """The probability for people to read; nothing is certain.
 
     >>> probability_text(0.8812), probability_text(0.99999)
     ('0.881', 'over 0.999')
@@ -62,9 +64,9 @@ def probability_text(probability: float) -> str:
 
 
 def fit_fusion(photos: Iterable[tuple[Sequence[Match], Callable[[Match], bool]]], *, similarity: bool = True) -> Fusion:
-    """Fit a fusion to labelled photos: the matches of each, margins included, and which of them are right.
+    """Fit a fusion to labelled photos: each photo's matches, with their margins, and which of them are right.
 
-    Without `similarity` it rests on verification alone. Raises TableError for too few labels of either sort.
+    Without `similarity`, only the verification counts. Raises TableError if there are too few labels of either kind.
     """
     used = slice(0 if similarity else 2, 4)
     labelled = [
@@ -72,7 +74,7 @@ def fit_fusion(photos: Iterable[tuple[Sequence[Match], Callable[[Match], bool]]]
         for matches, right in photos
         if matches
     ]
-    # the first choice, before there is a model: the points that agree, then the similarity
+    # the first choice, without a model: the most matching points, then the highest similarity
     chosen = [int(np.lexsort((numbers[:, 0], numbers[:, -2]))[-1]) for numbers, _ in labelled]
     for _ in range(_ROUNDS):
         rows = np.array([numbers[at] for (numbers, _), at in zip(labelled, chosen, strict=True)])
@@ -100,8 +102,8 @@ def _fit(rows: NDArray[np.float64], truth: NDArray[np.bool_]) -> tuple[float, ND
 
     if min(truth.sum(), (~truth).sum()) < _LEAST:
         raise TableError(
-            f"came {truth.sum()} photos of look-alikes and {(~truth).sum()} others, needed {_LEAST} of each to fit the "
-            "fused probability; label more, or tune on similarity"
+            f"got {truth.sum()} photos of look-alikes and {(~truth).sum()} others, expected at least {_LEAST} of each "
+            "to fit the fused probability; label more, or tune on similarity"
         )
     spread = np.maximum(rows.std(axis=0), 1e-6)
     model = LogisticRegression(C=10.0, max_iter=1000).fit(rows / spread, truth)

@@ -1,10 +1,11 @@
-"""Which kind of right a match may rest on: a table of the policy."""
+"""Which kinds of right can support a match: the [claims] table of a policy."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Container
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from lookalike.errors import PolicyError
@@ -14,20 +15,21 @@ from .territories import CODES
 RIGHT_KINDS = ("trademark", "design", "copyright", "patent")
 UNFAIR_COMPETITION = "unfair_competition"
 MATCH_KINDS = ("copied_photo", "same_print", "lookalike")
+_UNKNOWN = ("flagged", "review", "unprotected")
 
 
 @dataclass(frozen=True)
 class Claims:
-    """For each kind of match the kinds of right that could carry a claim, the strongest first.
+    """For each kind of match, the kinds of right that could support a claim, the strongest first.
 
-    `unfair_competition` is no right that could be registered: where a match may rest on it, and the listing is in one
-    of the territories of `unfair_competition_in`, a person looks. `unknown_territory` is the strongest verdict for a
-    listing whose territory is not known: flagged, review or unprotected. docs/rights.md gives the reasons.
+    `unfair_competition` is not a right that can be registered. It sends a match that it supports to review if the
+    listing is in one of the territories in `unfair_competition_in`. `unknown_territory` is the strongest verdict for a
+    listing whose territory is unknown: flagged, review or unprotected. docs/rights.md gives the reasons.
 
     >>> Claims().of("same_print")
     ('trademark', 'design')
 
-    Raises PolicyError for a kind of right, a territory or a verdict that there is not.
+    Raises PolicyError for an unknown kind of right, territory or verdict, and for one that is named twice.
     """
 
     copied_photo: tuple[str, ...] = ("copyright", "trademark", "design")
@@ -39,31 +41,28 @@ class Claims:
     def __post_init__(self) -> None:
         known = (*RIGHT_KINDS, UNFAIR_COMPETITION)
         for name in MATCH_KINDS:
-            _require(name, self.of(name), known)
-        _require("unfair_competition_in", self.unfair_competition_in, sorted(CODES))
-        _require("unknown_territory", (self.unknown_territory,), ("flagged", "review", "unprotected"))
+            _require(name, self.of(name), known, f"one of {', '.join(known)}")
+        _require("unfair_competition_in", self.unfair_competition_in, CODES, "an ISO 3166 code like DE")
+        if self.unknown_territory not in _UNKNOWN:
+            raise PolicyError(
+                f"claims.unknown_territory is {self.unknown_territory[:40]!r}, expected one of {', '.join(_UNKNOWN)}"
+            )
 
     def of(self, kind: str) -> tuple[str, ...]:
-        """The kinds of right that could carry a claim of that kind of match."""
+        """The kinds of right that could support a match of this kind."""
         rights: tuple[str, ...] = getattr(self, kind)
         return rights
 
-    def said(self) -> dict[str, Any]:
-        """What a policy's [claims] says."""
+    def to_dict(self) -> dict[str, Any]:
+        """The entries of a policy's [claims] table."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     def __str__(self) -> str:
-        return f"claims@{hashlib.sha256(json.dumps(self.said()).encode()).hexdigest()[:8]}"
-
-    @classmethod
-    def names(cls) -> tuple[str, ...]:
-        """The entries of a policy's [claims]."""
-        return tuple(field.name for field in fields(cls))
+        return f"claims@{hashlib.sha256(json.dumps(self.to_dict()).encode()).hexdigest()[:8]}"
 
 
-def _require(name: str, values: tuple[str, ...], known: tuple[str, ...] | list[str]) -> None:
+def _require(name: str, values: tuple[str, ...], known: Container[str], expected: str) -> None:
     if wrong := [value for value in values if value not in known]:
-        shown = ", ".join(known) if len(known) < 10 else "ISO 3166 codes like DE"
-        raise PolicyError(f"the policy's [claims] has {wrong[0]!r} as {name}; needed of: {shown}")
+        raise PolicyError(f"claims.{name} has {wrong[0][:40]!r}, expected {expected}")
     if len(set(values)) != len(values):
-        raise PolicyError(f"the policy's [claims] names the same twice as {name}; keep one")
+        raise PolicyError(f"claims.{name} has the same value twice; keep one")

@@ -1,4 +1,4 @@
-"""The rules of rights and sellers, as tables and one query of DuckDB."""
+"""The rules for rights and sellers, as DuckDB tables and one query."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ CREATE MACRO listed(names, many, total) AS
     array_to_string(names[:many], ', ') || CASE WHEN total > many THEN ' and ' || (total - many) || ' more' ELSE '' END;
 CREATE MACRO placed_in(territory) AS CASE WHEN territory = '*' THEN ' everywhere' ELSE ' in ' || territory END;
 """
-"""What a `Rights` keeps. An empty product_id is the whole brand; `contested` are rights of a number that several owners
-name; `covers` has for each place ('' is the unknown one) the codes that a right in force there may be of."""
+"""What a `Rights` keeps. An empty product_id means the whole brand. `contested` holds the rights whose number several
+owners claim. `covers` has, for each place ('' is an unknown one), the codes of the rights that are in force there."""
 
 CONTEST = """
 INSERT INTO contested SELECT DISTINCT kind, number, territory, owner, first, last FROM rights
@@ -26,6 +26,7 @@ WHERE owner <> '';
 """
 
 FOUND = "CREATE TEMP TABLE matches AS SELECT * REPLACE (coalesce(kind, 'lookalike') AS kind) FROM found"
+"""The matches, given as the view `found`."""
 
 MATCHES = """
 CREATE TEMP TABLE matches AS
@@ -41,17 +42,18 @@ FROM (
 )
 WHERE verdict IN ('flagged', 'review')
 """
-"""The matches of findings that are strong enough to act on; findings without candidates' own verdicts have the one."""
+"""The flagged and reviewed matches in `entered`: a finding's candidates, or itself if they have no verdicts."""
 
 ENTERED = """
 CREATE TEMP TABLE entered AS
 SELECT * EXCLUDE (candidates), from_json(
     CASE WHEN similarity_verdict NOT IN ('flagged', 'review') THEN NULL
-         WHEN json_type(candidates) <> 'ARRAY' THEN error('they are no list') ELSE candidates END,
+         WHEN json_type(candidates) <> 'ARRAY' THEN error('they are not a list') ELSE candidates END,
     '[{"brand": "VARCHAR", "product_id": "VARCHAR", "kind": "VARCHAR", "image": "VARCHAR", "verdict": "VARCHAR"}]'
 ) AS entries
 FROM findings
 """
+"""The rows given as the view `findings`, with their candidates parsed; only flagged and reviewed rows have any."""
 
 QUERY = """
 WITH placed AS (
@@ -187,8 +189,8 @@ FROM (
 )
 GROUP BY id ORDER BY id
 """
-"""For each id of `matches` the match that decides, and what rights and sellers make of it.
+"""For each id in `matches`, the match that decides, and its verdict by rights and sellers.
 
-A match whose photo shows, more alike, what its seller may sell is excused by that; of the others the strongest verdict
-decides, then the order that the policy gave. What a row names is bounded, however many rights there are.
+A match is excused if its photo is more similar to something that the seller may sell. Among the others, the strongest
+verdict decides, then the policy's order. A row names a limited number of rights, however many there are.
 """

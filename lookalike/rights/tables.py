@@ -1,4 +1,4 @@
-"""The rows of the rights table and of the sellers table: what they mean, and which can't be used."""
+"""The rows of the rights table and the sellers table: what they mean, and which can't be used."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SELLER_COLUMNS = ("brand", "seller_id", "territory", "valid_from", "valid_until"
 
 
 class Right(NamedTuple):
-    """A right of a brand, or (with `product_id`) in one product of it, in one territory or region, from day to day."""
+    """A brand's right, or with `product_id` one in a single product, in a territory or region, both days included."""
 
     brand: str
     product_id: str
@@ -32,7 +32,7 @@ class Right(NamedTuple):
 
 
 class Authorisation(NamedTuple):
-    """That a seller may sell a brand, in one territory or region or everywhere, from the first day to the last."""
+    """A seller's permission to sell a brand in a territory, a region or everywhere, both days included."""
 
     brand: str
     seller_id: str
@@ -42,10 +42,10 @@ class Authorisation(NamedTuple):
 
 
 def read_rights(path: str | Path, regions: Regions) -> Iterator[Right | BadRow]:
-    """Rows of a rights table: brand, kind, number, territory, valid_from, valid_until; optional product_id and owner.
+    """Rows of a rights table: brand, kind, number, territory, valid_from, valid_until; product_id and owner optional.
 
-    An empty day is unlimited. A row that can't be used is given as a BadRow: without it a claim may be missed, and no
-    seller is accused. Raises TableError for a table that is missing or lacks a column.
+    An empty day means no limit. A row that can't be used becomes a BadRow: without it a claim may be missed, but nobody
+    is accused. Raises TableError if the table is missing or lacks a column.
     """
     for line in read_rows(Path(path), required=RIGHT_COLUMNS):
         try:
@@ -55,10 +55,10 @@ def read_rights(path: str | Path, regions: Regions) -> Iterator[Right | BadRow]:
 
 
 def read_sellers(path: str | Path, regions: Regions) -> Iterator[Authorisation]:
-    """Rows of a sellers table: brand, seller_id, territory, valid_from, valid_until (empty: everywhere, unlimited).
+    """Rows of a sellers table: brand, seller_id, territory, valid_from, valid_until.
 
-    Raises TableError for a table that is missing or lacks a column, and for a row that can't be used: a seller that
-    is missed would be flagged.
+    An empty territory means everywhere, and an empty day means no limit. Raises TableError if the table is missing or
+    lacks a column, and for a row that can't be used: without it a genuine seller would be flagged.
     """
     for line in read_rows(Path(path), required=SELLER_COLUMNS):
         try:
@@ -78,12 +78,12 @@ def _right(line: Line, regions: Regions) -> Right:
     if not brand:
         raise ValueError(f"row {line.number} has no brand")
     if kind not in RIGHT_KINDS:
-        raise ValueError(f"row {line.number} has kind {kind[:40]!r}; needed one of {', '.join(RIGHT_KINDS)}")
+        raise ValueError(f"row {line.number} has kind {kind[:40]!r}, expected one of {', '.join(RIGHT_KINDS)}")
     if not number and kind != "copyright":
-        raise ValueError(f"row {line.number} is a {kind} without a number; needed the one that it is registered under")
+        raise ValueError(f"row {line.number} is a {kind} without a number; give the one that it is registered under")
     place = _territory(line, regions)
     if place == EVERYWHERE and kind != "copyright":
-        raise ValueError(f"row {line.number} is a {kind} for everywhere, which there is not; name its territories")
+        raise ValueError(f"row {line.number} is a {kind} everywhere, which only copyright can be; name its territories")
     return Right(brand, _text(line, "product_id"), kind, number, place, _text(line, "owner"), *_term(line))
 
 
@@ -91,7 +91,7 @@ def _territory(line: Line, regions: Regions) -> str:
     text = _text(line, "territory")
     place = text if text == EVERYWHERE else regions.canonical(text)
     if place is None:
-        raise ValueError(f"row {line.number} has territory {text[:40]!r}; needed one ISO 3166 code like DE, or a "
+        raise ValueError(f"row {line.number} has territory {text[:40]!r}, expected one ISO 3166 code like DE, or a "
                          f"region: {', '.join(sorted(regions.names))}")  # fmt: skip
     return place
 
@@ -99,7 +99,7 @@ def _territory(line: Line, regions: Regions) -> str:
 def _term(line: Line) -> tuple[date, date]:
     first, last = row_day(line, "valid_from", date.min), row_day(line, "valid_until", date.max)
     if first > last:
-        raise ValueError(f"row {line.number} is valid from {first} until {last}, which is earlier")
+        raise ValueError(f"row {line.number} is valid from {first} until {last}, which is earlier; correct the dates")
     return first, last
 
 

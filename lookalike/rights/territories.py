@@ -1,8 +1,8 @@
-"""Where a right or a listing is: ISO 3166 codes, and regions whose one right covers several of them."""
+"""Where a right or a listing is: ISO 3166 codes, and regions whose rights cover several of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -13,7 +13,7 @@ from lookalike.errors import TableError
 from lookalike.tables.files import read_rows, row_day
 
 EVERYWHERE = "*"
-"""The territory of what holds in all of them, known and unknown."""
+"""The territory of whatever holds everywhere, even where the territory is unknown."""
 
 # ISO 3166-1 alpha-2, the 249 codes in force, as in tzdata's iso3166.tab
 _ISO_3166 = """
@@ -27,7 +27,7 @@ _ISO_3166 = """
 """
 CODES = frozenset(_ISO_3166.split())
 
-# the EU's own codes for two members (its Interinstitutional Style Guide, annex A5), and WIPO ST.3's for its office
+# the EU's own codes for two members (Interinstitutional Style Guide, annex A5), and WIPO ST.3's code for its office
 ALIASES = {"UK": "GB", "EL": "GR", "EM": "EU"}
 
 _COLUMNS = ("region", "territory", "valid_from", "valid_until")
@@ -35,7 +35,7 @@ _COLUMNS = ("region", "territory", "valid_from", "valid_until")
 
 @dataclass(frozen=True)
 class Membership:
-    """That a right of the region covers a territory, from the first day to the last."""
+    """A territory that a region's rights cover, from the first day to the last."""
 
     region: str
     territory: str
@@ -45,7 +45,7 @@ class Membership:
 
 @dataclass(frozen=True)
 class Regions:
-    """Regions of which one right covers all members.
+    """Regions, each with the territories that its rights cover.
 
     >>> regions = Regions.shipped()
     >>> regions.canonical(" uk "), regions.canonical("EM"), regions.canonical("Germany")
@@ -56,16 +56,16 @@ class Regions:
 
     @classmethod
     def shipped(cls) -> Regions:
-        """The table lookalike/regions.csv, each row with its source and the day it was looked up."""
+        """The regions in lookalike/rights/regions.csv, where each row has its source and the day it was looked up."""
         with as_file(files("lookalike.rights") / "regions.csv") as path:
             return cls.load(path)
 
     @classmethod
     def load(cls, path: str | Path) -> Regions:
-        """Read a table of region, territory, valid_from, valid_until (empty: always).
+        """Read a table with the columns region, territory, valid_from and valid_until; an empty day means no limit.
 
-        Raises TableError for a table that is missing or lacks a column, and for a row that can't be used: of a member
-        that is missed every claim would be lost.
+        Raises TableError if the table is missing or lacks a column, and for a row that can't be used: without it,
+        every claim in that territory would be lost.
         """
         members = []
         for line in read_rows(Path(path), required=_COLUMNS):
@@ -75,8 +75,8 @@ class Regions:
                 region, territory = (_code(line.values.get(name)) for name in _COLUMNS[:2])
                 if not region or region in CODES or territory not in CODES:
                     raise ValueError(
-                        f"row {line.number} has region {region!r} and territory {territory!r}; needed "
-                        "a name that is no ISO 3166 code, and an ISO 3166 code"
+                        f"row {line.number} has region {region[:40]!r} and territory {territory[:40]!r}, expected a "
+                        "name that is not an ISO 3166 code, and an ISO 3166 code"
                     )
                 members.append(Membership(region, territory, row_day(line, "valid_from", date.min),
                                           row_day(line, "valid_until", date.max)))  # fmt: skip
@@ -86,16 +86,16 @@ class Regions:
 
     @cached_property
     def names(self) -> frozenset[str]:
-        """The regions' names."""
+        """The names of the regions."""
         return frozenset(member.region for member in self.members)
 
     def canonical(self, text: object) -> str | None:
-        """The ISO 3166 code or region that the text means, or None where it means neither."""
+        """The ISO 3166 code or region that a text stands for, or None."""
         code = _code(text)
         return code if code in CODES or code in self.names else None
 
-    def spellings(self) -> Iterable[tuple[str, str]]:
-        """All that a listing may give as its territory, each with the ISO 3166 code that it means."""
+    def spellings(self) -> Iterator[tuple[str, str]]:
+        """Every territory that a listing can have, as it may be written, with its ISO 3166 code."""
         yield from ((code, code) for code in sorted(CODES))
         yield from ((alias, code) for alias, code in ALIASES.items() if code in CODES)
 

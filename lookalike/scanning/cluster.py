@@ -1,7 +1,7 @@
-"""A table's parts done by Ray Data on a pool of workers, each part one file in and one file out.
+"""The parts of a table, done by a pool of workers on Ray Data: one file in and one file out for each part.
 
-Parts that are written stay written, whoever dies. What workers share goes through files, and only the names of parts
-through Ray: the folder of parts must have the same path on every machine.
+A part that is written stays written, whichever process dies. Workers share files; only the names of parts go through
+Ray. So the folder of parts must have the same path on every machine.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ _TABLE, _TRIED = "table", "tried"
 _RAISED = re.compile(r"^\s*lookalike\.errors\.\w+: (.+)$", re.MULTILINE)
 _COLOUR = re.compile("\x1b\\[[0-9;]*m")
 
-Rows = list[dict[str, Any]]
+Rows = list[Mapping[str, Any]]
 Work = Callable[[Rows], Rows]
-"""Does one part: rows in, rows out, in order."""
+"""Does one part: rows in, rows out, in the same order."""
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """Where work runs: the `address` of a Ray cluster (by default one is started here, and stopped), and on what.
+    """Where work runs: on the Ray cluster at `address`, or by default on one that is started here and stopped again.
 
-    `workers` is by default one for each CPU of the cluster; each of them has one CPU, and `gpus` GPUs. A part that
-    kills its worker is tried five times.
+    There are `workers` workers, by default one per CPU of the cluster; each of them gets one CPU, and `gpus` GPUs. A
+    part that kills its worker is tried five times.
     """
 
     address: str | None = None
@@ -53,9 +53,9 @@ class Cluster:
 
 
 def require_ray() -> Any:
-    """Ray with Ray Data, set to be quiet. Raises MissingExtraError where it is not installed."""
+    """Ray with Ray Data, told to print nothing. Raises MissingExtraError if it is not installed."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it is told as exceptions as well
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # exceptions report it as well
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         import ray
@@ -66,7 +66,7 @@ def require_ray() -> Any:
 
 
 def cut_table(rows: Iterator[dict[str, Any]], schema: pa.Schema, folder: Path, size: int) -> None:
-    """Cut rows into parts in the folder `table`, which appears when all of them are there."""
+    """Cut rows into parts of `size` rows in `folder`/table, which appears once all of them are there."""
     if (folder / _TABLE).is_dir():
         return
     cutting = folder / "cutting"
@@ -78,7 +78,7 @@ def cut_table(rows: Iterator[dict[str, Any]], schema: pa.Schema, folder: Path, s
 
 
 def done_parts(folder: Path) -> list[Path]:
-    """Where the rows of each part of the table are, once it is done, in the table's order."""
+    """The paths of the parts that `do_parts` writes, in the table's order."""
     return [folder / path.name for path in _table(folder)]
 
 
@@ -102,9 +102,10 @@ def do_parts(
     cluster: Cluster,
     progress: Callable[[int], None] | None,
 ) -> None:
-    """Have every part of the table done that is not; `open_work` is called once in each worker.
+    """Do every part of the table that isn't done yet. `open_work` is called once in each worker.
 
-    `progress` is told of rows done. Raises the error of this library that a worker raised, or EngineError.
+    `progress` is called with the number of rows done since the last call. Raises this library's error that a worker
+    raised, or EngineError.
     """
     shutil.rmtree(folder / _TRIED, ignore_errors=True)
     (folder / _TRIED).mkdir()
@@ -127,7 +128,7 @@ def do_parts(
 
 
 class _Worker:
-    """An actor of the pool: it opens what it works with once, and then does part after part."""
+    """An actor of the pool: it opens what it needs once, then does part after part."""
 
     def __init__(self, open_work: Callable[[], Work], schema: pa.Schema) -> None:
         self._work, self._schema = open_work(), schema
@@ -137,7 +138,7 @@ class _Worker:
         for source in map(Path, batch["source"]):
             rows = read_part(source)
             target = source.parents[1] / source.name
-            if not target.exists():  # it may: a worker that dies has its last parts done again
+            if not target.exists():  # the last parts of a worker that died are done again
                 _count_try(target)
                 write_part(target, self._work(rows), self._schema)
             counts.append(len(rows))
@@ -145,17 +146,19 @@ class _Worker:
 
 
 def _count_try(target: Path) -> None:
-    """Ray tries without end what kills its worker; this ends it. Raises EngineError."""
+    """Raise EngineError once a part was tried too often: Ray would try one that kills its worker for ever."""
     tried = target.parent / _TRIED
     (tried / f"{target.stem}-{uuid.uuid4().hex}").touch()
     if len(list(tried.glob(f"{target.stem}-*"))) > _TRIES:
         source = target.parent / _TABLE / target.name
-        raise EngineError(f"each of {_TRIES} workers died at {source}; try its rows by themselves, one may kill them")
+        raise EngineError(
+            f"each of {_TRIES} workers died at {source}; one of its rows may be the cause, try them one by one"
+        )
 
 
 @contextmanager
 def _connected(cluster: Cluster) -> Iterator[Any]:
-    """Ray, connected; what goes wrong in it as one of this library's errors. It is stopped if it was started here."""
+    """Ray, connected, with its errors raised as this library's. It is stopped at the end if it was started here."""
     ray = require_ray()
     started = not ray.is_initialized()
     try:
@@ -165,7 +168,7 @@ def _connected(cluster: Cluster) -> Iterator[Any]:
         ray.data.DataContext.get_current().enable_progress_bars = False
         yield ray
     except ConnectionError as error:
-        token = "; if it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH" if cluster.address else ""
+        token = "; if it needs a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH" if cluster.address else ""
         raise EngineError(f"Ray can't be reached: {_first_line(error)}{token}") from error
     except ray.exceptions.RayError as error:
         raise _ours(error) from error
@@ -175,7 +178,7 @@ def _connected(cluster: Cluster) -> Iterator[Any]:
 
 
 def _where(cluster: Cluster) -> dict[str, Any]:
-    """What to connect to; a cluster of our own listens to this machine only, for Ray lets in whoever comes."""
+    """What to connect to; our own cluster listens to this machine only, because Ray lets anybody in."""
     if cluster.address is not None:
         return {"address": cluster.address}
     return {
@@ -188,19 +191,17 @@ def _where(cluster: Cluster) -> dict[str, Any]:
 
 
 def _ours(error: BaseException) -> LookalikeError:
-    """The error of this library that a worker raised, or an EngineError of what Ray says."""
+    """This library's error that a worker raised, or an EngineError with what Ray says."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, LookalikeError):
             return cause
         cause = getattr(cause, "cause", None) or cause.__cause__
     text = _COLOUR.sub("", str(error))
-    told = _RAISED.findall(text)  # Ray carries a worker's exception as text where it can't carry it whole
-    if told:
-        return EngineError(told[-1])
-    return EngineError(
-        f"Ray failed: {_first_line(error)}; what was done is kept, and the same command goes on where it was"
-    )
+    raised = _RAISED.findall(text)  # Ray passes a worker's exception on as text if it can't pickle it
+    if raised:
+        return EngineError(raised[-1])
+    return EngineError(f"Ray failed: {_first_line(error)}; finished parts are kept, so run the same command to resume")
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,27 +1,31 @@
-"""Findings kept in parts until all are there, so that an interrupted scan goes on where it was."""
+"""Findings kept in parts until all are there, so that an interrupted scan resumes where it stopped."""
 
 from __future__ import annotations
 
 import shutil
-import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lookalike.tables.files import TableWriter
+from lookalike.disk import written
+from lookalike.tables.files import writing_table
 from lookalike.tables.findings import finding_schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_STATE = "scan.json"
+_BASIS = "scan.json"
 
 
 @dataclass(frozen=True)
 class ScanSummary:
-    """What a scan found: listings per verdict, and how many carry an error (a photo unread, a bad row)."""
+    """What a scan found: the number of listings, of each verdict, and of listings with an error.
+
+    A listing has an error if its row or one of its photos couldn't be used. `resumed` findings came from an earlier
+    run that was interrupted.
+    """
 
     listings: int
     verdicts: Mapping[str, int]
@@ -30,54 +34,50 @@ class ScanSummary:
 
 
 def begin_parts(partial: Path, basis: str) -> int:
-    """Make the folder of parts ready; gives how many rows of work on this very basis are there already."""
+    """Prepare the folder of parts, and give the number of rows that it holds already.
+
+    Parts that rest on another `basis` are removed.
+    """
     import pyarrow.parquet as pq
 
-    path = partial / _STATE
+    path = partial / _BASIS
     if path.is_file() and path.read_text(encoding="utf-8") == basis:
         return sum(pq.read_metadata(part).num_rows for part in parts_of(partial))
     if partial.exists():
         shutil.rmtree(partial)
     partial.mkdir(parents=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(basis, encoding="utf-8")
-    temporary.replace(path)
+    with written(path) as temporary:
+        temporary.write_text(basis, encoding="utf-8")
     return 0
 
 
 def parts_of(partial: Path) -> list[Path]:
-    """The parts that are there, in order."""
+    """The parts in the folder, in order."""
     return sorted(partial.glob("part-*.parquet"))
 
 
 def part_path(partial: Path, number: int) -> Path:
-    """Where the part of that number is kept."""
+    """The path of the part with that number."""
     return partial / f"part-{number:06}.parquet"
 
 
 def write_part(path: Path, rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> None:
-    """Write a part in one step, whoever else may be writing it, too."""
-    temporary = path.with_suffix(f".{uuid.uuid4().hex}.tmp")
-    writer = TableWriter(temporary, schema, ending=".parquet")
-    writer.write(rows)
-    writer.close()
-    temporary.replace(path)
+    """Write a part; it appears whole or not at all, even if several processes write it."""
+    with writing_table(path, schema) as writer:
+        writer.write(rows)
 
 
 def join_parts(partial: Path, out: Path, *, resumed: int) -> ScanSummary:
-    """Make the findings table of its parts, in one step; `resumed` of the findings were there before this run."""
+    """Join the parts to the findings table `out`, which appears whole or not at all."""
     import pyarrow.parquet as pq
 
     verdicts: Counter[str] = Counter()
     errors = 0
-    temporary = partial / "findings.tmp"
-    writer = TableWriter(temporary, finding_schema(), ending=out.suffix.lower())
-    for part in parts_of(partial):
-        with pq.ParquetFile(part) as file:
-            rows = file.read().to_pylist()
-        verdicts.update(row["verdict"] for row in rows)
-        errors += sum(row["error"] is not None for row in rows)
-        writer.write(rows)
-    writer.close()
-    temporary.replace(out)
+    with writing_table(out, finding_schema()) as writer:
+        for part in parts_of(partial):
+            with pq.ParquetFile(part) as file:
+                table = file.read()
+            verdicts.update(table["verdict"].to_pylist())
+            errors += table.num_rows - table["error"].null_count
+            writer.write_table(table)
     return ScanSummary(verdicts.total(), dict(verdicts), errors, resumed)

@@ -1,9 +1,9 @@
-"""Builds and scans on Ray: the local engine's own stages, part by part, on workers that may die.
+"""Builds and scans on Ray: the stages of the local engine, part by part, on workers that may die.
 
-The table is read once and cut into parts of whole listings. Ray Data hands the parts to a pool of actors; each opens
-encoder, index and policy once, does a part with the same functions as the local engine, and writes it as one Parquet
-file. Parts that are written stay written, whoever dies. All that workers share goes through files: the folder of
-parts, the index and local pictures must have the same path on every machine.
+The table is read once and cut into parts of whole listings. Ray Data hands the parts to a pool of actors. Each actor
+opens encoder, index and policy once, does parts with the same functions as the local engine, and writes each as one
+Parquet file. A part that is written stays written, whichever process dies. Workers share files: the folder of parts,
+the index and local pictures must have the same path on every machine.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import asdict
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,9 +26,9 @@ from lookalike.records import BadRow, ImageSource, Listing, Reference
 from lookalike.tables.files import require_ending
 from lookalike.tables.findings import finding_row, finding_schema
 
+from .basis import Basis, reading_text
 from .cluster import Cluster, Rows, Work, cut_table, do_parts, done_parts, read_part, require_ray
 from .parts import ScanSummary, begin_parts, join_parts
-from .scan import scan_basis
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -51,18 +52,19 @@ def scan_on_ray(
     cache: Path | None = None,
     part: int = _PART,
 ) -> ScanSummary:
-    """Judge listings on a cluster; the table `out` is that of `scan_listings`, row by row, and resumes as that does.
+    """Judge listings on a cluster; the table `out` equals that of `scan_listings` row by row, and resumes the same way.
 
-    `open_detector` is called once in each worker, with what it refers to sent there; `cache` names the vector cache,
-    which each machine has one of. Pictures are paths or URLs. `part` listings go to a worker at a time. Raises
-    EngineError where the cluster can't be reached or the same part fails again and again, MissingExtraError without
-    Ray, TableError for another ending or pictures of another kind.
+    `open_detector` is called once in each worker; what it refers to is sent there. `cache` is the path of the vector
+    cache, of which each machine has its own. Pictures must be paths or URLs. `part` listings go to a worker at a time.
+    Raises EngineError if the cluster can't be reached or a part fails again and again, MissingExtraError without Ray,
+    and TableError for another ending or other pictures.
     """
     require_ray()
     out = Path(out).absolute()
     require_ending(out)
     folder = out.with_name(out.name + ".partial")
-    resumed = begin_parts(folder, f"ray, parts of {part}\n{scan_basis(open_detector(), fingerprint)}")
+    basis = Basis.of(open_detector())
+    resumed = begin_parts(folder, f"ray, parts of {part}\nlistings {fingerprint}\n{basis}")
     if progress is not None and resumed:
         progress(resumed)
     cut_table((_listing_row(listing) for listing in listings), _listing_schema(), folder, part)
@@ -85,21 +87,21 @@ def build_on_ray(
     cache: Path | None = None,
     part: int = _PART,
 ) -> BuildSummary:
-    """Make the folder `index` hold these references, as `build_index` does, their photos embedded on a cluster.
+    """Make the folder `index` hold these references, as `build_index` does, with photos embedded on a cluster.
 
-    What is written of an interrupted build is used where `fingerprint`, encoder and reader are the same. Other
-    arguments, and what is raised, as in `scan_on_ray`.
+    An interrupted build resumes if `fingerprint`, encoder and reader are the same. The other arguments and errors are
+    those of `scan_on_ray`.
     """
     from lookalike.index.build import build_index
 
     require_ray()
     encoder = open_encoder()
     folder = Path(index).absolute() / "building.ray"
-    basis = f"ray, parts of {part}\n{fingerprint} {encoder.spec.to_json()} {reader.access} {reader.limits} {features}"
+    basis = f"ray, parts of {part}\n{fingerprint} {encoder.spec.to_json()} {reading_text(reader)} {features}"
 
     def embed(sources: Iterator[ImageSource]) -> Iterator[tuple[EmbeddedPhoto, Packed]]:
         begin_parts(folder, basis)
-        names = [{"image": _name(source)} for source in sources]  # all of them, even where the table is cut already
+        names = [{"image": _name(source)} for source in sources]  # all of them, even if the table is cut already
         cut_table(iter(names), _photo_schema(), folder, part)
         work = partial(_embedding, open_encoder, reader, features, cache)
         do_parts(folder, work, _embedded_schema(), cluster or Cluster(), progress)
@@ -118,7 +120,7 @@ def _judging(open_detector: Callable[[], Detector], cache: Path | None) -> Work:
     vectors = None if cache is None else VectorCache(cache, detector.encoder.spec)
 
     def judge(rows: Rows) -> Rows:
-        return [finding_row(found) for found in detector.stream((Listing(**row) for row in rows), cache=vectors)]
+        return [finding_row(found) for found in detector.stream(map(_listing, rows), cache=vectors)]
 
     return judge
 
@@ -155,18 +157,22 @@ def _embedded(row: Mapping[str, Any]) -> tuple[EmbeddedPhoto, Packed]:
 def _name(image: ImageSource) -> str:
     if isinstance(image, str | Path):
         return str(image)
-    raise TableError(f"a picture came as {type(image).__name__}; needed a path or URL, which workers can open")
+    raise TableError(f"a picture is given as {type(image).__name__}; give a path or URL, which workers can open")
 
 
 def _listing_row(listing: Listing) -> dict[str, Any]:
     return {**vars(listing), "images": [_name(image) for image in listing.images]}
 
 
+def _listing(row: Mapping[str, Any]) -> Listing:
+    return Listing(**{**row, "price": None if row["price"] is None else Decimal(row["price"])})
+
+
 def _listing_schema() -> pa.Schema:
     import pyarrow as pa
 
-    types = {"images": pa.list_(pa.string()), "price": pa.float64()}
-    return pa.schema([(name, types.get(name, pa.string())) for name in vars(Listing("", ()))])
+    names = vars(Listing("", ()))  # a price is decimal text
+    return pa.schema([(name, pa.list_(pa.string()) if name == "images" else pa.string()) for name in names])
 
 
 def _photo_schema() -> pa.Schema:

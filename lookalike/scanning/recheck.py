@@ -1,10 +1,10 @@
-"""Stored findings under new rights, sellers or another policy, without embedding, and what changed with why."""
+"""Stored findings under other rights, sellers or policies, without embedding anything, and what changed and why."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import date
 from itertools import islice
@@ -16,11 +16,20 @@ import numpy as np
 from lookalike.detection.protection import basis_of, protected
 from lookalike.detection.replay import replay, require_fit
 from lookalike.errors import PolicyError, TableError
-from lookalike.policy.policy import Policy, shipped_policies
+from lookalike.policy.policy import Policy
+from lookalike.policy.shipped import shipped_policies
 from lookalike.records import Verdict
 from lookalike.rights.rights import Outcome, Rights
-from lookalike.tables.files import TableWriter, require_ending, require_readable
-from lookalike.tables.findings import FINDING_COLUMNS, finding_row, finding_schema, read_findings, stored
+from lookalike.tables.arrow import arrow_table
+from lookalike.tables.files import require_ending, require_readable, writing_table
+from lookalike.tables.findings import (
+    FINDING_COLUMNS,
+    finding_row,
+    finding_schema,
+    read_findings,
+    said_by_similarity,
+    stored,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,9 +44,10 @@ _COMPARED = ("verdict", "brand", "product_id", "kind", "rights", "policy")
 
 @dataclass(frozen=True)
 class Recheck:
-    """What a recheck came to: findings by (verdict before, verdict after), and how many changed only in their grounds.
+    """What a recheck found: `moved` counts findings by (verdict before, verdict after).
 
-    `brands` are those that findings are flagged or reviewed for, `errors` counts rows with an error.
+    `regrounded` counts findings with the same verdict for other reasons. `brands` are those that findings are flagged
+    or in review for, `errors` counts rows with an error.
     """
 
     moved: Mapping[tuple[str, str], int]
@@ -47,22 +57,22 @@ class Recheck:
 
     @property
     def findings(self) -> int:
-        """How many findings there are."""
+        """The number of findings."""
         return sum(self.moved.values())
 
     @property
     def changed(self) -> int:
-        """How many of them have another verdict, or the same for other reasons."""
+        """The number of findings that have another verdict, or the same for other reasons."""
         return self.regrounded + sum(count for (before, after), count in self.moved.items() if before != after)
 
 
 def policy_of(findings: str | Path) -> Policy:
-    """The shipped policy that the findings were made by. Raises PolicyError where they were made by another."""
+    """The shipped policy that the findings were made with. Raises PolicyError if it was another policy."""
     first = next(read_findings(findings))
     for policy in shipped_policies():
         if str(policy) == first["policy"]:
             return policy
-    raise PolicyError(f"the findings are of the policy {first['policy']}, which is none that ships; give it")
+    raise PolicyError(f"the findings were made with {first['policy']}, which is not a shipped policy; give its file")
 
 
 def recheck(
@@ -75,24 +85,23 @@ def recheck(
     changes: str | Path | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Recheck:
-    """Write the findings as a scan would have made them with this policy and these rights on that day (today).
+    """Write the findings as a scan would make them with this policy and these rights on that day (by default today).
 
-    `changes` takes a row for each finding whose verdict, product or grounds are others now, with why. Memory is bounded
-    whatever the number of findings. Both tables appear, or are replaced, at the end, `changes` first. Raises TableError
-    for tables that can't be read or written, and PolicyError for a policy that the findings can't be judged by.
+    `changes` is a table to write each finding to whose verdict, product or grounds changed, with the reason. Memory is
+    bounded, whatever the number of findings. Both tables appear, or are replaced, at the end, `changes` first. Raises
+    TableError for tables that can't be read or written, and PolicyError if the policy can't judge the findings.
     """
-    import pyarrow as pa
-
     findings, out, on = Path(findings), Path(out), day or date.today()
     require_ending(out)
     require_readable(findings, required=FINDING_COLUMNS)
     told = Path(changes) if changes is not None else None
     if told is not None and told.absolute() == out.absolute():
-        raise TableError(f"{out} is to be both the findings and what changed; name two files")
+        raise TableError(f"findings and changes can't both be written to {out}; name two files")
     moved: Counter[tuple[str, str]] = Counter()
     brands: set[str] = set()
     regrounded = errors = 0
-    with _written(out, finding_schema()) as writer, _written(told, _change_schema()) as teller:
+    telling = nullcontext() if told is None else writing_table(told, _change_schema())
+    with writing_table(out, finding_schema()) as writer, telling as teller:
         for before in _tables(findings):
             after = _rechecked(_replayed(before, policy), policy, rights, on)
             rows = list(_changes(before, after))
@@ -100,33 +109,16 @@ def recheck(
             moved.update(zip(before["verdict"].to_pylist(), after["verdict"].to_pylist(), strict=True))
             brands.update(name for name in after.filter(_acted_on(after))["brand"].unique().to_pylist() if name)
             errors += after.num_rows - after["error"].null_count
-            writer(after)
-            teller(pa.Table.from_pylist(rows, schema=_change_schema()))
+            writer.write_table(after)
+            if teller is not None:
+                teller.write(rows)
             if progress is not None:
                 progress(after.num_rows)
     return Recheck(dict(moved), regrounded, frozenset(brands), errors)
 
 
-@contextmanager
-def _written(path: Path | None, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
-    """Takes tables that are written beside the path and put there at the end; what failed leaves nothing behind."""
-    if path is None:
-        yield lambda _: None
-        return
-    require_ending(path)
-    temporary = path.with_name(path.name + ".tmp")
-    writer = TableWriter(temporary, schema, ending=path.suffix.lower())
-    try:
-        yield writer.write_table
-        writer.close()
-        temporary.replace(path)
-    finally:
-        writer.close()
-        temporary.unlink(missing_ok=True)
-
-
 def _tables(path: Path) -> Iterator[pa.Table]:
-    """The findings as tables of the present columns, so many rows at a time."""
+    """The findings as tables of the schema's columns, _JUDGED_TOGETHER rows at a time."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -134,7 +126,7 @@ def _tables(path: Path) -> Iterator[pa.Table]:
     if path.suffix.lower() != ".parquet":
         rows = read_findings(path)
         while part := list(islice(rows, _JUDGED_TOGETHER)):
-            yield pa.Table.from_pylist(part, schema=schema)
+            yield arrow_table(part, schema)
         return
     try:
         with pq.ParquetFile(path) as file:
@@ -148,12 +140,11 @@ def _tables(path: Path) -> Iterator[pa.Table]:
                 ]
                 yield pa.Table.from_arrays(columns, schema=schema)
     except pa.ArrowException as error:
-        raise TableError(f"{path} is no table of findings: {error}") from error
+        raise TableError(f"{path} is not a table of findings: {error}") from error
 
 
 def _replayed(table: pa.Table, policy: Policy) -> pa.Table:
-    """The findings as that policy has them by similarity; those that it made already stay."""
-    import pyarrow as pa
+    """The findings as that policy makes them by similarity; those that it made already stay as they are."""
     import pyarrow.compute as pc
 
     if pc.all(pc.equal(table["policy"], str(policy))).as_py():
@@ -163,11 +154,11 @@ def _replayed(table: pa.Table, policy: Policy) -> pa.Table:
         require_fit(row, policy)
         if row["policy"] != str(policy):
             rows[place] = finding_row(replay(row, policy))
-    return pa.Table.from_pylist(rows, schema=table.schema)
+    return arrow_table(rows, table.schema)
 
 
 def _rechecked(table: pa.Table, policy: Policy, rights: Rights | None, day: date) -> pa.Table:
-    """The findings as rights and sellers have them; without any as the similarity has them."""
+    """The findings with these rights and sellers applied; without any, as the similarity decided."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -194,7 +185,7 @@ def _rechecked(table: pa.Table, policy: Policy, rights: Rights | None, day: date
 
 
 def _other_match_decides(table: pa.Table, answers: pa.Table, basis: str) -> pa.Table:
-    """The findings with the rows made anew for which another of their matches decides than stands in them."""
+    """The findings, with new rows for those that another of their matches decides."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -210,7 +201,7 @@ def _other_match_decides(table: pa.Table, answers: pa.Table, basis: str) -> pa.T
         rows.append(finding_row(protected(replace(finding, matches=tuple(matches)), outcome, basis)))
     order = np.arange(table.num_rows)
     order[others["id"].to_numpy()] = table.num_rows + np.arange(len(rows))
-    return pa.concat_tables([table, pa.Table.from_pylist(rows, schema=table.schema)]).take(pa.array(order))
+    return pa.concat_tables([table, arrow_table(rows, table.schema)]).take(pa.array(order))
 
 
 def _acted_on(table: pa.Table) -> pa.Array:
@@ -221,7 +212,7 @@ def _acted_on(table: pa.Table) -> pa.Array:
 
 
 def _changes(before: pa.Table, after: pa.Table) -> Iterator[dict[str, Any]]:
-    """What to tell of each finding that is another now; rights that nobody had asked for before are no change."""
+    """A row for each finding that changed; rights that nobody asked for before don't count as a change."""
     import pyarrow.compute as pc
 
     def differs(name: str) -> pa.Array:
@@ -243,11 +234,11 @@ def _changes(before: pa.Table, after: pa.Table) -> Iterator[dict[str, Any]]:
 
 def _why(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     reasons = []
-    said, says = (row["similarity_verdict"] or row["verdict"] for row in (was, now))
+    said, says = said_by_similarity(was), said_by_similarity(now)
     if was["policy"] != now["policy"] and said != says:
         reasons.append(f"by similarity {says}, was {said}")
     if was["rights"] != now["rights"]:
-        reasons.append(now["rights"] or "rights no longer asked for")
+        reasons.append(now["rights"] or "rights are no longer asked for")
     if (was["brand"], was["product_id"]) != (now["brand"], now["product_id"]):
         reasons.append("another match decides")
     return "; ".join(reasons)

@@ -1,21 +1,22 @@
-"""Findings as one self-contained HTML page: each listing's photo beside the genuine one it is alike to."""
+"""Findings as one self-contained HTML page: each listing's photo beside the genuine photo that it resembles."""
 
 from __future__ import annotations
 
 import heapq
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from itertools import count
 from pathlib import Path
 from typing import Any
 
+from lookalike.disk import written
 from lookalike.pages.html import asset, page_template, policy_hash, safe_link
 from lookalike.pages.pictures import Composed, Evidence, Row, Thumbnail, Thumbnails, compose_evidence
 from lookalike.policy.fusion import probability_text
-from lookalike.records import Verdict, strength_of
+from lookalike.records import Verdict
+from lookalike.tables.amounts import plain_decimal, read_decimal
+from lookalike.tables.findings import FindingRow, strength_of
 
 _ORDER = (
     Verdict.FLAGGED,
@@ -27,14 +28,8 @@ _ORDER = (
 )
 _RANK = {str(verdict): rank for rank, verdict in enumerate(_ORDER)}
 KINDS = {"copied_photo": "copied photo", "same_print": "same print", "lookalike": "look-alike"}
-"""What each kind of likeness is called, the strongest first."""
+"""The name of each kind of likeness, the strongest first."""
 
-_COLUMNS = (
-    "listing_id", "brand", "product_id", "similarity", "normalised_similarity", "probability", "threshold",
-    "suppressed_by", "kind", "inliers", "coverage", "mirrored", "reference_id", "seller_id", "territory", "price",
-    "currency", "title", "policy", "encoder", "error", "hint", "scanned_at", "image_sha256", "rights",
-)  # fmt: skip
-"""What the page shows of a row; tables of earlier versions, and rows made by hand, lack some."""
 _SEARCHED = ("listing_id", "title", "seller_id", "brand", "product_id")
 
 Card = dict[str, Any]
@@ -42,8 +37,8 @@ Card = dict[str, Any]
 
 @dataclass(frozen=True)
 class ReportSummary:
-    """How many findings there are per verdict, how many of them the page shows and leaves out, and how many of those
-    shown have a composed picture (`evidence`)."""
+    """How many findings there are for each verdict, how many the page shows and leaves out, and how many of those shown
+    have a composed picture (`evidence`)."""
 
     verdicts: Mapping[str, int]
     shown: int
@@ -62,12 +57,13 @@ def write_report(
     most_evidence: int = 100,
     progress: Callable[[int], None] | None = None,
 ) -> ReportSummary:
-    """Write the page for rows of a findings table, the strongest `most` of them; counts cover all.
+    """Write the page for rows of a findings table: the strongest `most` of them, with counts of all.
 
-    `thumbnail` gives the picture for a row's `image` or `reference_image`, or None where there is none any
-    more. `evidence` gives the composed picture of a row, or None where a photo can't be read any more; it is asked
-    for the strongest `most_evidence` findings that are flagged or to review, and `progress` is told of each.
-    Every text is escaped, pictures are inlined, and the page's own policy forbids it any request.
+    `thumbnail` gives the picture for a row's `image` or `reference_image`, and `evidence` the composed picture of a
+    row; both give None for photos that can't be read any more. In `lookalike.evidence`, `photos.photo_of` and
+    `explain.evidence_of` make these functions. `evidence` is called for the strongest `most_evidence` findings that are
+    flagged or for review, and `progress` after each. `most` is at least 1. All text is escaped, pictures are inlined,
+    and the page's own policy forbids any request.
     """
     out = Path(out)
     verdicts, shown = _strongest(rows, most)
@@ -77,36 +73,34 @@ def write_report(
     with_evidence = sum(each.address is not None for each in composed)
     summary = ReportSummary(dict(verdicts), len(shown), verdicts.total() - len(shown), with_evidence)
     out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(out.name + ".tmp")
-    with open(temporary, "w", encoding="utf-8") as file:
+    with written(out) as temporary, open(temporary, "w", encoding="utf-8") as file:
         file.writelines(_page(cards, summary, title, pictures))
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(out)
     return summary
 
 
 def _strongest(rows: Iterable[Row], most: int) -> tuple[Counter[str], list[Row]]:
-    """Counts of all rows, and the strongest, strongest first, holding no more than `most` at a time."""
+    """Counts of all rows, and the strongest `most` rows, strongest first; no more than those are kept in memory."""
     verdicts: Counter[str] = Counter()
-    heap: list[tuple[tuple[int, float, int], Row]] = []
-    for number, row in zip(count(), rows):
-        verdicts[row["verdict"]] += 1
-        held = strength_of(row)
-        strength = (-_RANK.get(row["verdict"], len(_RANK)), -2.0 if held is None else held, -number)
-        entry = (strength, row)
-        if len(heap) < most:
-            heapq.heappush(heap, entry)
-        elif heap and strength > heap[0][0]:
-            heapq.heapreplace(heap, entry)
-    return verdicts, [row for _, row in sorted(heap, key=lambda entry: entry[0], reverse=True)]
+
+    def counted() -> Iterator[Row]:
+        for row in rows:
+            verdicts[row["verdict"]] += 1
+            yield row
+
+    return verdicts, heapq.nlargest(most, counted(), key=_strength)
+
+
+def _strength(row: Row) -> tuple[int, float]:
+    """The order of rows: by verdict, then by similarity or probability; rows without either come last."""
+    strength = strength_of(row)
+    return -_place(row["verdict"])[0], -2.0 if strength is None else strength
 
 
 def _card(rank: int, row: Row, pictures: Thumbnails, composed: Composed) -> Card:
     kind, probability = row.get("kind"), row.get("probability")
     normalised = row.get("normalised_similarity") is not None
     return {
-        **dict.fromkeys(_COLUMNS),
+        **dict.fromkeys(FindingRow.__annotations__),  # rows made by hand lack some
         **row,
         "rank": rank,
         "kind_key": kind if kind in KINDS else "",
@@ -116,7 +110,7 @@ def _card(rank: int, row: Row, pictures: Thumbnails, composed: Composed) -> Card
         "reference_picture": pictures.name(row.get("reference_image")),
         "composed": composed,
         "link": safe_link(row.get("url")),
-        # the bar is of the probability or the similarity; a threshold on the normalised one has no place on it
+        # the bar shows the probability or the similarity, on which a threshold for the normalised one has no place
         "filled": _percent(row.get("similarity") if probability is None else probability),
         "ticked": None if normalised and probability is None else _percent(row.get("threshold")),
         "search": " ".join(str(row[name]) for name in _SEARCHED if row.get(name)).lower(),
@@ -124,7 +118,7 @@ def _card(rank: int, row: Row, pictures: Thumbnails, composed: Composed) -> Card
 
 
 def _percent(value: float | None) -> float | None:
-    """Where a value of 0 to 1 stands on the bar; below 0 nothing is alike at all."""
+    """Where a value stands on the bar, which goes from 0 to 1."""
     return None if value is None else round(100 * min(max(value, 0.0), 1.0), 1)
 
 
@@ -141,12 +135,12 @@ class _Group:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many cards there are per verdict, those of its parts included."""
+        """How many cards there are for each verdict, including those of its parts."""
         return _counts([*self.cards, *(card for part in self.parts.values() for card in part.cards)])
 
 
 def _grouped(cards: Iterable[Card]) -> list[_Group]:
-    """Brands, and within them products, in the order of their strongest card; `cards` come strongest first."""
+    """Brands with their products, in the order of their strongest card; `cards` come strongest first."""
     top = _Group(None)
     for card in cards:
         top.part(card["brand"]).part(card["product_id"]).cards.append(card)
@@ -163,12 +157,12 @@ def _place(verdict: str) -> tuple[int, str]:
 
 
 def _days(cards: Iterable[Card]) -> tuple[str, str] | None:
-    """The first and the last day on which what is shown was scanned, as ISO dates; None where none is known."""
+    """The first and the last day on which the cards' listings were scanned, as ISO dates; None if no card says."""
     days = []
     for card in cards:
         try:
             days.append(date.fromisoformat(str(card["scanned_at"])[:10]))
-        except ValueError:  # of a table whose rows don't tell
+        except ValueError:  # the table doesn't say
             continue
     return (f"{min(days)}", f"{max(days)}") if days else None
 
@@ -176,7 +170,11 @@ def _days(cards: Iterable[Card]) -> tuple[str, str] | None:
 def _page(cards: list[Card], summary: ReportSummary, title: str, pictures: Thumbnails) -> Iterator[str]:
     style = asset("report.css") + "".join(pictures.css())
     script = asset("report.js")
-    template = page_template("report.html", probability=probability_text)
+    template = page_template(
+        "report.html",
+        probability=probability_text,
+        amount=lambda price: plain_decimal(read_decimal(price), thousands=","),
+    )
     kinds = Counter(card["kind_key"] for card in cards)
     return template.generate(
         title=title,

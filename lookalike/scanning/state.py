@@ -1,16 +1,21 @@
-"""What a scan leaves for the next one: each listing's finding, its photos' vectors, and what they were looked up in."""
+"""What a scan leaves for the next one: each listing's finding, its photos' vectors, and the references it knew."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from lookalike.disk import file_sha256, sync
+from filelock import FileLock
+
+from lookalike.disk import file_sha256, write_named_by_content, written
 from lookalike.errors import ScanStateError
-from lookalike.tables.findings import finding_schema
+
+from .basis import Basis
+from .state_rows import state_schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -20,24 +25,10 @@ MANIFEST = "state.json"
 
 
 @dataclass(frozen=True)
-class Basis:
-    """What findings rest on besides the listings; equal bases give equal findings.
-
-    `encoder` and `reading` say how a picture becomes its vector, `judging` what is made of its matches, `index` is the
-    digest of the index's manifest.
-    """
-
-    encoder: Mapping[str, Any]
-    reading: str
-    judging: str
-    index: str
-
-
-@dataclass(frozen=True)
 class ScanState:
-    """The state of a scan: `listings` as `state_schema` says, one row each, and the digest of each reference's row.
+    """The state of a scan: `listings`, one row each (see `state_schema`), and a digest of each reference by id.
 
-    `seconds` is what looking at one photo took, from its file to its verification, in the run that looked at any.
+    `seconds` is how long one photo took, from its file to its verification, in the last run that looked at any.
     """
 
     basis: Basis
@@ -47,9 +38,8 @@ class ScanState:
 
     @classmethod
     def load(cls, folder: str | Path) -> ScanState | None:
-        """The state in that folder, None where there is none yet. Raises ScanStateError for one that is damaged."""
+        """The state in that folder, or None if there is none yet. Raises ScanStateError for one that is damaged."""
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         folder = Path(folder)
         if not (folder / MANIFEST).exists():
@@ -58,22 +48,16 @@ class ScanState:
             manifest = json.loads((folder / MANIFEST).read_bytes())
             if (manifest["format"], manifest["version"]) != (FORMAT, VERSION):
                 raise ScanStateError(
-                    f"{folder} holds {manifest['format']} {manifest['version']}, needed {FORMAT} {VERSION}; "
-                    "remove it, and everything is looked at again"
+                    f"{folder} holds {manifest['format']} {manifest['version']}, expected {FORMAT} {VERSION}; "
+                    "remove it to look at everything again"
                 )
-            tables = {}
-            for kind in ("listings", "references"):
-                path = folder / Path(manifest["files"][kind]["name"]).name
-                if file_sha256(path) != manifest["files"][kind]["sha256"]:
-                    raise ValueError(f"{path.name} is not as it was written")
-                tables[kind] = pq.read_table(path)
-            names = tables["references"]["reference_id"].to_pylist()
-            references = dict(zip(names, tables["references"]["digest"].to_pylist(), strict=True))
-            listings = tables["listings"].cast(state_schema())
-            return cls(Basis(**manifest["basis"]), listings, references, float(manifest["seconds"]))
+            listings, references = (_read(folder, manifest["files"][kind]) for kind in ("listings", "references"))
+            digests = zip(references["reference_id"].to_pylist(), references["digest"].to_pylist(), strict=True)
+            basis, seconds = Basis(**manifest["basis"]), float(manifest["seconds"])
+            return cls(basis, listings.cast(state_schema()), dict(digests), seconds)
         except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
             raise ScanStateError(
-                f"the state of a scan in {folder} can't be read ({error}); remove it, and everything is looked at again"
+                f"the state of a scan in {folder} can't be read ({error}); remove it to look at everything again"
             ) from error
 
     def save(self, folder: str | Path) -> None:
@@ -84,45 +68,30 @@ class ScanState:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         references = pa.table({"reference_id": list(self.references), "digest": list(self.references.values())})
-        files = {}
-        for kind, table in (("listings", self.listings), ("references", references)):
-            temporary = folder / f"{kind}.tmp"
-            pq.write_table(table, temporary, compression="zstd")
-            sha256 = file_sha256(temporary)
-            sync(temporary)
-            temporary.replace(folder / f"{kind}-{sha256[:16]}.parquet")
-            files[kind] = {"name": f"{kind}-{sha256[:16]}.parquet", "sha256": sha256}
-        manifest = {"format": FORMAT, "version": VERSION, "basis": vars(self.basis), "seconds": self.seconds}
-        temporary = folder / f"{MANIFEST}.tmp"
-        temporary.write_text(json.dumps({**manifest, "files": files}), encoding="utf-8")
-        sync(temporary)
-        sync(folder)  # the files' names must be on disk before a manifest names them
-        temporary.replace(folder / MANIFEST)
-        sync(folder)
-        for path in folder.glob("*-*.parquet"):
-            if path.name not in {entry["name"] for entry in files.values()}:
-                path.unlink(missing_ok=True)
+        with FileLock(folder / ".lock"):  # another scan would remove these files before the manifest names them
+            files = {}
+            for kind, table in (("listings", self.listings), ("references", references)):
+                save = partial(pq.write_table, table, compression="zstd")
+                path, sha256 = write_named_by_content(folder, kind, ".parquet", save)
+                files[kind] = {"name": path.name, "sha256": sha256}
+            manifest = {"format": FORMAT, "version": VERSION, "basis": vars(self.basis), "seconds": self.seconds}
+            with written(folder / MANIFEST) as temporary:
+                temporary.write_text(json.dumps({**manifest, "files": files}), encoding="utf-8")
+            _remove_unnamed(folder, {entry["name"] for entry in files.values()})
 
 
-def state_schema() -> pa.Schema:
-    """The columns of the findings table, and what a listing can be judged by again without its pictures.
+def _read(folder: Path, entry: Mapping[str, str]) -> pa.Table:
+    import pyarrow.parquet as pq
 
-    `signature` says what the listing and its files were, null where that can't be told without reading them. For each
-    photo: `vector` as little-endian float32, null for one that could not be read; `matches`, the ids of the references
-    that it is alike to; and `least`, the similarity that another reference must have to be among them.
-    """
-    import pyarrow as pa
+    path = folder / Path(entry["name"]).name
+    if file_sha256(path) != entry["sha256"]:
+        raise ValueError(f"{path.name} is not as it was written")
+    with pq.ParquetFile(path) as file:
+        return file.read()
 
-    photo = [
-        ("sha256", pa.string()),
-        ("vector", pa.binary()),
-        ("hint", pa.string()),
-        ("error", pa.string()),
-        ("matches", pa.list_(pa.string())),
-        ("least", pa.float32()),
-    ]
-    more = [("signature", pa.string()), ("images", pa.list_(pa.string())), ("photos", pa.list_(pa.struct(photo)))]
-    schema = finding_schema()
-    for name, kind in more:
-        schema = schema.append(pa.field(name, kind))
-    return schema
+
+def _remove_unnamed(folder: Path, named: set[str]) -> None:
+    """Remove tables that the manifest doesn't name, and what a killed process left half written."""
+    for path in (*folder.glob("*-*.parquet"), *folder.glob("*.tmp")):
+        if path.name not in named:
+            path.unlink(missing_ok=True)

@@ -1,17 +1,21 @@
-"""Rows of CSV, Parquet and JSON Lines files, by the file's ending: streaming, and a bad row never lost."""
+"""Rows of CSV, Parquet and JSON Lines files, in and out, by the file's ending: streaming, and no bad row is lost."""
 
 from __future__ import annotations
 
 import csv
 import json
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
+from lookalike.disk import written
 from lookalike.errors import TableError
+
+from .amounts import WrittenFloat
+from .arrow import arrow_table, with_text_amounts
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,7 +30,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Line:
-    """A row as it stands in the file: its values, or why it could not be parsed."""
+    """A row of a file: its values, or why it could not be parsed."""
 
     number: int
     values: Row
@@ -40,65 +44,84 @@ def read_rows(path: Path, *, required: Sequence[str] = ()) -> Iterator[Line]:
     """
     if not path.is_file():
         raise TableError(f"there is no table {path}")
-    reader = {".csv": _read_csv, ".parquet": _read_parquet, ".jsonl": _read_jsonl}.get(path.suffix.lower())
-    if reader is None:
-        raise TableError(f"{path} ends in {path.suffix or 'nothing'}, needed one of {', '.join(ENDINGS)}")
+    readers: dict[str, Callable[[Path, Sequence[str]], Iterator[Line]]] = {
+        ".csv": _read_csv,
+        ".parquet": _read_parquet,
+        ".jsonl": _read_jsonl,
+    }
     empty = True
-    for line in reader(path, required):
+    for line in readers[require_ending(path)](path, required):
         empty = False
         yield line
     if empty:
-        raise TableError(f"{path} has no rows; needed at least one")
+        raise TableError(f"{path} has no rows, expected at least one")
 
 
 def require_readable(path: Path, *, required: Sequence[str]) -> None:
-    """Raise what reading the table's first row would raise, so that a wrong call fails before long work."""
+    """Raise what reading the table's first row raises, so that a wrong call fails before long work."""
     next(read_rows(path, required=required), None)
 
 
-def row_day(line: Line, column: str, otherwise: date) -> date:
-    """The day in that column of a row, or where it is empty the other one.
+def table_fingerprint(path: Path) -> str:
+    """Names a table and its present content by path, size and time of change, so that only the same run resumes."""
+    status = path.stat()
+    return f"{path.absolute()} {status.st_size} {status.st_mtime_ns}"
 
-    Raises ValueError for what is no day like 2026-12-31.
-    """
+
+def row_day(line: Line, column: str, otherwise: date) -> date:
+    """The date in a column of a row, or `otherwise` if it is empty. Raises ValueError for text that is not a date."""
     value = line.values.get(column)
     if isinstance(value, datetime):
         return value.date()
     try:
         return value if isinstance(value, date) else date.fromisoformat(str(value).strip()) if value else otherwise
     except ValueError:
-        raise ValueError(f"row {line.number} has {column} {str(value)[:40]!r}; needed a day like 2026-12-31") from None
+        raise ValueError(
+            f"row {line.number} has {column} {str(value)[:40]!r}, which is not a date; use YYYY-MM-DD"
+        ) from None
+
+
+@contextmanager
+def writing_table(path: Path, schema: pa.Schema) -> Iterator[TableWriter]:
+    """Open a table to write, in the format of the path's ending; it appears at the end, whole or not at all.
+
+    Raises TableError for another ending.
+
+    >>> import tempfile
+    >>> import pyarrow as pa
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "prices.jsonl"
+    ...     with writing_table(path, pa.schema([("id", pa.string()), ("price", pa.int64())])) as writer:
+    ...         writer.write([{"id": "007", "price": 1}])
+    ...     path.read_text()
+    '{"id": "007", "price": 1}\\n'
+    """
+    import pyarrow as pa
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    ending = require_ending(path)
+    with written(path) as temporary, open(temporary, "wb") as file:
+        if ending == ".jsonl":
+            yield TableWriter(schema, file)
+        else:
+            open_writer = pa.parquet.ParquetWriter if ending == ".parquet" else pa.csv.CSVWriter
+            with open_writer(file, schema) as writer:
+                yield TableWriter(schema, file, writer)
 
 
 class TableWriter:
-    """Writes rows of one schema, batch by batch, in the format of the path's ending.
+    """Writes rows of one schema, batch by batch; `writing_table` opens it."""
 
-    Raises TableError for another ending.
-    """
-
-    def __init__(self, path: Path, schema: pa.Schema, *, ending: str | None = None) -> None:
-        import pyarrow as pa
-        import pyarrow.csv
-        import pyarrow.parquet
-
-        ending = ending or path.suffix.lower()
-        require_ending(path, ending)
-        self._schema = schema
-        self._file = open(path, "wb")  # noqa: SIM115 - close() closes it
-        self._writer: Any = None
-        if ending == ".parquet":
-            self._writer = pa.parquet.ParquetWriter(self._file, schema)
-        elif ending == ".csv":
-            self._writer = pa.csv.CSVWriter(self._file, schema)
+    def __init__(self, schema: pa.Schema, file: BinaryIO, writer: Any = None) -> None:
+        self._schema, self._file, self._writer = schema, file, writer
 
     def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Append rows."""
-        import pyarrow as pa
-
+        """Append rows; a value that a row lacks is null."""
         if self._writer is not None:
-            self._writer.write_table(pa.Table.from_pylist(list(rows), schema=self._schema))
+            self._writer.write_table(arrow_table(rows, self._schema))
             return
-        for row in rows:
+        for row in map(with_text_amounts, rows):
             values = {name: row.get(name) for name in self._schema.names}
             self._file.write(json.dumps(values, ensure_ascii=False).encode() + b"\n")
 
@@ -109,31 +132,20 @@ class TableWriter:
         else:
             self.write(table.to_pylist())
 
-    def close(self) -> None:
-        """Finish the file; what was written is on disk after this."""
-        if self._writer is not None:
-            self._writer.close()
-        if not self._file.closed:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
 
-
-def require_ending(path: Path, ending: str | None = None) -> None:
-    """Raise TableError unless the path's ending is one that is written here."""
-    ending = ending or path.suffix.lower()
+def require_ending(path: Path) -> str:
+    """The path's ending, in lower case; raises TableError unless it is that of a table's format."""
+    ending = path.suffix.lower()
     if ending not in ENDINGS:
-        raise TableError(f"{path} ends in {ending or 'nothing'}, needed one of {', '.join(ENDINGS)}")
+        raise TableError(f"{path} ends in {ending or 'nothing'}; use .csv, .parquet or .jsonl")
+    return ending
 
 
 def _require(path: Path, columns: Iterable[str], required: Sequence[str]) -> None:
     columns = list(columns)
     missing = [name for name in required if name not in columns]
     if missing:
-        raise TableError(
-            f"{path} has no column {', '.join(missing)}; it has {', '.join(columns) or 'none'}, "
-            f"needed {', '.join(required)}"
-        )
+        raise TableError(f"{path} has no column {', '.join(missing)}; its columns are: {', '.join(columns) or 'none'}")
 
 
 def _read_csv(path: Path, required: Sequence[str]) -> Iterator[Line]:
@@ -146,7 +158,7 @@ def _read_csv(path: Path, required: Sequence[str]) -> Iterator[Line]:
     refused: list[Line] = []
 
     def refuse(row: Any) -> str:
-        text = f"has {row.actual_columns} values where the header names {row.expected_columns}"
+        text = f"has {row.actual_columns} values, but the header names {row.expected_columns} columns"
         refused.append(Line(row.number or 0, {}, f"row {row.number}: {text}"))
         return "skip"
 
@@ -155,7 +167,7 @@ def _read_csv(path: Path, required: Sequence[str]) -> Iterator[Line]:
             path,
             read_options=pacsv.ReadOptions(use_threads=False, block_size=1 << 22),
             parse_options=pacsv.ParseOptions(newlines_in_values=True, invalid_row_handler=refuse),
-            # bytes, so that a value that is no UTF-8 spoils its row and not the table
+            # bytes, so that a value that isn't UTF-8 spoils its row and not the table
             convert_options=pacsv.ConvertOptions(check_utf8=False, column_types=dict.fromkeys(names, pa.binary())),
         )
         number = 0
@@ -169,7 +181,7 @@ def _read_csv(path: Path, required: Sequence[str]) -> Iterator[Line]:
     except pa.ArrowInvalid as error:
         if "Empty CSV" in str(error):
             return
-        raise TableError(f"{path} is no readable CSV: {error}") from error
+        raise TableError(f"{path} can't be read as CSV: {error}") from error
 
 
 def _decoded(number: int, values: dict[str, bytes | None]) -> Line:
@@ -189,15 +201,27 @@ def _read_parquet(path: Path, required: Sequence[str]) -> Iterator[Line]:
             _require(path, file.schema_arrow.names, required)
             number = 0
             for batch in file.iter_batches(batch_size=_BATCH_ROWS):
-                for values in batch.to_pylist():
+                for values in _rows(batch):
                     number += 1
                     yield Line(number, values)
     except (pa.ArrowException, OSError) as error:
-        raise TableError(f"{path} is no readable Parquet file: {error}") from error
+        raise TableError(f"{path} can't be read as Parquet: {error}") from error
+
+
+def _rows(batch: pa.RecordBatch) -> list[Row]:
+    """The rows of a batch; a number of 32 bits keeps its text, which is shorter than that of the same float in 64."""
+    import pyarrow as pa
+
+    rows: list[Row] = batch.to_pylist()
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        if pa.types.is_float32(column.type):
+            for row, text in zip(rows, column.cast(pa.string()).to_pylist(), strict=True):
+                row[name] = None if text is None else WrittenFloat(text, row[name])
+    return rows
 
 
 def _read_jsonl(path: Path, required: Sequence[str]) -> Iterator[Line]:
-    """Line by line with the standard library: pyarrow gives up the whole block for one bad line."""
+    """Line by line with the standard library, because pyarrow gives up a whole block for one bad line."""
     with open(path, "rb") as file:
         number = 0
         while raw := file.readline(_LINE_BYTES):
@@ -205,12 +229,12 @@ def _read_jsonl(path: Path, required: Sequence[str]) -> Iterator[Line]:
                 continue
             number += 1
             try:
-                values = json.loads(raw)
+                values = json.loads(raw, parse_float=WrittenFloat)
             except (ValueError, RecursionError) as error:
-                yield Line(number, {}, f"row {number} is no JSON ({error})")
+                yield Line(number, {}, f"row {number} is not JSON ({error})")
                 continue
             if not isinstance(values, dict):
-                yield Line(number, {}, f"row {number} is no JSON object")
+                yield Line(number, {}, f"row {number} is not a JSON object")
                 continue
             if number == 1:
                 _require(path, values, required)

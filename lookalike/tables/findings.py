@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from decimal import Decimal
+from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypedDict, cast, get_args, get_origin, get_type_hints
 
 from lookalike.errors import TableError
 from lookalike.records import NAMELESS, Finding, Listing, Match, Reference, Verdict, Verification
 
-from .files import TableWriter, read_rows
+from .amounts import read_decimal
+from .files import read_rows, writing_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,21 +22,55 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 _PART_ROWS = 1024
 FINDING_COLUMNS = ("listing_id", "verdict", "policy", "encoder")
-"""What a table must have to be one of findings."""
+"""The columns that a findings table must have; their values are never null."""
 
 
-_NUMBERS = ("similarity", "normalised_similarity", "probability", "threshold", "price", "inliers", "coverage")
+class FindingRow(TypedDict):
+    """A row of the findings table, in the order of its columns.
+
+    An annotation names the Arrow type of a column that is not stored as text. `price` is text in every format, so that
+    all of them keep it exactly; `candidates` is JSON.
+    """
+
+    listing_id: str
+    verdict: str
+    kind: str | None
+    brand: str | None
+    product_id: str | None
+    reference_id: str | None
+    similarity: Annotated[float | None, "float32"]
+    normalised_similarity: Annotated[float | None, "float32"]
+    probability: Annotated[float | None, "float64"]
+    threshold: Annotated[float | None, "float64"]
+    inliers: Annotated[int | None, "int32"]
+    coverage: Annotated[float | None, "float32"]
+    mirrored: Annotated[bool | None, "bool"]
+    image: str | None
+    reference_image: str | None
+    seller_id: str | None
+    territory: str | None
+    price: Decimal | None
+    currency: str | None
+    title: str | None
+    url: str | None
+    policy: str
+    encoder: str
+    error: str | None
+    hint: str | None
+    suppressed_by: str | None
+    image_sha256: str | None
+    similarity_verdict: str | None
+    rights: str | None
+    rights_basis: str | None
+    scanned_at: str | None
+    candidates: str | None
 
 
-_TRUTH = {"true": True, "false": False}
-
-
-def finding_row(finding: Finding) -> dict[str, Any]:
+def finding_row(finding: Finding) -> FindingRow:
     """A finding as a row of the findings table."""
     listing = finding.listing
-    decided = (finding.brand, finding.product)
-    match = next((m for m in finding.matches if (m.reference.brand, m.reference.product) == decided), None)
-    best: Reference | None = match.reference if match else None
+    match = _deciding(finding.matches, finding.brand, finding.product)
+    best = match.reference if match else None
     verification = match.verification if match else None
     return {
         "listing_id": listing.id,
@@ -72,9 +109,9 @@ def finding_row(finding: Finding) -> dict[str, Any]:
 
 
 def _candidates_text(finding: Finding) -> str | None:
-    """All that a finding's matches say, as JSON, so that another policy can judge them without embedding anything.
+    """All of a finding's matches as JSON, so that another policy can judge them without embedding anything.
 
-    The sha256 of a photo's bytes stands only where the photo is another than the finding's.
+    The sha256 of a photo's bytes is only there if it is not the finding's own photo.
     """
     kept = [
         {
@@ -100,58 +137,86 @@ def _candidates_text(finding: Finding) -> str | None:
 
 
 def finding_schema() -> pa.Schema:
-    """The findings table's columns and types; every value but listing_id, verdict, policy and encoder may be null."""
+    """The findings table's columns and types; every value may be null except those of FINDING_COLUMNS."""
     import pyarrow as pa
 
-    types = {
-        "similarity": pa.float32(),
-        "normalised_similarity": pa.float32(),
-        "probability": pa.float64(),
-        "threshold": pa.float64(),
-        "price": pa.float64(),
-        "inliers": pa.int32(),
-        "coverage": pa.float32(),
-        "mirrored": pa.bool_(),
-    }
-    example = finding_row(Finding(Listing("", ()), Verdict.CLEAR, "", ""))
-    return pa.schema([(name, types.get(name, pa.string())) for name in example])
+    return pa.schema([(name, pa.type_for_alias(column.stored)) for name, column in _columns().items()])
 
 
-def read_findings(path: str | Path) -> Iterator[dict[str, Any]]:
-    """The rows of a findings table; empty text is None, numbers are numbers whatever the format.
+class _Column(NamedTuple):
+    """A column's type in Python, the name of its type in Arrow, and what reads a value of it from any format."""
 
-    Raises TableError for a table that is missing, empty, or not one of findings.
+    type: type
+    stored: str
+    read: Callable[[Any], object]
+
+
+@cache
+def _columns() -> dict[str, _Column]:
+    readers: dict[type, Callable[[Any], object]] = {
+        str: _text, float: float, int: lambda value: int(float(value)), bool: _truth, Decimal: read_decimal,
+    }  # fmt: skip
+    columns = {}
+    for name, hint in get_type_hints(FindingRow, include_extras=True).items():
+        plain, *stored = get_args(hint) if get_origin(hint) is Annotated else (hint, "string")
+        kind = next(each for each in (plain, *get_args(plain)) if each in readers)
+        columns[name] = _Column(kind, stored[0], readers[kind])
+    return columns
+
+
+def read_findings(path: str | Path) -> Iterator[FindingRow]:
+    """The rows of a findings table, with any further columns that it has.
+
+    Empty text is None, numbers are numbers and prices are decimals, whatever the format. Raises TableError for a table
+    that is missing, empty, or not one of findings.
     """
     for line in read_rows(Path(path), required=FINDING_COLUMNS):
         if line.error:
             raise TableError(f"{path}: {line.error}")
-        row = {name: None if value == "" else value for name, value in line.values.items()}
         try:
-            for name in _NUMBERS:
-                value = row.get(name)
-                row[name] = None if value is None else float(value)
-            row["inliers"] = None if row["inliers"] is None else int(row["inliers"])
-            name, value = "mirrored", row.get("mirrored")
-            row[name] = None if value is None else _TRUTH[str(value).lower()]
-        except KeyError:
-            raise TableError(
-                f"{path}: row {line.number} has mirrored {str(value)[:40]!r}; needed true or false"
-            ) from None
-        except (TypeError, ValueError) as error:
-            raise TableError(f"{path}: row {line.number} has {name} {str(value)[:40]!r}; needed a number") from error
+            row = typed_row(line.values)
+        except ValueError as error:
+            raise TableError(f"{path}: row {line.number} {error}") from error
+        for name in line.values.keys() - row.keys():
+            value = line.values[name]
+            row[name] = None if value == "" else value  # type: ignore[literal-required]
         yield row
 
 
-def write_findings(rows: Iterable[Mapping[str, Any]], path: str | Path) -> None:
-    """Write rows of a findings table, in one step. Raises TableError for another ending."""
-    path = Path(path)
-    temporary = path.with_name(path.name + ".tmp")
-    writer = TableWriter(temporary, finding_schema(), ending=path.suffix.lower())
+def typed_row(values: Row) -> FindingRow:
+    """The columns of the findings table, each of its type. Raises ValueError for a value that isn't of that type."""
+    row: dict[str, object] = {}
+    for name, (kind, _, read) in _columns().items():
+        value = values.get(name)
+        if value is None or value == "":
+            row[name] = "" if name in FINDING_COLUMNS else None
+        elif type(value) is kind:
+            row[name] = value
+        else:
+            try:
+                row[name] = read(value)
+            except (TypeError, ValueError, ArithmeticError, KeyError):
+                expected = "true or false" if kind is bool else "a number"
+                raise ValueError(f"has {name} {str(value)[:40]!r}, expected {expected}") from None
+    return cast("FindingRow", row)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list | dict):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return str(value)
+
+
+def _truth(value: object) -> bool:
+    return {"true": True, "false": False}[str(value).lower()]
+
+
+def write_findings(rows: Iterable[Row], path: str | Path) -> None:
+    """Write rows of a findings table; it appears whole or not at all. Raises TableError for another ending."""
     remaining = iter(rows)
-    while part := list(islice(remaining, _PART_ROWS)):
-        writer.write(part)
-    writer.close()
-    temporary.replace(path)
+    with writing_table(Path(path), finding_schema()) as writer:
+        while part := list(islice(remaining, _PART_ROWS)):
+            writer.write(part)
 
 
 def said_by_similarity(row: Row) -> str:
@@ -159,20 +224,35 @@ def said_by_similarity(row: Row) -> str:
     return str(row.get("similarity_verdict") or row["verdict"])
 
 
-def stored(row: Row) -> tuple[Finding, list[Match]]:
-    """The finding of a row, and what its photos are alike to."""
-    listing = Listing(
+def strength_of(row: Row) -> float | None:
+    """What thresholds are compared with, as `Match.strength`; None if the row has no similarity.
+
+    >>> strength_of({"similarity": 0.9, "probability": 0.7}), strength_of({"similarity": 0.9})
+    (0.7, 0.9)
+    """
+    known = (row.get(name) for name in ("probability", "normalised_similarity", "similarity"))
+    return next((value for value in known if value is not None), None)
+
+
+def listing_of(row: Row) -> Listing:
+    """The listing of a row, without its photos."""
+    price = row.get("price")
+    return Listing(
         id=str(row["listing_id"]),
         images=(),
         seller=row.get("seller_id"),
         territory=row.get("territory"),
-        price=row.get("price"),
+        price=None if price is None else read_decimal(price),
         currency=row.get("currency"),
         title=row.get("title"),
         url=row.get("url"),
     )
+
+
+def stored(row: Row) -> tuple[Finding, list[Match]]:
+    """The finding of a row, and the matches of its photos."""
     finding = Finding(
-        listing,
+        listing_of(row),
         Verdict(said_by_similarity(row)),
         str(row["policy"]),
         str(row["encoder"]),
@@ -186,7 +266,7 @@ def stored(row: Row) -> tuple[Finding, list[Match]]:
 
 
 def matches_of(row: Row) -> list[Match]:
-    """What the photos of a finding's row are alike to. Raises TableError for candidates that can't be read."""
+    """The matches of a row's photos. Raises TableError for candidates that can't be read."""
     text = row.get("candidates")
     if text is None:
         if row.get("similarity") is not None:
@@ -197,59 +277,52 @@ def matches_of(row: Row) -> list[Match]:
     try:
         entries = json.loads(text)
         if not isinstance(entries, list):
-            raise TypeError(f"{type(entries).__name__} is no list")
-        return [
-            Match(
-                reference=Reference(
-                    id=str(entry["reference_id"]),
-                    product=str(entry["product_id"]),
-                    brand=str(entry["brand"]),
-                    image=str(entry["reference_image"]),
-                ),
-                similarity=float(entry["similarity"]),
-                normalised_similarity=_number(entry["normalised_similarity"]),
-                image=entry["image"],
-                margin=_number(entry.get("margin")),
-                verification=from_json(entry["verification"]) if entry.get("verification") else None,
-                suppressed_by=entry["suppressed_by"],
-                image_sha256=_sha256(row, entry),
-                probability=_number(entry.get("probability")),
-                verdict=Verdict(entry["verdict"]) if entry.get("verdict") else None,
-                threshold=_number(entry.get("threshold")),
-            )
-            for entry in entries
-        ]
+            raise TypeError(f"{type(entries).__name__} is not a list")
+        return [_match(row, entry) for entry in entries]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise TableError(
             f"the candidates of listing {row['listing_id']} can't be read ({type(error).__name__}); scan again"
         ) from error
 
 
+def _match(row: Row, entry: Row) -> Match:
+    return Match(
+        reference=Reference(
+            id=str(entry["reference_id"]),
+            product=str(entry["product_id"]),
+            brand=str(entry["brand"]),
+            image=str(entry["reference_image"]),
+        ),
+        similarity=float(entry["similarity"]),
+        normalised_similarity=_number(entry["normalised_similarity"]),
+        image=entry["image"],
+        margin=_number(entry.get("margin")),
+        verification=Verification.from_dict(entry["verification"]) if entry.get("verification") else None,
+        suppressed_by=entry["suppressed_by"],
+        image_sha256=_sha256(row, entry),
+        probability=_number(entry.get("probability")),
+        verdict=Verdict(entry["verdict"]) if entry.get("verdict") else None,
+        threshold=_number(entry.get("threshold")),
+    )
+
+
 def match_of(row: Row) -> Match:
-    """The one of a row's matches that decided. Raises TableError as `matches_of` does, and where it is none of them."""
-    for match in matches_of(row):
-        if (match.reference.brand, match.reference.product) == (row["brand"], row["product_id"]):
-            return match
-    raise TableError(f"the candidates of listing {row['listing_id']} lack what it is alike to; scan again")
+    """The match of a row that decided. Raises TableError as `matches_of` does, and if that match is missing."""
+    match = _deciding(matches_of(row), row["brand"], row["product_id"])
+    if match is None:
+        raise TableError(f"the candidates of listing {row['listing_id']} lack the product that decided; scan again")
+    return match
+
+
+def _deciding(matches: Iterable[Match], brand: str | None, product: str | None) -> Match | None:
+    return next((m for m in matches if (m.reference.brand, m.reference.product) == (brand, product)), None)
 
 
 def _sha256(row: Row, entry: Row) -> str | None:
-    """That of the candidate's photo, which the row has where it is the finding's own; of nameless photos none."""
+    """The sha256 of a candidate's photo: the row's own, or the candidate's; None for a photo without a name."""
     own = row.get("image_sha256") if entry["image"] == row.get("image") else entry.get("image_sha256")
     return None if own is None or entry["image"] == NAMELESS else str(own)
 
 
 def _number(value: object) -> float | None:
     return None if value is None else float(str(value))
-
-
-def from_json(values: dict[str, object]) -> Verification:
-    """A verification from what `asdict` and JSON made of it. Raises TypeError, ValueError or KeyError for another."""
-    inliers, coverage, mirrored, kind, outline = (
-        values[name] for name in ("inliers", "coverage", "mirrored", "kind", "outline")
-    )
-    if not isinstance(inliers, int) or not isinstance(coverage, int | float) or not isinstance(outline, list):
-        raise TypeError("a verification has a number of inliers, a coverage and an outline")
-    return Verification(
-        inliers, float(coverage), bool(mirrored), str(kind), tuple((float(x), float(y)) for x, y in outline)
-    )

@@ -1,4 +1,4 @@
-"""What one threshold does: the trade between misses and false flags, and how differently brands fare by it."""
+"""How differently brands fare at one threshold."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class BrandFigures:
 def brand_figures(
     similarity: ArrayLike, correct: ArrayLike, *, related: ArrayLike, brand: ArrayLike, threshold: float
 ) -> list[BrandFigures]:
-    """The figures of every brand at ONE threshold, by name; takes what `evaluate_retrieval` takes.
+    """The figures of every brand at one threshold, by name; takes what `evaluate_retrieval` takes.
 
-    `brand` str (n,) is, of a related query, that of its right product, and of an unrelated one that of its nearest.
+    `brand` str (n,) is the right product's for a related query, and the nearest product's for an unrelated one.
     Raises ValueError for shapes that differ.
     """
     similarities, right, could = as_queries(similarity, correct, related)
@@ -40,17 +40,16 @@ def brand_figures(
     for name in np.unique(brands).tolist():
         mine = brands == name
         recall = Share.of(int((mine & right & hit & could).sum()), int((mine & could).sum()))
-        figures.append(
-            BrandFigures(name, recall, Share.of(int((mine & ~could & hit).sum()), int((mine & ~could).sum())))
-        )
+        false_flags = Share.of(int((mine & ~could & hit).sum()), int((mine & ~could).sum()))
+        figures.append(BrandFigures(name, recall, false_flags))
     return figures
 
 
 @dataclass(frozen=True)
 class Spread:
-    """How far the brands lie apart: `count` values, the lowest, the middle and the highest, and their deviation.
+    """How far brands lie apart: the `count` of values, the lowest, the median, the highest and the deviation.
 
-    `deviation` is the standard deviation of the values there are; all are NaN where there are none.
+    `deviation` is the standard deviation. All but the count are NaN if there are no values.
     """
 
     count: int
@@ -61,7 +60,7 @@ class Spread:
 
 
 def spread(values: ArrayLike) -> Spread:
-    """The spread of values (n,); NaN, a brand without such queries, is left out.
+    """The spread of values (n,), leaving out NaN: brands without such queries.
 
     >>> spread([0.5, 1.0, float("nan"), 0.0])
     Spread(count=3, lowest=0.0, median=0.5, highest=1.0, deviation=0.408248290463863)
@@ -75,9 +74,10 @@ def spread(values: ArrayLike) -> Spread:
 
 @dataclass(frozen=True)
 class Opis:
-    """Operating-point inconsistency: `score` is the mean of what each brand contributes (`by_brand`), 0 is best.
+    """Operating-point inconsistency: `score` is the mean of the brands' contributions (`by_brand`); 0 is best.
 
-    Of thresholds from `lowest` to `highest`. NaN and no brands where fewer than two have queries enough.
+    It covers thresholds from `lowest` to `highest`. The numbers are NaN and there are no brands if fewer than two have
+    enough queries.
     """
 
     score: float
@@ -95,32 +95,32 @@ def opis(
     fpir: tuple[float, float] = (0.01, 0.1),
     least: int = 5,
 ) -> Opis:
-    """How differently one threshold works for the brands: the variance over brands of its utility; 0 is best.
+    """How differently one threshold works for the brands: the variance of its utility over brands; 0 is best.
 
     Takes what `brand_figures` takes. The utility U_b(t) of the threshold t for the brand b is the harmonic mean
-    2·TAR·TRR / (TAR + TRR): TAR, the share of the brand's related queries answered rightly at t or above, and TRR, the
-    share of the unrelated queries nearest to the brand that stay below t (0 where both are 0). With Ū the mean over
-    the B brands, the score is 1/B Σ_b 1/(t₁−t₀) ∫ (U_b(t) − Ū(t))² dt over the calibration range t₀ to t₁, exactly,
-    as the utilities are steps. Where t₀ = t₁ it is the variance at that threshold.
+    2·TAR·TRR / (TAR + TRR): TAR is the share of the brand's related queries answered rightly at t or above, and TRR the
+    share of the unrelated queries nearest to the brand that stay below t (0 if both are 0). With Ū the mean over
+    the B brands, the score is 1/B Σ_b 1/(t₁−t₀) ∫ (U_b(t) − Ū(t))² dt over the calibration range t₀ to t₁. The
+    integral is exact, as utilities are step functions. If t₀ = t₁ the score is the variance at that threshold.
 
     Source: Zhang et al., "Threshold-Consistent Margin Loss for Open-World Deep Metric Learning", arXiv 2307.04047.
-    Different from there: brands stand for classes; answers to queries for all pairs of photos; similarity for
-    distance. The range goes from the lowest threshold that hits at most `fpir[1]` of all unrelated queries to the
-    lowest that hits at most `fpir[0]`; these shares are a choice of this library. Brands with fewer than `least`
-    related or unrelated queries are left out: their utility is mostly chance, and so would the score be.
+    Unlike there, brands stand for classes, answers to queries for all pairs of photos, and similarity for distance. The
+    range goes from the lowest threshold that hits at most `fpir[1]` of all unrelated queries to the lowest that hits at
+    most `fpir[0]`; these shares are a choice of this library. Brands with fewer than `least` related or unrelated
+    queries are left out: their utility is mostly chance, and so would the score be.
 
-    Raises ValueError for shapes that differ, and for shares that are not 0 ≤ first ≤ second < 1.
+    Raises ValueError for shapes that differ, and unless 0 ≤ fpir[0] ≤ fpir[1] < 1.
     """
     similarities, right, could = as_queries(similarity, correct, related)
     brands = as_brands(brand, similarities)
     if not 0 <= fpir[0] <= fpir[1] < 1:
-        raise ValueError(f"the range of false hits is {fpir}; needed 0 <= first <= second < 1")
+        raise ValueError(f"got {fpir} as the range of false hits; expected 0 <= first <= second < 1")
     names = [name for name in np.unique(brands).tolist()
              if min((could & (brands == name)).sum(), (~could & (brands == name)).sum()) >= least]  # fmt: skip
     if len(names) < 2:
         return Opis(float("nan"), float("nan"), float("nan"), {})
     low, high = (float(np.nextafter(most_hit(similarities[~could], share), np.inf)) for share in reversed(fpir))
-    # between two similarities that occur nothing changes, so the integral is a sum over those in the range
+    # between two neighbouring similarities nothing changes, so the integral is a sum over those in the range
     between = similarities[(similarities > low) & (similarities < high)]
     edges = np.unique(np.concatenate([[low], between, [high]]))
     thresholds, widths = (edges[1:], np.diff(edges)) if high > low else (edges[:1], np.ones(1))
@@ -133,7 +133,7 @@ def as_brands(brand: ArrayLike, similarities: NDArray[np.float64]) -> NDArray[np
     """The brands as an array of str (n,). Raises ValueError unless there is one for each similarity (n,)."""
     brands = np.asarray(brand, str)
     if brands.shape != similarities.shape:
-        raise ValueError(f"came brands of {brands.shape} for similarities of {similarities.shape}; needed one each")
+        raise ValueError(f"got brands of {brands.shape} for similarities of {similarities.shape}; expected one each")
     return brands
 
 

@@ -1,4 +1,4 @@
-"""Evidence that a promised precision is not kept: it grows with verdicts, and may be looked at after every one."""
+"""Evidence that a promised precision is not kept. It grows with verdicts, and allows a look after every one."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 START_SHARE = 0.5
-"""Of the weight of all starts: that flags are wrong from the first verdict on. The rest is for a later start."""
+"""The weight given to flags being wrong from the first verdict on. The rest is for a later start."""
 START_SCALE = 1000
-"""Verdicts in which half of the weight for a later start is spent; in n verdicts n / (n + START_SCALE) of it."""
-_ERROR_SHARES = 12  # 64 raise at the same verdict
+"""After this many verdicts half of the weight for a later start is spent; after n, n / (n + START_SCALE) of it."""
+_ERROR_SHARES = 12  # with 64 the alarm comes at the same verdict
 
 
 def log_evidence(wrong: NDArray[np.bool_], promised: float) -> NDArray[np.float64]:
     """The logarithm (nats) of the evidence after each verdict, (..., n), that more than 1 - promised are wrong.
 
-    `wrong` (..., n) says for each verdict whether the flag was wrong. The evidence is a supermartingale that begins at
-    1 while at most 1 - promised are wrong, so by Ville's inequality it ever reaches 1/alpha with a chance of at most
-    alpha. It mixes likelihood ratios of error shares q above 1 - promised (Robbins, "Statistical methods related to
-    the law of the iterated logarithm", 1970) and, with weights that sum to 1, of all verdicts at which errors may have
-    begun (as the e-detectors of Shin, Ramdas & Rinaldo, arXiv 2203.03532, whose weights don't: they bound how often
-    there is a false alarm, this whether there ever is one).
+    `wrong` (..., n) says for each verdict whether the flag was wrong. While at most 1 - promised are wrong, the
+    evidence is a supermartingale that begins at 1, so by Ville's inequality the chance that it ever reaches 1/alpha is
+    at most alpha. It mixes likelihood ratios over error shares q above 1 - promised (Robbins, "Statistical methods
+    related to the law of the iterated logarithm", 1970) and, with weights that sum to 1, over all verdicts at which
+    errors may have begun. The e-detectors of Shin, Ramdas & Rinaldo (arXiv 2203.03532) do the same with weights that
+    don't sum to 1: they bound how often there is a false alarm, this bounds whether there ever is one.
     """
-    # Median verdicts to the alarm, 0.95 promised, when precision falls to 0.90 / 0.85 / 0.70 (60 runs of
+    # Median verdicts to the alarm, 0.95 promised, if precision falls to 0.90 / 0.85 / 0.70 (60 runs,
     # scripts/benchmarks/monitor.py --compare 60):        at once           after 1,000 verdicts with 3 % wrong
     # this                                               182 /  54 / 16           382 / 131 /  35
     # Robbins' beta mixture from the first verdict on    148 /  47 / 13         1,108 / 485 / 179
     # MAPIE 1.6 RiskMonitoring, at the same alpha        682 / 259 / 77         1,569 / 684 / 249
-    # MAPIE's bound is for any bounded loss, and makes no use of a verdict being yes or no.
+    # MAPIE's bound covers any bounded loss, and doesn't use that a verdict is yes or no.
     usual = 1.0 - promised
     shares = _error_shares(usual)
     if_wrong, if_right = np.log(shares / usual), np.log1p(-shares) - math.log1p(-usual)
@@ -44,7 +44,7 @@ def log_evidence(wrong: NDArray[np.bool_], promised: float) -> NDArray[np.float6
 
 
 def _error_shares(usual: float) -> NDArray[np.float64]:
-    """Equally likely error shares above the usual: of a Beta truncated there, whose mean untruncated is twice it."""
+    """Equally likely error shares above the usual one: those of a Beta with twice that mean, truncated there."""
     from scipy.special import betainc, betaincinv
 
     mean = min(2 * usual, (1 + usual) / 2)
@@ -55,7 +55,7 @@ def _error_shares(usual: float) -> NDArray[np.float64]:
 
 
 def start_weights(count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The weights (count,) of a start at each verdict, and those of any later start; together 1 at any verdict."""
+    """The weights (count,) of a start at each verdict, and of any later start; up to any verdict they sum to 1."""
     index = np.arange(count, dtype=float)
     starts = (1 - START_SHARE) * START_SCALE / ((index + START_SCALE) * (index + 1 + START_SCALE))
     starts[:1] += START_SHARE
@@ -63,7 +63,7 @@ def start_weights(count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 def likely_start(wrong: NDArray[np.bool_], promised: float) -> int:
-    """The index, into `wrong` (n,), at which the errors most likely began: most weight times likelihood ratio."""
+    """The index into `wrong` (n,) at which the errors most likely began: the largest weight times likelihood ratio."""
     from scipy.special import xlogy
 
     usual = 1.0 - promised

@@ -1,4 +1,4 @@
-"""How well the right references are found and the wrong listings left alone: the field's metrics."""
+"""How well the right products are found and unrelated listings left alone: the field's metrics."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 class Retrieval:
     """Quality over queries that are each answered with their most similar product.
 
-    `recall_at_1`: of the queries that have a right product, the share answered with it, at any similarity.
-    `micro_average_precision`: µAP, the area under precision over recall when all answers are ranked by
-    similarity, whichever query they are of (DISC21, arXiv 2106.09672); it needs one threshold to fit all.
-    `recall_at_precision_90`: the share of right answers kept at the lowest threshold whose answers are
-    right nine times out of ten; `recall_at_precision_95`: nineteen out of twenty.
-    `fnir_at_fpir_1`: of the queries that have a right product, the share not answered with it at the threshold that
-    hits one in a hundred of the other queries (ISO/IEC 19795-1); NaN where there are no others. `fnir_at_fpir_03`:
-    three in a thousand, which fewer than 334 others allow none of.
+    `recall_at_1`: of the queries with a right product, the share answered with it, at any similarity.
+    `micro_average_precision`: µAP, the area under precision over recall when all answers are ranked by similarity,
+    whichever query they belong to (DISC21, arXiv 2106.09672); it needs one threshold to fit all.
+    `recall_at_precision_90`: of the queries with a right product, the share answered with it at the lowest threshold
+    whose answers are right nine times out of ten; `recall_at_precision_95`: nineteen out of twenty.
+    `fnir_at_fpir_1`: of the queries with a right product, the share not answered with it at the threshold that hits one
+    in a hundred of the other queries (ISO/IEC 19795-1); NaN without others. `fnir_at_fpir_03`: three in a thousand,
+    which allows no hit at all among fewer than 334 others.
     """
 
     queries: int
@@ -35,21 +35,21 @@ class Retrieval:
 def evaluate_retrieval(similarity: ArrayLike, correct: ArrayLike, *, related: ArrayLike) -> Retrieval:
     """Metrics of n answers: their `similarity` (n,), whether each is `correct` (n,), and which queries could be.
 
-    `related` (n,) is true for queries that have a right product; the others are there to be left alone. Answers of
-    equal similarity are accepted or refused together. Raises ValueError for shapes that differ, for no related
-    query, and for a correct answer to an unrelated one.
+    `related` (n,) is true for queries that have a right product; the others should be left alone. Answers of equal
+    similarity are accepted or refused together. Raises ValueError for shapes that differ, without a related query, and
+    for a correct answer to an unrelated one.
 
     >>> evaluate_retrieval([0.9, 0.8, 0.7, 0.2], [True, False, True, False], related=[1, 0, 1, 0]).recall_at_1
     1.0
     """
-    similarities, right, could = np.asarray(similarity, float), np.asarray(correct, bool), np.asarray(related, bool)
-    if similarities.ndim != 1 or not similarities.shape == right.shape == could.shape:
-        raise ValueError(f"came {similarities.shape}, {right.shape} and {could.shape}, needed three arrays of (n,)")
+    similarities, right, could = as_queries(similarity, correct, related)
     if not could.any() or (right & ~could).any():
-        raise ValueError(f"{could.sum()} queries are related, {(right & ~could).sum()} others are answered correctly; "
-                         "needed at least one related query and no correct answer to another")  # fmt: skip
+        raise ValueError(
+            f"{could.sum()} queries are related and {(right & ~could).sum()} unrelated ones are answered correctly; "
+            "expected at least one related query, and no correct answer to an unrelated one"
+        )
     found, positives = int(right.sum()), int(could.sum())
-    share = found / positives  # scikit-learn takes the answers found for all there are
+    share = found / positives  # scikit-learn takes the right answers for all there could be
     average_precision = 0.0
     if found:
         from sklearn.metrics import average_precision_score
@@ -76,13 +76,13 @@ def bootstrap_retrieval(
     rounds: int = 200,
     seed: int = 0,
 ) -> tuple[Retrieval, Retrieval]:
-    """The 2.5 % and 97.5 % ends of each metric over `rounds` resamplings, whole groups (n,) at a time.
+    """The 2.5 % and 97.5 % ends of each metric over `rounds` resamplings of whole groups (n,).
 
-    A product's queries resemble one another, so that resampling single queries would give intervals too
-    narrow: groups are products, and of unrelated queries each its own. Source: Davison and Hinkley,
+    A product's queries resemble one another, so resampling single queries would give intervals that are too narrow.
+    Groups are therefore products, and each unrelated query is a group of its own. Source: Davison and Hinkley,
     "Bootstrap Methods and their Application" (1997), section 3.8.
     """
-    similarities, right, could = np.asarray(similarity, float), np.asarray(correct, bool), np.asarray(related, bool)
+    similarities, right, could = as_queries(similarity, correct, related)
     _, number = np.unique(np.asarray(groups), return_inverse=True)
     members = np.split(np.argsort(number, kind="stable"), np.cumsum(np.bincount(number))[:-1])
     rng, drawn = np.random.default_rng(seed), list[tuple[float, ...]]()
@@ -97,7 +97,7 @@ def bootstrap_retrieval(
 def fnir_at_fpir(
     similarity: NDArray[np.floating], correct: NDArray[np.bool_], related: NDArray[np.bool_], share: float
 ) -> float:
-    """False negative identification rate where at most that share of the unrelated queries is hit; NaN without any."""
+    """False negative identification rate when at most that share of unrelated queries is hit; NaN without any."""
     if related.all():
         return float("nan")
     above = similarity > most_hit(similarity[~related], share)
@@ -105,9 +105,9 @@ def fnir_at_fpir(
 
 
 def most_hit(unrelated: NDArray[np.floating], share: float) -> float:
-    """The similarity (n,) above which at most that share of the unrelated ones lie, −inf where all may.
+    """The similarity that at most that share of the unrelated ones (n,) exceeds; −inf if all may.
 
-    Any threshold above it keeps the share; thresholds count from their own value on, so it is none itself.
+    Any threshold above it keeps the share. The value itself doesn't, as a threshold counts from its own value on.
 
     >>> most_hit(np.array([0.1, 0.2, 0.3, 0.4]), 0.25)
     0.3
@@ -124,32 +124,21 @@ def recall_at_precision(similarity: NDArray[np.floating], correct: NDArray[np.bo
     return float(recalls[precisions >= precision].max())
 
 
-def threshold_at_precision(
-    similarity: NDArray[np.floating], correct: NDArray[np.bool_], precision: float
-) -> float | None:
-    """The lowest similarity from which on that share of the answers is correct; None where there is none."""
-    from sklearn.metrics import precision_recall_curve
-
-    precisions, _, thresholds = precision_recall_curve(correct, similarity)
-    enough = precisions[:-1] >= precision
-    return float(thresholds[enough].min()) if enough.any() else None
-
-
 def precision_at_budget(similarity: ArrayLike, correct: ArrayLike, budget: int) -> float:
-    """Of the `budget` strongest answers, which is what reviewers have time for, the share that is right.
+    """Of the `budget` strongest answers, which reviewers have time for, the share that is right.
 
-    `similarity` (n,) and `correct` (n,) are of all answers; of fewer than the budget, all count. Where answers of
-    equal similarity compete for the last places, the wrong ones get them, so that no order of the table flatters.
-    Raises ValueError for shapes that differ, for no answers and for a budget below 1.
+    `similarity` (n,) and `correct` (n,) cover all answers; if there are fewer than the budget, all count. Where answers
+    of equal similarity compete for the last places, the wrong ones get them, so the order of the table can't flatter.
+    Raises ValueError for shapes that differ, without answers, and for a budget below 1.
 
     >>> precision_at_budget([0.9, 0.8, 0.8, 0.1], [True, True, False, True], 2)
     0.5
     """
     similarities, right = np.asarray(similarity, float), np.asarray(correct, bool)
     if similarities.ndim != 1 or similarities.shape != right.shape:
-        raise ValueError(f"came {similarities.shape} and {right.shape}, needed two arrays of (n,)")
+        raise ValueError(f"got arrays of {similarities.shape} and {right.shape}; expected two of the same (n,)")
     if budget < 1 or not len(right):
-        raise ValueError(f"a budget of {budget} for {len(right)} answers; needed at least one of both")
+        raise ValueError(f"got a budget of {budget} and {len(right)} answers; expected at least one of each")
     strongest = np.lexsort((right, -similarities))[:budget]
     return float(right[strongest].mean())
 
@@ -170,9 +159,9 @@ class DetCurve:
 def det_curve(similarity: ArrayLike, correct: ArrayLike, *, related: ArrayLike) -> DetCurve:
     """Misses against false hits over all thresholds (ISO/IEC 19795-1); takes what `evaluate_retrieval` takes.
 
-    A query answered with a wrong product is missed at every threshold. The least `fnir` of the points with
-    `fpir` ≤ s is `fnir_at_fpir(…, s)`. Raises ValueError for shapes that differ, and unless some queries are related
-    and some are not.
+    A query answered with a wrong product is missed at every threshold. The least `fnir` of the points with `fpir` ≤ s
+    is `fnir_at_fpir(…, s)`. Raises ValueError for shapes that differ, and unless there are both related and unrelated
+    queries.
 
     >>> curve = det_curve([0.9, 0.5, 0.7, 0.1], [True, True, False, False], related=[True, True, False, False])
     >>> curve.threshold.tolist(), curve.fpir.tolist(), curve.fnir.tolist()
@@ -181,7 +170,7 @@ def det_curve(similarity: ArrayLike, correct: ArrayLike, *, related: ArrayLike) 
     similarities, right, could = as_queries(similarity, correct, related)
     if not could.any() or could.all():
         raise ValueError(
-            f"{could.sum()} of {len(could)} queries are related; needed some that are and some that aren't"
+            f"{could.sum()} of {len(could)} queries are related; expected some that are and some that aren't"
         )
     thresholds = np.append(np.unique(similarities), np.inf)
     fpir = share_from(similarities[~could], thresholds, (~could).sum())
@@ -197,10 +186,12 @@ def as_queries(
     """The three as arrays (n,): similarity float64, correct and related bool. Raises ValueError for other shapes."""
     similarities, right, could = np.asarray(similarity, float), np.asarray(correct, bool), np.asarray(related, bool)
     if similarities.ndim != 1 or not similarities.shape == right.shape == could.shape:
-        raise ValueError(f"came {similarities.shape}, {right.shape} and {could.shape}, needed three arrays of (n,)")
+        raise ValueError(
+            f"got arrays of {similarities.shape}, {right.shape} and {could.shape}; expected three of the same (n,)"
+        )
     return similarities, right, could
 
 
 def share_from(values: NDArray[np.float64], thresholds: NDArray[np.float64], total: int) -> NDArray[np.float64]:
-    """What share of the total the values at each threshold or above are."""
+    """What share of the total the values at or above each threshold are."""
     return np.asarray((len(values) - np.searchsorted(np.sort(values), thresholds, "left")) / total, float)

@@ -1,7 +1,7 @@
-"""What the benchmark measures the embedded encoder beside: perceptual hashes, a hand-made grid, CLIP models.
+"""What the embedded encoder is compared with: perceptual hashes, a hand-made grid, CLIP models.
 
-Each is a function from pictures to unit vectors, float32 (n, dim), whose products are similarities; for a hash of b
-bits, entries are ±b^-1/2, so that a similarity is 1 − 2 · (bits that differ) / b.
+Each is a function from pictures to unit vectors, float32 (n, dim), whose dot products are similarities. For a hash of b
+bits, the entries are ±b^-1/2, so a similarity is 1 − 2 · (bits that differ) / b.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lookalike.errors import MissingExtraError
-from lookalike.model.encoder import Vectors, load_encoder
+from lookalike.model.encoder import Vectors
+from lookalike.model.loading import load_encoder
 
 Describe = Callable[[Sequence[Image.Image]], Vectors]
 GRID, ANGLES = 6, 8
 
 
 def describers(models: Sequence[str], weights: Sequence[Path]) -> dict[str, Describe]:
-    """The embedded encoder, the baselines, and further open_clip models: by preset, tag, or ARCHITECTURE=FILE."""
+    """The embedded encoder, other open_clip models (a preset, ARCHITECTURE/TAG or ARCHITECTURE=FILE), the baselines."""
     found: dict[str, Describe] = {"embedded": load_encoder("embedded").encode}
     for model in models:
         found[model] = load_encoder(model).encode
@@ -52,7 +53,7 @@ def perceptual_hash(images: Sequence[Image.Image]) -> Vectors:
 
 
 def grid(images: Sequence[Image.Image]) -> Vectors:
-    """Of each cell of a 6 × 6 grid the mean colour (CIE Lab) and a histogram of gradient directions, both centred."""
+    """The mean colour (CIE Lab) and the gradient directions in each cell of a 6 × 6 grid, both centred."""
     rows = []
     for image in images:
         pixels = cv2.resize(np.asarray(image), (96, 96), interpolation=cv2.INTER_AREA)
@@ -80,7 +81,7 @@ def _signs(bits: NDArray[np.bool_]) -> Vectors:
 def _untrained(images: Sequence[Image.Image]) -> Vectors:
     import torch
 
-    from lookalike.model.clip import untrained_encoder
+    from lookalike.model.loading import untrained_encoder
 
     with torch.random.fork_rng():
         torch.manual_seed(0)

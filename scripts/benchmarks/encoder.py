@@ -1,9 +1,10 @@
-"""Measure the embedded encoder beside perceptual hashes, a hand-made grid and CLIP models, on three test sets.
+"""Measure the embedded encoder, perceptual hashes, a hand-made grid and CLIP models on three test sets.
 
-DATA holds storefront/ and clothing/, MARKET what render_marketplace.py --split test wrote. For every stratum of each
-set (edit, view, step of imitation, variant) it prints R@1, µAP, recall at 90 % precision and FNIR at FPIR 1 % over
-that stratum's queries and the set's unrelated ones, with 95 % bootstrap intervals by product; and how similar
-imitations are to what they imitate, step by step. --card FILE puts the same tables between the marks in a model card.
+DATA holds storefront/ and clothing/; --market is a folder that scripts/marketplace/render.py --split test wrote. For
+every stratum of each set (edit, view, step of imitation, variant) it prints R@1, µAP, recall at 90 % precision and FNIR
+at FPIR 1 % over the stratum's queries and the set's unrelated ones, with 95 % bootstrap intervals by product. It also
+prints how similar imitations are to what they imitate, step by step. --card FILE puts the same tables between the marks
+in a model card.
 
 Needs the packages of the `benchmark` extra.
 """
@@ -12,21 +13,18 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
-from rich.console import Console
-from rich.table import Table
 
-from lookalike.errors import LookalikeError
-from lookalike.model.encoder import Vectors
+from lookalike.errors import TableError
 from lookalike.scripts.benchmarks.baselines import Describe, describers
-from lookalike.scripts.benchmarks.sets import BenchmarkSet, market_set, storefront_sets
+from lookalike.scripts.benchmarks.harness import one_line_errors
+from lookalike.scripts.benchmarks.sets import BenchmarkSet, described, market_set, storefront_sets
+from lookalike.scripts.timing import show_table
 from lookalike.thresholds.metrics import Retrieval, bootstrap_retrieval, evaluate_retrieval
 
 METRICS = {
@@ -38,35 +36,30 @@ METRICS = {
 MARKS = re.compile(r"(<!-- figures -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 
 
+@one_line_errors
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, metavar="DATA", help="folder that holds storefront/ and clothing/")
     parser.add_argument("--market", type=Path, help="folder of the rendered marketplace's test split")
+    parser.add_argument("--model", action="append", default=[], help="another preset, or ARCHITECTURE/TAG of open_clip")
     parser.add_argument(
-        "--model", action="append", default=[], help="a further preset, or ARCHITECTURE/TAG of open_clip"
-    )
-    parser.add_argument(
-        "--weights", action="append", default=[], help="ARCHITECTURE=FILE: further weights, from a file"
+        "--weights", action="append", default=[], help="other weights from a file, as ARCHITECTURE=FILE"
     )
     parser.add_argument("--card", type=Path, help="the model card to put the figures into")
     parser.add_argument("--rounds", type=int, default=200, help="bootstrap rounds (default 200)")
     arguments = parser.parse_args(argv)
-    # measuring takes minutes, so a card that can't take the figures is refused before
+    # measuring takes minutes, so a card without the marks is refused first
     if arguments.card and not (arguments.card.is_file() and MARKS.search(arguments.card.read_text(encoding="utf-8"))):
-        marks = "<!-- figures --> and <!-- end of figures -->"
-        print(f"encoder: {arguments.card} is no file that has {marks}", file=sys.stderr)
-        return 2
-    try:
-        sets = list(storefront_sets(arguments.data))
-        if arguments.market:
-            sets.append(market_set(arguments.market, arguments.data))
-        tables = list(measure(sets, describers(arguments.model, arguments.weights), rounds=arguments.rounds))
-    except LookalikeError as error:
-        print(f"encoder: {error}", file=sys.stderr)
-        return 2
-    console = Console(highlight=False, markup=False, width=150)
+        raise TableError(
+            f"{arguments.card} has no place for the figures; give a file with the lines <!-- figures --> and "
+            "<!-- end of figures -->"
+        )
+    sets = list(storefront_sets(arguments.data))
+    if arguments.market:
+        sets.append(market_set(arguments.market, arguments.data))
+    tables = list(measure(sets, describers(arguments.model, arguments.weights), rounds=arguments.rounds))
     for table in tables:
-        console.print(table.rich())
+        show_table(table.columns, table.rows, title=f"\n{table.title}", width=150)
     if arguments.card:
         text = "\n".join(table.markdown() for table in tables)
         card = arguments.card.read_text(encoding="utf-8")
@@ -82,13 +75,6 @@ class FigureTable:
     columns: tuple[str, ...]
     rows: list[tuple[str, ...]]
 
-    def rich(self) -> Table:
-        """The table for a terminal."""
-        table = Table(*self.columns, title=self.title, title_justify="left")
-        for row in self.rows:
-            table.add_row(*row)
-        return table
-
     def markdown(self) -> str:
         """The table in Markdown, under its title."""
         lines = [self.columns, ("---",) * len(self.columns), *self.rows]
@@ -96,7 +82,7 @@ class FigureTable:
 
 
 def measure(sets: list[BenchmarkSet], methods: dict[str, Describe], *, rounds: int) -> Iterator[FigureTable]:
-    """The figures of every set: all methods side by side, then the first method by stratum."""
+    """The figures of every set: all methods side by side, then the first by stratum, then imitations by step."""
     for each in sets:
         answers = {name: Answers.of(each, describe) for name, describe in methods.items()}
         first, *_ = answers.values()
@@ -109,7 +95,7 @@ def measure(sets: list[BenchmarkSet], methods: dict[str, Describe], *, rounds: i
 
 @dataclass(frozen=True)
 class Answers:
-    """What one method answered to n queries: the nearest product, and how near the right one came."""
+    """What one method answered to n queries: the similarity of the nearest product, and of the right one."""
 
     similarity: NDArray[np.float32]
     correct: NDArray[np.bool_]
@@ -119,8 +105,8 @@ class Answers:
 
     @classmethod
     def of(cls, each: BenchmarkSet, describe: Describe) -> Answers:
-        """Describe references and queries and look every query up."""
-        references, queries = _rows(each.references, describe), _rows(each.queries, describe)
+        """Describe references and queries, and look every query up."""
+        references, queries = described(each.references, describe), described(each.queries, describe)
         similarity = queries @ references.T
         products, shown = np.array(each.products), np.array(each.shown)
         best = similarity.argmax(axis=1)
@@ -128,26 +114,22 @@ class Answers:
         return cls(similarity.max(axis=1), products[best] == shown, right, shown, each.strata)
 
     def names(self) -> list[str]:
-        """The strata of related queries, coarse ones first, each followed by its finer ones."""
+        """The strata of related queries, each coarse one followed by its finer ones."""
         return sorted({name for names, shown in zip(self.strata, self.shown, strict=True) if shown for name in names})
 
     def select(self, stratum: str | None) -> NDArray[np.bool_]:
-        """Which queries are of that stratum (of any: None), or unrelated."""
+        """Which queries are in this stratum (None for any) or unrelated."""
         return np.array([not shown or stratum is None or stratum in names
                          for names, shown in zip(self.strata, self.shown, strict=True)])  # fmt: skip
 
     def figures(self, stratum: str | None, *, rounds: int) -> tuple[Retrieval, Retrieval, Retrieval]:
-        """The metrics of a stratum beside all unrelated queries, and the ends of their 95 % intervals."""
+        """The metrics of a stratum together with all unrelated queries, and the ends of their 95 % intervals."""
         kept = self.select(stratum)
         similarity, correct, shown = self.similarity[kept], self.correct[kept], self.shown[kept]
         related = shown != ""
         groups = np.where(related, shown, [f"?{k}" for k in range(len(shown))])
         low, high = bootstrap_retrieval(similarity, correct, related=related, groups=groups, rounds=rounds)
         return evaluate_retrieval(similarity, correct, related=related), low, high
-
-
-def _rows(images: list[Image.Image], describe: Describe) -> Vectors:
-    return np.concatenate([describe(images[k : k + 64]) for k in range(0, len(images), 64)])
 
 
 def _cells(figures: tuple[Retrieval, Retrieval, Retrieval]) -> tuple[str, ...]:
@@ -170,7 +152,7 @@ def _by_stratum(title: str, given: Answers, rounds: int) -> FigureTable:
 
 
 def _curve(answers: dict[str, Answers]) -> FigureTable:
-    """Mean similarity to the product that is imitated, after other photos of it, before unrelated goods' nearest."""
+    """Mean similarity to the product imitated, step by step, between its other photos and unrelated goods."""
     first, *_ = answers.values()
     strata = [name for name in first.names() if name.startswith("imitation, step")]
     if "other photo" in first.names():

@@ -1,8 +1,8 @@
-"""Scan one table with the local engine and on Ray, and again with a worker killed in mid-run: seconds, and equal rows.
+"""Scan a table with the local engine and on Ray, and on Ray with a worker killed midway: seconds, and equal rows.
 
-Tables are those of storefront_tables.py. With --raylets 2, two nodes of Ray are started on this machine, with one
-worker each, in place of one node with two; Ray's nodes listen on every address, so they are started only in a network
-namespace of their own. Rows are compared one by one, all columns but scanned_at.
+The tables are those of storefront_tables.py. With --raylets 2, two Ray nodes with one worker each are started on this
+machine instead of one node with two workers. Ray's nodes listen on every address, so two are started only in a network
+namespace of their own. Rows are compared one by one, in all columns but scanned_at.
 """
 
 from __future__ import annotations
@@ -11,87 +11,97 @@ import argparse
 import json
 import os
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lookalike.detection.detector import Detector
+from lookalike.errors import EngineError, ReferenceIndexError
 from lookalike.index.build import build_index
 from lookalike.index.reference_index import ReferenceIndex
-from lookalike.model.encoder import load_encoder
+from lookalike.model.loading import load_encoder
 from lookalike.scanning.cluster import Cluster
 from lookalike.scanning.ray import build_on_ray, scan_on_ray
 from lookalike.scanning.scan import scan_listings
-from lookalike.scripts.cli import photo_reader
+from lookalike.scripts.benchmarks.harness import one_line_errors
+from lookalike.scripts.options import photo_reader
+from lookalike.scripts.timing import seconds_of
 from lookalike.tables.findings import read_findings
 from lookalike.tables.inputs import read_listings, read_references
 
 _WORKERS, _LOOPBACK = 2, "127.0.0.1"
 
 
+@one_line_errors
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("tables", type=Path, help="folder with references.csv and listings.parquet")
     parser.add_argument("--raylets", type=int, choices=(1, 2), default=1)
-    parser.add_argument("--part", type=int, default=64, help="listings that go to a worker at a time")
-    parser.add_argument("--json", type=Path, help="file to write the figures to")
+    parser.add_argument("--part", type=int, default=64, help="listings that a worker gets at a time")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
     arguments = parser.parse_args(argv)
     figures: dict[str, Any] = {"load": os.getloadavg(), "raylets": arguments.raylets, "part": arguments.part}
-    reader = photo_reader()
+    cluster = Cluster(workers=_WORKERS)
     with tempfile.TemporaryDirectory() as scratch, _nodes(arguments.raylets):
-        folder, table, cluster = Path(scratch), arguments.tables / "listings.parquet", Cluster(workers=_WORKERS)
-
-        def references() -> Iterator[Any]:
-            return read_references(arguments.tables / "references.csv")
-
-        here = _timed(partial(build_index, references(), index=folder / "here", encoder=load_encoder(), reader=reader))
-        there = _timed(
-            partial(
-                build_on_ray,
-                references(),
-                index=folder / "there",
-                open_encoder=load_encoder,
-                reader=reader,
-                cluster=cluster,
-                part=arguments.part,
-            )
-        )
-        figures["build"] = {"local": here, "ray": there, "moved": _moved(folder / "here", folder / "there")}
-        opening = partial(Detector.open, folder / "here", reader=reader)
-        local = _timed(lambda: scan_listings(read_listings(table), detector=opening(), out=folder / "local.parquet"))
-        expected = list(read_findings(folder / "local.parquet"))
-        figures["scan"] = {"listings": len(expected), "local": local}
-        for name, progress in (("ray", None), ("ray, a worker killed", _KillsOneWorker())):
-            out = folder / f"{name}.parquet"
-            scan = partial(
-                scan_on_ray,
-                read_listings(table),
-                open_detector=opening,
-                out=out,
-                cluster=cluster,
-                progress=progress,
-                part=arguments.part,
-            )
-            figures["scan"][name] = {"seconds": _timed(scan), **_compared(expected, list(read_findings(out)))}
-            if progress is not None:
-                figures["scan"][name]["killed"] = progress.killed
+        figures["build"] = _build(arguments, Path(scratch), cluster)
+        figures["scan"] = _scan(arguments, Path(scratch), cluster)
     print(json.dumps(figures, indent=1))
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=1), encoding="utf-8")
     return 0
 
 
-def _timed(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return round(time.perf_counter() - start, 2)
+def _build(arguments: argparse.Namespace, folder: Path, cluster: Cluster) -> dict[str, float]:
+    """Build the index with both engines, in `here` and `there`."""
+    table, reader = arguments.tables / "references.csv", photo_reader()
+    here = partial(build_index, read_references(table), index=folder / "here", encoder=load_encoder(), reader=reader)
+    there = partial(
+        build_on_ray,
+        read_references(table),
+        index=folder / "there",
+        open_encoder=load_encoder,
+        reader=reader,
+        cluster=cluster,
+        part=arguments.part,
+    )
+    seconds = {"local": _seconds(here), "ray": _seconds(there)}
+    return {**seconds, "moved": _moved(folder / "here", folder / "there")}
+
+
+def _scan(arguments: argparse.Namespace, folder: Path, cluster: Cluster) -> dict[str, Any]:
+    """Scan with the local engine, on Ray, and on Ray with a worker killed."""
+    table, opening = (
+        arguments.tables / "listings.parquet",
+        partial(Detector.open, folder / "here", reader=photo_reader()),
+    )
+    local = _seconds(lambda: scan_listings(read_listings(table), detector=opening(), out=folder / "local.parquet"))
+    expected = list(read_findings(folder / "local.parquet"))
+    figures: dict[str, Any] = {"listings": len(expected), "local": local}
+    for name, progress in (("ray", None), ("ray, a worker killed", _KillsOneWorker())):
+        out = folder / f"{name}.parquet"
+        scan = partial(
+            scan_on_ray,
+            read_listings(table),
+            open_detector=opening,
+            out=out,
+            cluster=cluster,
+            progress=progress,
+            part=arguments.part,
+        )
+        figures[name] = {"seconds": _seconds(scan), **_compared(expected, list(read_findings(out)))}
+        if progress is not None:
+            figures[name]["killed"] = progress.killed
+    return figures
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    return round(seconds_of(work), 2)
 
 
 class _KillsOneWorker:
-    """Told of progress, it kills one worker of Ray that descends from this process, once."""
+    """Called with progress, kills one Ray worker among the descendants of this process, once."""
 
     def __init__(self) -> None:
         self.killed: int | None = None
@@ -108,8 +118,8 @@ class _KillsOneWorker:
                 return
 
 
-def _compared(expected: list[dict[str, Any]], found: list[dict[str, Any]]) -> dict[str, Any]:
-    """How many rows are equal to the bit, equal but for the last bits of numbers, and how far numbers are apart."""
+def _compared(expected: Sequence[Mapping[str, Any]], found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """How many rows are equal, how many are equal except in similarities, and how far those are apart at most."""
     rows = list(zip(expected, found, strict=True))
     numbers = ("similarity", "normalised_similarity", "probability", "coverage")
     apart = [abs(a[n] - b[n]) for a, b in rows for n in numbers if a[n] is not None and b[n] is not None]
@@ -123,16 +133,16 @@ def _compared(expected: list[dict[str, Any]], found: list[dict[str, Any]]) -> di
 
 
 def _moved(here: Path, there: Path) -> float:
-    """The most that a number of a vector of two indexes differs; their ids must be equal, and in the same order."""
+    """The largest difference between two indexes' vectors; both must hold the same ids in the same order."""
     a, b = ReferenceIndex.load(here), ReferenceIndex.load(there)
     if a.catalogue["reference_id"] != b.catalogue["reference_id"]:
-        raise SystemExit("the engines' indexes hold different references")
+        raise ReferenceIndexError("the engines' indexes hold different references; building on Ray is broken")
     return float(abs(a.vectors - b.vectors).max())
 
 
 @contextmanager
 def _nodes(count: int) -> Iterator[None]:
-    """Several nodes of Ray on this machine, connected; for one, each scan starts its own."""
+    """Several connected Ray nodes on this machine; for one node, each scan starts its own."""
     if count == 1:
         yield
         return
@@ -142,7 +152,7 @@ def _nodes(count: int) -> Iterator[None]:
     util: Any = ray.util
     own = util.get_node_ip_address()
     if own != _LOOPBACK:
-        raise SystemExit(
+        raise EngineError(
             f"two nodes would listen on {own}, which other machines reach; run this in a network namespace: "
             "unshare --net sh -c 'ip link set lo up && python scripts/benchmarks/engines.py TABLES --raylets 2'"
         )

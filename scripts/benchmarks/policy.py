@@ -1,15 +1,13 @@
-"""Measure tuning on many labels and replaying many findings: seconds, peak memory, and that replay equals a new scan.
+"""Measure tuning on many labels and replaying many findings: time, memory, and whether replay equals a new scan.
 
-Tuning: simulated findings and labels, LISTINGS of BRANDS brands, the large ones with most of the labels, through the
-command `lookalike tune`. Replay: listings of one to three photos from a pool of edited copies of the embedded sample,
-scanned with one policy and judged again under another; a scan of SAMPLE of them with the other must say the same.
+Tuning runs `lookalike tune` on simulated findings and labels of many brands, the large ones with most of the labels.
+Replay scans listings of one to three photos, from a pool of edited copies of the embedded sample, with one policy, and
+judges the findings again under another. A scan of some of them with the other policy must say the same.
 """
 
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -20,44 +18,36 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 from PIL import Image
-from rich.console import Console
 
 from lookalike.detection.detector import Detector
 from lookalike.detection.replay import compare_policies, replay
 from lookalike.index.build import build_index
-from lookalike.model.encoder import load_encoder
-from lookalike.policy.policy import Policy, Scope
-from lookalike.records import BadRow, Listing
+from lookalike.model.loading import load_encoder
+from lookalike.policy.policy import Policy
+from lookalike.policy.terms import Scope
+from lookalike.records import Listing
 from lookalike.scanning.scan import scan_listings
+from lookalike.scripts.benchmarks.harness import one_line_errors, run_command
+from lookalike.scripts.timing import seconds_of
 from lookalike.scripts.training.edits import edit, random_edits
 from lookalike.tables.findings import read_findings, write_findings
 from lookalike.tables.inputs import read_references
 
-console = Console(highlight=False)
 
-_TUNE = """
-import sys
-from pathlib import Path
-from lookalike.scripts.tune import main
-status = main(sys.argv[1:])
-print(next(line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")))
-sys.exit(status)
-"""
-
-
+@one_line_errors
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--listings", type=int, default=100_000)
     parser.add_argument("--brands", type=int, default=500)
-    parser.add_argument("--pool", type=int, default=400, help="different photos that the listings show (default 400)")
-    parser.add_argument("--sample", type=int, default=1000, help="findings compared with a new scan (default 1000)")
+    parser.add_argument("--pool", type=int, default=400, help="different photos among the listings (default 400)")
+    parser.add_argument("--sample", type=int, default=1000, help="findings to compare with a new scan (default 1000)")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args(argv)
     rng = np.random.default_rng(arguments.seed)
     with tempfile.TemporaryDirectory(prefix="lookalike-benchmark-") as name:
         folder = Path(name)
         sample = Path(str(files("lookalike") / "sample"))
-        references = [row for row in read_references(sample / "references.csv") if not isinstance(row, BadRow)]
+        references = read_references(sample / "references.csv")
         build_index(references, index=folder / "index", encoder=load_encoder("embedded"))
         measure_tuning(folder, arguments.listings, arguments.brands, rng)
         photos = draw_pool(sample / "images", folder / "pool", arguments.pool, rng)
@@ -82,17 +72,15 @@ def measure_tuning(folder: Path, count: int, brands: int, rng: np.random.Generat
         "date": day.astype(str),
     }
     pyarrow.csv.write_csv(pa.table(labels), folder / "labels.csv")
-    tables = [str(folder / "labels.csv"), "--findings", str(folder / "labelled.parquet")]
-    places = ["--index", str(folder / "index"), "--out", str(folder / "tuned.toml")]
-    start = time.perf_counter()
-    # the peak of a process of its own; what the system says of children counts their parent before the start
-    told = subprocess.run([sys.executable, "-c", _TUNE, *tables, *places, "--quiet"], check=True, capture_output=True)  # noqa: S603
-    seconds, peak = time.perf_counter() - start, int(told.stdout) / 1024
+    used = run_command(
+        "tune", folder / "labels.csv", "--findings", folder / "labelled.parquet", "--index", folder / "index",
+        "--out", folder / "tuned.toml", "--quiet",
+    )  # fmt: skip
     evidence = [scope.evidence for scope in Policy.load(folder / "tuned.toml").scopes]
     own = sum(each is not None and each.more_needed == 0 for each in evidence)
-    console.print(
-        f"tune: {count:,} labelled pairs of {brands:,} brands in {seconds:.1f} s, {peak:,.0f} MB at the most; "
-        f"{own:,} brands and territories have thresholds of their own"
+    print(
+        f"tune: {count:,} labelled pairs of {brands:,} brands in {used.seconds:.1f} s, {used.peak / 2**20:,.0f} MB at "
+        f"the most; {own:,} brands and territories have thresholds of their own"
     )
 
 
@@ -110,7 +98,7 @@ def draw_pool(images: Path, out: Path, count: int, rng: np.random.Generator) -> 
 
 
 def measure_replay(folder: Path, photos: list[Path], count: int, sample: int, rng: np.random.Generator) -> None:
-    """Time judging findings again, and hold the first of them against a scan with the other policy."""
+    """Time judging findings again, and compare the first of them with a scan that used the other policy."""
     names = sorted({row["brand"] for row in Detector.open(folder / "index").index.catalogue.to_pylist()})
     before = Policy("before", 0.8, 0.7)
     scopes = (Scope(0.65, 0.55, brand=names[0]), Scope(0.9, 0.6, brand=names[1]), Scope(None, 0.5, names[2], "DE"))
@@ -121,23 +109,24 @@ def measure_replay(folder: Path, photos: list[Path], count: int, sample: int, rn
         for number, rows in enumerate(chosen[:most]):
             yield Listing(f"L{number}", tuple(photos[row] for row in rows), territory=("DE", "FR", "US")[number % 3])
 
-    start = time.perf_counter()
-    scan_listings(listings(count), detector=Detector.open(folder / "index", policy=before), out=folder / "b.parquet")
-    console.print(
-        f"scan: {count:,} listings of {len(photos):,} photos in {time.perf_counter() - start:.1f} s, for comparison"
-    )
+    def scan(policy: Policy, most: int, out: Path) -> float:
+        detector = Detector.open(folder / "index", policy=policy)
+        return seconds_of(lambda: scan_listings(listings(most), detector=detector, out=out))
+
+    seconds = scan(before, count, folder / "b.parquet")
+    print(f"scan: {count:,} listings of {len(photos):,} photos in {seconds:.1f} s, for comparison")
     start = time.perf_counter()
     diff = compare_policies(read_findings(folder / "b.parquet"), before, after)
     gained, lost = sum(diff.gained.values()), sum(diff.lost.values())
-    console.print(f"replay: {count:,} findings under two policies in {time.perf_counter() - start:.1f} s; "
-                  f"+{gained:,} flagged, -{lost:,} no longer")  # fmt: skip
-    scan_listings(listings(sample), detector=Detector.open(folder / "index", policy=after), out=folder / "a.parquet")
+    print(f"replay: {count:,} findings under two policies in {time.perf_counter() - start:.1f} s; "
+          f"+{gained:,} flagged, -{lost:,} no longer")  # fmt: skip
+    scan(after, sample, folder / "a.parquet")
     differing = 0
     for old, new in zip(read_findings(folder / "b.parquet"), read_findings(folder / "a.parquet"), strict=False):
         again = replay(old, after)
         said = (str(again.verdict), again.brand, again.product, again.threshold, again.image)
         differing += said != (new["verdict"], new["brand"], new["product_id"], new["threshold"], new["image"])
-    console.print(f"replay against a new scan: {differing:,} of {sample:,} differ")
+    print(f"replay against a new scan: {differing:,} of {sample:,} differ")
 
 
 if __name__ == "__main__":

@@ -1,34 +1,33 @@
 """Measure whether promises are kept, and what normalisation is worth, with the embedded encoder.
 
-Coverage: many times labelled pairs are drawn, a threshold is set on them, and the truth is looked up: in a simulated
-distribution of similarities, where it is known, and among the pairs of the validation set (held-out photos of DATA and
-the rendered marketplace's validation split, VALIDATION), once drawn with replacement, so that all pairs are the truth,
-and once split in two halves, of which the second has to keep what the first promised. Beside it the naive threshold:
-where the labelled pairs themselves have the precision.
+Coverage: labelled pairs are drawn many times, a threshold is set on them, and the truth is looked up. The truth is a
+simulated distribution of similarities, where it is known, or the pairs of the validation set: held-out photos of DATA
+and the rendered marketplace's validation split. Those are drawn with replacement, so that all pairs are the truth, and
+split in two halves, of which the second has to keep what the first promised. The naive threshold, where the labelled
+pairs themselves have the precision, stands beside the promised one.
 
-Normalisation: chosen on the validation set, measured on the storefront's edited copies and the rendered test split,
-TEST, against background photos that no other set here has.
+Normalisation: chosen on the validation set, and measured on the storefront's edited copies and the rendered test split
+with background photos that none of these sets has.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
-from rich.console import Console
-from rich.table import Table
-from scipy.stats import binomtest, norm
+from scipy.stats import norm
 
-from lookalike.errors import LookalikeError
-from lookalike.model.encoder import Encoder, Vectors, load_encoder
+from lookalike.binomial import Share
+from lookalike.model.encoder import Encoder, Vectors
+from lookalike.model.loading import load_encoder
 from lookalike.policy.cohort import Cohort
-from lookalike.scripts.benchmarks.sets import BenchmarkSet, background_photos, market_set, storefront_sets
+from lookalike.scripts.benchmarks.harness import one_line_errors
+from lookalike.scripts.benchmarks.sets import BenchmarkSet, background_photos, described, market_set, storefront_sets
+from lookalike.scripts.timing import show_table
 from lookalike.scripts.training.set_default_policy import validation_set
 from lookalike.thresholds.brands import opis
 from lookalike.thresholds.guarantees import Kept, false_flag_threshold, precision_threshold
@@ -41,9 +40,9 @@ LOOKALIKES, LOOKALIKE, OTHER = 0.3, norm(0.8, 0.1), norm(0.55, 0.08)
 """Simulated pairs: the share of look-alikes, and how their similarities and the others' are distributed."""
 
 Sample = tuple[NDArray[np.float64], NDArray[np.bool_]]
-console = Console(highlight=False, width=110)
 
 
+@one_line_errors
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, metavar="DATA", help="folder that holds storefront/, clothing/ and the rest")
@@ -53,15 +52,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args(argv)
     encoder = load_encoder("embedded")
-    try:
-        known = Vectored.of(validation_set(arguments.data, arguments.validation, np.random.default_rng(5)), encoder)
-        others = list(storefront_sets(arguments.data))[:1]
-        if arguments.test:
-            others.append(market_set(arguments.test, arguments.data))
-        background = encoder.encode(background_photos(arguments.data))
-    except LookalikeError as error:
-        print(f"promise: {error}", file=sys.stderr)
-        return 2
+    known = Vectored.of(validation_set(arguments.data, arguments.validation, np.random.default_rng(5)), encoder)
+    others = list(storefront_sets(arguments.data))[:1]
+    if arguments.test:
+        others.append(market_set(arguments.test, arguments.data))
+    background = encoder.encode(background_photos(arguments.data))
     show_coverage(known.pairs(None), arguments.rounds, np.random.default_rng(arguments.seed))
     show_normalisation(known, [Vectored.of(each, encoder) for each in others], background)
     return 0
@@ -69,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
 
 @dataclass(frozen=True)
 class Vectored:
-    """A benchmark set as vectors float32: its references (n, dim) and queries (m, dim), and what they show."""
+    """A benchmark set as vectors, float32: references (n, dim) and queries (m, dim), with the products they show."""
 
     name: str
     references: Vectors
@@ -80,8 +75,8 @@ class Vectored:
     @classmethod
     def of(cls, each: BenchmarkSet, encoder: Encoder) -> Vectored:
         """Encode the set's pictures."""
-        return cls(each.name, _encode(each.references, encoder), _encode(each.queries, encoder),
-                   np.array(each.products), np.array(each.shown))  # fmt: skip
+        references, queries = (described(images, encoder.encode) for images in (each.references, each.queries))
+        return cls(each.name, references, queries, np.array(each.products), np.array(each.shown))
 
     def pairs(self, cohort: Cohort | None) -> Sample:
         """Each query's similarity to its nearest reference (m,), normalised, and whether that is the product shown."""
@@ -105,17 +100,13 @@ class Vectored:
         return np.asarray(self.shown != "")
 
 
-def _encode(images: list[Image.Image], encoder: Encoder) -> Vectors:
-    return np.concatenate([encoder.encode(images[k : k + 64]) for k in range(0, len(images), 64)])
-
-
 def show_coverage(pairs: Sample, rounds: int, rng: np.random.Generator) -> None:
-    """How often each promise is broken, and what it finds, over many draws."""
-    console.print(
+    """How often each promise is broken over many draws, and how much it finds."""
+    print(
         f"Promised with {CONFIDENCE:.0%} confidence: precision {PRECISION}, or at most {CAP:.0%} of unrelated listings "
-        f"flagged; {rounds:,} draws each, so at most {1 - CONFIDENCE:.0%} may be broken"
+        f"flagged; {rounds:,} draws each, of which at most {1 - CONFIDENCE:.0%} may break the promise"
     )
-    table = Table("truth", "labels", "threshold by", "broken (95 % interval)", "recall", "none possible", box=None)
+    rows: list[tuple[object, ...]] = []
     for truth, count, draws in (
         ("simulated", 500, _simulated(500, rounds, rng)),
         ("simulated", 100, _simulated(100, rounds, rng)),
@@ -130,13 +121,13 @@ def show_coverage(pairs: Sample, rounds: int, rng: np.random.Generator) -> None:
             tallies["false-flag cap"].cap(_capped(sample), world)
             tallies["naive cap"].cap(_naive_cap(sample), world)
         for name, tally in tallies.items():
-            table.add_row(truth, str(count), name, *tally.cells())
-    console.print(table)
+            rows.append((truth, count, name, *tally.cells()))
+    show_table(("truth", "labels", "threshold by", "broken (95 % interval)", "recall", "none possible"), rows)
 
 
 @dataclass(frozen=True)
 class World:
-    """The truth: precision, recall and share of unrelated listings flagged, at a threshold."""
+    """The truth: precision, recall and the share of unrelated listings flagged, at a threshold."""
 
     precision: Callable[[float], float]
     recall: Callable[[float], float]
@@ -145,7 +136,7 @@ class World:
 
 @dataclass
 class Tally:
-    """Draws counted: how many promises were broken, and how much was found."""
+    """Counts draws: how many promises were broken, and how much was found."""
 
     draws: int = 0
     broken: int = 0
@@ -169,9 +160,9 @@ class Tally:
             self.found += world.recall(threshold)
 
     def cells(self) -> tuple[str, str, str]:
-        """Broken with its exact interval, mean recall (0 where no promise was possible), share without a promise."""
-        interval = binomtest(self.broken, self.draws).proportion_ci()
-        broken = f"{self.broken / self.draws:.1%} ({interval.low:.1%}–{interval.high:.1%})"
+        """The share broken with its exact interval, mean recall (0 without a promise), the share without a promise."""
+        share = Share.of(self.broken, self.draws)
+        broken = f"{share.value:.1%} ({share.low:.1%}–{share.high:.1%})"
         return broken, f"{self.found / self.draws:.3f}", f"{self.none / self.draws:.1%}"
 
 
@@ -238,10 +229,10 @@ def _world(pairs: Sample) -> World:
 
 
 def show_normalisation(known: Vectored, others: list[Vectored], background: Vectors) -> None:
-    """Recall at 90 % precision and OPIS with and without normalisation, on sets that it was not chosen on."""
-    console.print(
-        f"\nNormalisation against {len(background)} background photos; chosen on the validation set by recall at 90 % "
-        "precision; groups of OPIS are products"
+    """Recall at 90 % precision and OPIS with and without normalisation, on the set it was chosen on and on others."""
+    print(
+        f"\nNormalisation with {len(background)} background photos, chosen on the validation set by recall at 90 % "
+        "precision; OPIS groups are products"
     )
     cohorts: dict[str, Cohort | None] = {"none": None}
     for method in ("subtract", "s-norm"):
@@ -250,12 +241,12 @@ def show_normalisation(known: Vectored, others: list[Vectored], background: Vect
         cohorts[f"{method}, nearest {best.nearest}" + (f", share {best.share:g}" if method == "subtract" else "")] = (
             best
         )
-    table = Table("set", "normalisation", "recall at 90 % precision", "µAP", "OPIS", box=None)
+    rows = []
     for each in (known, *others):
         for name, cohort in cohorts.items():
             recall, average, uneven = _figures(each, cohort)
-            table.add_row(each.name, name, f"{recall:.3f}", f"{average:.3f}", f"{uneven:.4f}")
-    console.print(table)
+            rows.append((each.name, name, f"{recall:.3f}", f"{average:.3f}", f"{uneven:.4f}"))
+    show_table(("set", "normalisation", "recall at 90 % precision", "µAP", "OPIS"), rows)
 
 
 def _figures(each: Vectored, cohort: Cohort | None) -> tuple[float, float, float]:

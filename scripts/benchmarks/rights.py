@@ -1,9 +1,9 @@
-"""Time and memory of asking for rights: stored findings by the million, rights and sellers by the million.
+"""Measure the time and memory of `lookalike recheck` on stored findings, rights and sellers by the million.
 
-The tables are synthetic, from a seed, and kept in DIR. Of the findings a share is flagged or to be reviewed, each with
-one to three candidates; rights and sellers are of so many brands, in single territories and regions, some lapsed. Each
-repeat is a process of its own running `lookalike recheck`; memory is its peak resident set, all in all, and seconds of
-processor time are told beside those on the clock, since other work on the machine stretches only the latter.
+The tables are synthetic, made from a seed, and kept in DIR. --alike is the share of findings that are flagged or up for
+review; each finding has one to three candidates. Rights and sellers belong to many brands, in single territories and
+regions, and some have lapsed. Each repeat is a process of its own. Memory is its peak resident set. Processor time is
+reported beside wall-clock time, since other work on the machine stretches only the latter.
 """
 
 from __future__ import annotations
@@ -11,37 +11,36 @@ from __future__ import annotations
 import json
 import os
 import statistics
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
 
-from lookalike.scripts.cli import DONE, note, run
+from lookalike.scripts.benchmarks.harness import run_command
+from lookalike.scripts.command import Exit, run
+from lookalike.scripts.terminal import note
+from lookalike.scripts.timing import load
 
 _PART = 250_000
 _PLACES = ("DE", "FR", "IT", "ES", "PL", "NL", "GB", "CH", "US", "CA", "MX", "BR", "JP", "KR", "CN", "AU", "SN", "ZA")
 _TOML = 'name = "benchmark"\n[thresholds]\nflag = 0.8\nreview = 0.7\n'
 
 
-def benchmark_rights(
-    folder: Annotated[Path, typer.Argument(help="Folder for the tables, made where they are not there.")],
+def rights(
+    folder: Annotated[Path, typer.Argument(help="Folder for the tables, which are made if they do not exist.")],
     findings: Annotated[int, typer.Option("--findings", help="Findings.")] = 10_000_000,
     rights: Annotated[int, typer.Option("--rights", help="Rows of the rights table.")] = 1_000_000,
     sellers: Annotated[int, typer.Option("--sellers", help="Rows of the sellers table.")] = 1_000_000,
     brands: Annotated[int, typer.Option("--brands", help="Brands.")] = 20_000,
-    alike: Annotated[
-        float, typer.Option("--alike", help="Share of findings that are flagged or to be reviewed.")
-    ] = 1.0,
-    repeats: Annotated[int, typer.Option("--repeats", help="Times that it is run.")] = 3,
+    alike: Annotated[float, typer.Option("--alike", help="Share of findings that are flagged or up for review.")] = 1.0,
+    repeats: Annotated[int, typer.Option("--repeats", help="How often to run it.")] = 3,
     seed: Annotated[int, typer.Option("--seed")] = 0,
 ) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     tables = {name: folder / f"{name}.parquet" for name in ("findings", "rights", "sellers")}
-    (folder / "policy.toml").write_text(_TOML, encoding="utf-8")
+    policy = folder / "policy.toml"
+    policy.write_text(_TOML, encoding="utf-8")
     rng = np.random.default_rng(seed)
     if not tables["rights"].exists():
         _write(tables["rights"], rights, lambda count: _rights(rng, count, brands))
@@ -49,42 +48,30 @@ def benchmark_rights(
         _write(tables["sellers"], sellers, lambda count: _sellers(rng, count, brands))
     if not tables["findings"].exists():
         note(f"making {findings:,} findings")
-        _write(tables["findings"], findings, lambda count: _findings(rng, count, brands, alike, folder / "policy.toml"))
-    call = [sys.executable, "-m", "lookalike.scripts.recheck", str(tables["findings"]), "--quiet",
-            "--policy", str(folder / "policy.toml"), "--rights", str(tables["rights"]), "--sellers",
-            str(tables["sellers"]), "--date", "2026-11-24", "--out", str(folder / "out.parquet"),
-            "--changes", str(folder / "changes.parquet")]  # fmt: skip
-    seconds, busy, peaks = [], [], []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        peak, processor = _used(subprocess.Popen(call))  # noqa: S603 - this very project's own command
-        seconds.append(time.perf_counter() - start)
-        busy.append(processor)
-        peaks.append(peak)
+        _write(tables["findings"], findings, lambda count: _findings(rng, count, brands, alike, policy))
+    runs = [
+        run_command(
+            "recheck", tables["findings"], "--quiet", "--policy", policy, "--rights", tables["rights"], "--sellers",
+            tables["sellers"], "--date", "2026-11-24", "--out", folder / "out.parquet", "--changes",
+            folder / "changes.parquet",
+        )
+        for _ in range(repeats)
+    ]  # fmt: skip
     result = {
         "findings": findings,
         "rights": rights,
         "sellers": sellers,
         "alike": alike,
         "cores": os.cpu_count(),
-        "load": os.getloadavg()[0],
-        "seconds": [round(s, 1) for s in seconds],
-        "median_seconds": round(statistics.median(seconds), 1),
-        "processor_seconds": [round(s) for s in busy],
-        "peak_gb": [round(p / 1e9, 2) for p in peaks],
+        "load": load(),
+        "seconds": [round(each.seconds, 1) for each in runs],
+        "median_seconds": round(statistics.median(each.seconds for each in runs), 1),
+        "processor_seconds": [round(each.processor) for each in runs],
+        "peak_gb": [round(each.peak / 1e9, 2) for each in runs],
         "verdicts": _verdicts(folder / "out.parquet"),
     }
     print(json.dumps(result, indent=2))
-    return DONE
-
-
-def _used(process: subprocess.Popen[bytes]) -> tuple[int, float]:
-    """The largest resident set that the process had, in bytes, and its processor time; it starts no others."""
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        raise subprocess.CalledProcessError(process.returncode, process.args)
-    return usage.ru_maxrss * 1024, usage.ru_utime + usage.ru_stime
+    return Exit.DONE
 
 
 def _write(path: Path, count: int, make: Any) -> None:
@@ -105,7 +92,7 @@ def _names(prefix: str, numbers: np.ndarray[Any, np.dtype[np.int64]]) -> list[st
 
 
 def _days(rng: np.random.Generator, count: int, low: int, high: int, empty: float) -> Any:
-    """Days around 2026-11-24, a share of them empty."""
+    """Days around 2026-11-24, a share `empty` of them missing."""
     import pyarrow as pa
 
     today = np.datetime64("2026-11-24")
@@ -184,7 +171,7 @@ _ENTRY = (
 
 
 def _candidates(kind: str, brands: list[int], products: list[int], strengths: list[float]) -> str:
-    """As a scan writes them, without building and dumping ten million lists."""
+    """Candidates as a scan writes them, without building and dumping ten million lists."""
     entries = []
     for brand, product, strength in zip(brands, products, strengths, strict=False):
         said, threshold = ("flagged", 0.8) if strength >= 0.8 else ("review" if strength >= 0.7 else "clear", 0.7)
@@ -204,7 +191,7 @@ def _verdicts(path: Path) -> dict[str, int]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    return run(benchmark_rights, argv)
+    return run(__name__, argv)
 
 
 if __name__ == "__main__":

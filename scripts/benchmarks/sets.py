@@ -1,12 +1,13 @@
-"""The test sets of the encoder's benchmark: references, and queries of which it is known what they show.
+"""Test sets with ground truth: references, and queries with the product that each one shows.
 
-Nothing here was trained on: `storefront` is held out as a whole, clothing photos are of senders held out, and the
-rendered marketplace's test split has brands and label designs of its own.
+The encoder was trained on none of it: all of `storefront` is held out, clothing photos come from held-out senders, and
+the rendered marketplace's test split has brands and label designs of its own.
 """
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,14 +15,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from lookalike.detection.detector import Detector
+from lookalike.detection.lookup import Lookup
 from lookalike.errors import TableError
 from lookalike.index.embedding import PhotoReader
 from lookalike.index.reference_index import ReferenceIndex
-from lookalike.model.encoder import Encoder
+from lookalike.model.encoder import Encoder, Vectors
 from lookalike.model.features import reference_features
 from lookalike.model.images import read_image
-from lookalike.policy.policy import Policy, Reach
+from lookalike.policy.terms import Reach
 from lookalike.records import Reference
 from lookalike.scripts.training.edits import EDITS, edit, random_edits
 from lookalike.scripts.training.held_out import is_held_out
@@ -32,9 +33,9 @@ DISTRACTORS, BACKDROPS = 500, 60
 
 @dataclass
 class BenchmarkSet:
-    """A gallery of genuine photos and queries to it; a query without a product (`""`) must be left alone.
+    """Genuine photos, and queries for them; a query that shows no product (`""`) must be left alone.
 
-    `strata` says of each query what it is, and may name several, coarse before fine: ("edited", "edited: crop").
+    `strata` says what each query is. It may name several strata, coarse before fine: ("edited", "edited: crop").
     """
 
     name: str
@@ -57,10 +58,10 @@ class BenchmarkSet:
 
 
 def storefront_sets(data: Path, *, seed: int = 1) -> tuple[BenchmarkSet, BenchmarkSet]:
-    """Edited copies of the storefront's main views, and its other views, both beside unrelated clothing photos.
+    """Edited copies of the storefront's main views, and its other views, each set with unrelated clothing photos.
 
-    Each main view is asked for with one edit, all edits in turn, and with two or three stacked. The unrelated photos
-    of the first set are edited in the same ways, so that it is not the edit that tells them apart.
+    The first set has two copies of each main view: one with a single edit, all edits in turn, and one with two or three
+    edits. Its unrelated photos are edited in the same ways, so that edits don't tell them apart.
     """
     rng = np.random.default_rng([seed, 2**20])  # training draws from small seeds
     copies, views = BenchmarkSet("storefront, edited copies"), BenchmarkSet("storefront, other views")
@@ -89,7 +90,7 @@ def storefront_sets(data: Path, *, seed: int = 1) -> tuple[BenchmarkSet, Benchma
 
 
 def market_set(market: Path, data: Path) -> BenchmarkSet:
-    """The rendered marketplace's test split, beside rivals' products and unrelated clothing photos."""
+    """The rendered marketplace's test split, with rivals' products and unrelated clothing photos."""
     found = BenchmarkSet("rendered marketplace")
     add_market(found, market, split="test")
     for image in _strangers(data)[:DISTRACTORS]:
@@ -98,11 +99,12 @@ def market_set(market: Path, data: Path) -> BenchmarkSet:
 
 
 def add_market(found: BenchmarkSet, market: Path, *, split: str) -> None:
-    """Add what render_marketplace.py wrote to MARKET. Raises TableError for another split than that."""
+    """Add the pictures that scripts/marketplace/render.py wrote to a folder. Raises TableError for another split."""
     for row in _rows(market / "pictures.csv"):
         if row["split"] != split:
             raise TableError(
-                f"{market} is of the split {row['split']!r}; needed {split} (render_marketplace.py --split)"
+                f"{market} holds the split {row['split']!r}, expected {split}; "
+                f"render it with scripts/marketplace/render.py --split {split}"
             )
         image, product = read_image(market / row["image"]).image, row["product_id"]
         if row["kind"] == "packshot":
@@ -122,29 +124,33 @@ def add_market(found: BenchmarkSet, market: Path, *, split: str) -> None:
 def compared(
     pictures: BenchmarkSet, encoder: Encoder, *, references: int = Reach().references
 ) -> list[LabelledMatches]:
-    """What each query is alike to, every one compared point by point with its nearest references, as a scan would."""
+    """The matches of each query, all compared point by point with their nearest references, as a scan compares them."""
     images = range(len(pictures.references))
     index = ReferenceIndex(encoder.spec)
     with ThreadPoolExecutor() as pool:
         features = list(pool.map(lambda image: reference_features(image).to_bytes(), pictures.references))
     index.add(
         [Reference(str(at), pictures.products[at], "", "") for at in images],
-        np.concatenate([encoder.encode(pictures.references[at : at + 32]) for at in images[::32]]),
+        described(pictures.references, encoder.encode),
         hashes=[str(at) for at in images],
         features=features,
     )
-    policy = Policy("everything in reach", flag=None, review=-1.0, reach=Reach(-1.0, references))
-    found = Detector(encoder, index, policy, PhotoReader()).look_up(pictures.queries)
+    lookup = Lookup(encoder, index, PhotoReader(), reach=Reach(references=references))
+    found = lookup.look_up(pictures.queries)
     return [
         LabelledMatches(photo.matches, frozenset({shown} if shown else ()))
         for photo, shown in zip(found, pictures.shown, strict=True)
     ]
 
 
+def described(images: Sequence[Image.Image], describe: Callable[[Sequence[Image.Image]], Vectors]) -> Vectors:
+    """The vectors of any number of pictures, float32 (n, dim), described 64 at a time."""
+    return np.concatenate([describe(images[at : at + 64]) for at in range(0, len(images), 64)])
+
+
 def background_photos(data: Path) -> list[Image.Image]:
-    """Held-out photos that are in none of the sets above: the other clothing photos, and fruit and vegetables."""
-    rows = [row for row in _rows(data / "clothing" / "images.csv") if is_held_out(row["sender_id"])]
-    clothing = [data / "clothing" / "images" / f"{row['image']}.jpg" for row in rows[DISTRACTORS + BACKDROPS :]]
+    """Held-out photos that none of these sets has: the other clothing photos, and fruit and vegetables."""
+    clothing = _held_out_clothing(data)[DISTRACTORS + BACKDROPS :]
     produce = sorted(path for path in (data / "produce").rglob("*.jpg") if is_held_out(path.stem))
     return [read_image(path).image for path in (*clothing, *produce)]
 
@@ -156,13 +162,19 @@ def _stack(rng: np.random.Generator) -> list[str]:
 
 
 def _strangers(data: Path) -> list[Image.Image]:
+    return [read_image(path).image for path in _held_out_clothing(data)[: DISTRACTORS + BACKDROPS]]
+
+
+def _held_out_clothing(data: Path) -> list[Path]:
     rows = [row for row in _rows(data / "clothing" / "images.csv") if is_held_out(row["sender_id"])]
-    names = [row["image"] for row in rows[: DISTRACTORS + BACKDROPS]]
-    return [read_image(data / "clothing" / "images" / f"{name}.jpg").image for name in names]
+    return [data / "clothing" / "images" / f"{row['image']}.jpg" for row in rows]
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
-        raise TableError(f"there is no {path}; DATA holds storefront/ and clothing/, MARKET a rendered test split")
+        raise TableError(
+            f"there is no {path}; name a folder that holds storefront/ and clothing/, or one that "
+            "scripts/marketplace/render.py wrote"
+        )
     with open(path, encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))

@@ -1,27 +1,21 @@
-"""Measure pictures a second on one core, from the bytes of a JPEG to a vector: embedded encoder beside other models.
+"""Measure pictures a second on one core, from the bytes of a JPEG to a vector: the embedded encoder and other models.
 
-Draws 800 px photos, encodes them as JPEG, and passes them through the library's own reader and each encoder, in turns,
-several times; prints the median, the spread and the ratio to the slowest. Models other than presets that ship run
-with random weights: speed does not depend on them.
+Draws JPEGs and passes them through the library's reader and each encoder, in turns. Prints the median, the range and
+the ratio to the slowest. Models other than presets that ship have random weights, on which speed does not depend.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
-import time
-from collections.abc import Callable
-from statistics import median
-
-import numpy as np
-from PIL import Image
-from rich.console import Console
-from rich.table import Table
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from lookalike.index.embedding import PhotoReader, embed_photos
-from lookalike.model.encoder import Encoder, load_encoder
+from lookalike.model.encoder import Encoder
 from lookalike.model.images import decode_image
-from lookalike.scripts.training.edits import texture
+from lookalike.model.loading import load_encoder, untrained_encoder
+from lookalike.scripts.bench_pictures import draw_jpeg
+from lookalike.scripts.timing import Spread, in_turns, seconds_of, show_table
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -31,53 +25,44 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--side", type=int, default=800, help="width and height of the JPEGs in pixels (default 800)")
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args(argv)
-    import cv2
-    import torch
-
-    from lookalike.model.clip import untrained_encoder
-
     files = [draw_jpeg(arguments.side, seed) for seed in range(arguments.pictures)]
-    encoders: dict[str, Encoder] = {"embedded": load_encoder("embedded", device="cpu")}
+    jobs = {"embedded": _pipeline(load_encoder("embedded", device="cpu"), files)}
     for model in arguments.model or ["ViT-B-32"]:
-        encoders[model] = untrained_encoder(model, device="cpu")
-    jobs = {name: _pipeline(encoder, files) for name, encoder in encoders.items()}
+        jobs[model] = _pipeline(untrained_encoder(model, device="cpu"), files)
     jobs["reading alone"] = lambda: [decode_image(data) for data in files]
-    seconds: dict[str, list[float]] = {name: [] for name in jobs}
-    threads = torch.get_num_threads(), cv2.getNumThreads()
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-    for turn in range(arguments.rounds + 1):
-        for name, job in jobs.items():
-            start = time.perf_counter()
-            job()
-            if turn:  # the first warms up
-                seconds[name].append(time.perf_counter() - start)
-    torch.set_num_threads(threads[0])
-    cv2.setNumThreads(threads[1])
-    table = Table("", "images/s", "least", "most", "ms each", "times the slowest", box=None)
-    slowest = max(median(times) for times in seconds.values())
-    for name, times in seconds.items():
-        rates = [arguments.pictures / t for t in (median(times), max(times), min(times))]
-        cells = [f"{rate:.1f}" for rate in rates]
-        table.add_row(name, *cells, f"{1000 / rates[0]:.2f}", f"{slowest / median(times):.1f}")
-    Console(highlight=False).print(table)
+    with _one_thread():
+        turns = in_turns(jobs, rounds=arguments.rounds, measure=seconds_of)
+    rates = {name: Spread.of(len(files) / each for each in seconds) for name, seconds in turns.items()}
+    slowest = min(rate.median for rate in rates.values())
+    show_table(
+        ("", "images/s", "least", "most", "ms each", "times the slowest"),
+        [
+            (name, *rate.cells(), f"{1000 / rate.median:.2f}", f"{rate.median / slowest:.1f}")
+            for name, rate in rates.items()
+        ],
+    )
     return 0
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    import cv2
+    import torch
+
+    threads = torch.get_num_threads(), cv2.getNumThreads()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads[0])
+        cv2.setNumThreads(threads[1])
+
+
 def _pipeline(encoder: Encoder, files: list[bytes]) -> Callable[[], object]:
-    """Read, prepare and embed, as build and scan do, with one worker."""
+    """Read, prepare and embed with one worker, as `build` and `scan` do."""
     reader = PhotoReader(workers=1)
     return lambda: list(embed_photos(files, encoder=encoder, reader=reader))
-
-
-def draw_jpeg(side: int, seed: int) -> bytes:
-    """A JPEG file of a coloured, grainy picture."""
-    rng = np.random.default_rng(seed)
-    pixels = texture(side, side, rng)
-    grain = rng.normal(0, 4, pixels.shape)
-    buffer = io.BytesIO()
-    Image.fromarray(np.clip(pixels + grain, 0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=85)
-    return buffer.getvalue()
 
 
 if __name__ == "__main__":

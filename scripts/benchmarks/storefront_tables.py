@@ -1,8 +1,8 @@
 """Write the tables of the storefront benchmark: main views as references; other views and clothing photos as listings.
 
-DATA holds storefront/ (products.csv: path, product_id, colour, view) and clothing/ (images.csv: image,
-sender_id). Clothing photos are of senders that the embedded encoder was not trained on. Writes
-references.csv, listings.parquet and labels.csv to OUT.
+DATA holds storefront/ (products.csv: path, product_id, colour, view) and clothing/ (images.csv: image, sender_id).
+The clothing photos come from senders that the embedded encoder was not trained on. Writes references.csv,
+listings.parquet and labels.csv to OUT.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from lookalike.scripts.training.held_out import is_held_out
-from lookalike.tables.files import TableWriter
+from lookalike.tables.files import writing_table
 
 _DISTRACTORS = 500
 
@@ -55,9 +55,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _write(path: Path, rows: list[dict[str, str]]) -> None:
-    writer = TableWriter(path, pa.schema([(name, pa.string()) for name in rows[0]]))
-    writer.write(rows)
-    writer.close()
+    with writing_table(path, pa.schema([(name, pa.string()) for name in rows[0]])) as writer:
+        writer.write(rows)
 
 
 if __name__ == "__main__":

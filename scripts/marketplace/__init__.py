@@ -1,1 +1,1 @@
-"""The rendered benchmark, a marketplace with its ground truth."""
+"""A rendered marketplace with ground truth, to train on and to measure with."""

@@ -1,7 +1,7 @@
 """The fictional brands of the rendered marketplace, their products and label designs, and imitations of them.
 
-Brands are numbered from 0 without end; a brand's number says its split, so no brand, and no combination of
-typeface, layout and pattern that its labels are made of, is in two splits.
+Brands are numbered from 0 without end. A brand's number determines its split, so no brand is in two splits, and neither
+is the combination of typeface, layout and pattern that its labels are made of.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _LAST = (
     "umba", "ello", "ivor", "andle", "owen", "etta", "iska", "oom", "uzzi", "arlo", "enne", "yra", "undo",
     "ilde", "ossa", "amber", "ett", "ola",
 )  # fmt: skip
-# Real names that the parts above could make, or come too near to.
+# real names that the parts above make or come too close to
 _TAKEN = frozenset((
     "hulkette", "hulkola", "hulkello", "vaskola", "lombetta", "lomboola", "skelett", "umbrella", "umbrello",
     "umbrola", "nervosa", "nervetta", "fennola", "fennel", "morvarlo", "wendy", "wendola", "wendett", "alder",
@@ -61,7 +61,7 @@ _ALIKE = dict(
 
 @dataclass(frozen=True)
 class Design:
-    """What a product's label shows; two designs that are equal print the same label."""
+    """What a product's label shows; equal designs print the same label."""
 
     name: str
     good: str
@@ -79,7 +79,7 @@ class Design:
 
 @dataclass(frozen=True)
 class Product:
-    """A thing to photograph: a form, its proportions (`shape`, whose lowest bit is the model), and its design."""
+    """A thing to photograph: its form, proportions (`shape`, whose lowest bit is the model) and design."""
 
     id: str
     brand: str
@@ -91,7 +91,7 @@ class Product:
 
 @dataclass(frozen=True)
 class Brand:
-    """A fictional brand: what its labels have in common."""
+    """A fictional brand, with what its labels have in common."""
 
     number: int
     name: str
@@ -146,7 +146,7 @@ def brand(number: int, *, seed: int) -> Brand:
 
 
 def products(split: str, *, seed: int) -> Iterator[Product]:
-    """The products of a split without end, brand after brand, two to four of each."""
+    """The endless products of a split, brand after brand, two to four of each."""
     number = 0
     while True:
         maker = brand(number, seed=seed)
@@ -156,7 +156,7 @@ def products(split: str, *, seed: int) -> Iterator[Product]:
 
 
 def _range(maker: Brand, rng: np.random.Generator) -> Iterator[Product]:
-    """A brand's products: different goods of its sector in the brand's dress, each in a palette of its own."""
+    """A brand's products: different goods of its sector, in the brand's style and often in a palette of their own."""
     forms = list(SECTORS[maker.sector])
     count = min(len(forms), int(rng.integers(2, 5)))
     for form in rng.permutation(forms)[:count].tolist():
@@ -169,7 +169,7 @@ def _range(maker: Brand, rng: np.random.Generator) -> Iterator[Product]:
 
 
 def variant(product: Product, rng: np.random.Generator) -> Product:
-    """The same good in another flavour and colour, by the same brand."""
+    """The same good by the same brand, in another flavour and colour."""
     flavours = [name for name in FLAVOURS.get(product.form, ("No. 2",)) if name != product.design.flavour]
     palette = product.design.palette.shifted(float(rng.uniform(70, 290)), lighter=float(rng.uniform(-0.1, 0.1)))
     design = replace(product.design, flavour=str(rng.choice(flavours)), palette=palette)
@@ -179,13 +179,13 @@ def variant(product: Product, rng: np.random.Generator) -> Product:
 def imitation(product: Product, step: int, rng: np.random.Generator, *, seed: int) -> Product:
     """An imitation of the product; each step from 1 to 5 keeps less of it than the step before.
 
-    1: one letter of the name changed; 2: the name replaced; 3: the palette shifted as well; 4: the form changed as
-    well; 5: only the pattern kept.
+    1: one letter of the name changed; 2: the name replaced; 3: also the palette shifted; 4: also the form changed;
+    5: only the pattern kept.
     """
     design = product.design
     if step == 1:
         return replace(product, design=replace(design, name=misspelt(design.name, rng)))
-    odd = 2 * int(rng.integers(len(_names(seed)) // 2)) + 1  # no brand bears an odd name
+    odd = 2 * int(rng.integers(len(_names(seed)) // 2)) + 1  # brands only have names with even numbers
     design = replace(design, name=_names(seed)[odd % len(_names(seed))])
     if step == 2:
         return replace(product, design=design)
@@ -204,7 +204,7 @@ def imitation(product: Product, step: int, rng: np.random.Generator, *, seed: in
 
 
 def misspelt(name: str, rng: np.random.Generator) -> str:
-    """The name with one letter, not the first, exchanged for one that looks or sounds like it.
+    """The name with one letter, not the first, replaced by one that looks or sounds similar.
 
     >>> misspelt("Quorlith", np.random.default_rng(0)) == "Quorlith"
     False

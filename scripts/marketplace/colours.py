@@ -1,4 +1,4 @@
-"""Palettes of the rendered marketplace: drawn in OKLCH, so that equal steps look equally different.
+"""Palettes of the rendered marketplace, drawn in OKLCH, so that equal steps look equally different.
 
 Source of the colour space: Björn Ottosson, "A perceptual color space for image processing", 2020.
 """
@@ -26,7 +26,7 @@ class Tone:
 
     @property
     def rgb(self) -> Colour:
-        """The nearest sRGB colour; chroma is lowered until it lies within the gamut.
+        """The nearest sRGB colour, with the chroma lowered until it is within the gamut.
 
         >>> Tone(1.0, 0.0, 0.0).rgb
         (255, 255, 255)
@@ -43,7 +43,7 @@ class Tone:
 
 @dataclass(frozen=True)
 class Palette:
-    """What a label is printed in: `ground` and `panel` are surfaces, `accent` and `extra` decorate, `ink` is type."""
+    """The colours of a label: `ground` and `panel` are surfaces, `accent` and `extra` decorate, `ink` is for type."""
 
     ground: Tone
     panel: Tone
@@ -52,20 +52,20 @@ class Palette:
     extra: Tone
 
     def shifted(self, degrees: float, *, lighter: float = 0.0) -> Palette:
-        """Every hue turned, surfaces lighter by that much."""
+        """The palette with every hue turned, and the ground lighter by that much."""
         moved = [tone.turned(degrees) for tone in (self.ground, self.panel, self.ink, self.accent, self.extra)]
         moved[0] = replace(moved[0], lightness=float(np.clip(moved[0].lightness + lighter, 0.16, 0.97)))
         return Palette(*moved)
 
     def type_on(self, surface: Tone) -> Tone:
-        """Ink or its opposite, whichever can be read on that surface."""
+        """Ink or its opposite, whichever is readable on this surface."""
         light, dark = sorted((self.ink, Tone(0.97, 0.01, self.panel.hue)), key=lambda tone: -tone.lightness)
         if self.ink.lightness > 0.6:
             dark = Tone(0.24, min(self.ground.chroma, 0.05), self.ground.hue)
         return dark if surface.lightness > 0.66 else light
 
     def mark_on(self, surface: Tone) -> Tone:
-        """The first of accent, extra and ink that stands out from that surface."""
+        """The first tone of the palette that stands out from this surface."""
         for tone in (self.accent, self.extra, self.panel, self.ground):
             if abs(tone.lightness - surface.lightness) > 0.25:
                 return tone
@@ -84,11 +84,11 @@ _GROUNDS = {
 
 
 def draw_palette(rng: np.random.Generator) -> Palette:
-    """A palette round one hue, its accent at one of the usual angles to it."""
+    """A palette around one hue, with the accent at one of the usual angles to it."""
     base = float(rng.uniform(0, 360))
     names = list(_GROUNDS)
     kind = names[int(rng.choice(len(names), p=[0.24, 0.2, 0.14, 0.16, 0.1, 0.08, 0.08]))]
-    if kind == "deep" and 60 < base < 130:  # a deep yellow is an olive that nobody prints
+    if kind == "deep" and 60 < base < 130:  # a deep yellow would be olive, which nobody prints
         kind = "warm"
     lightness, chroma = _GROUNDS[kind]
     away = float(rng.choice([35, -40, 120, 150, 180, 205]))

@@ -1,6 +1,6 @@
 """The typefaces of the rendered marketplace: all under the SIL Open Font License, from Debian packages.
 
-Fonts are looked up by file name below the system's font folders, or below the folder given by --fonts.
+They are looked up by file name in the system's font folders, or in the folder given by --fonts.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ DISPLAY = {
     "AveriaSerifGWF-Bold": "fonts-averia-serif-gwf",
     "Manrope-ExtraBold": "fonts-manrope",
 }
-# Scripts are not set in capitals.
+# script typefaces, which are never set in capitals
 SCRIPTS = frozenset(
     ("lobster", "LobsterTwo-BoldItalic", "KaushanScript-Regular", "LeckerliOne-Regular", "DancingScript-Bold")
 )
@@ -63,21 +63,21 @@ TEXT = {
 
 
 class FontsMissingError(LookalikeError):
-    """Typefaces that the labels need are not installed."""
+    """The labels need typefaces that are not installed."""
 
 
 def check_fonts(folder: Path | None = None) -> None:
-    """Raise FontsMissingError, naming the packages to install, unless every typeface is there."""
+    """Raise FontsMissingError with the packages to install if a typeface is missing."""
     have = _files(folder)
     missing = {package for name, package in (DISPLAY | TEXT).items() if name not in have}
     if missing:
         names = " ".join(sorted(missing))
-        raise FontsMissingError(f"fonts are missing: apt-get install {names}; or name a folder of them with --fonts")
+        raise FontsMissingError(f"fonts are missing; run: apt-get install {names}, or name a folder with --fonts")
 
 
 @cache
 def typeface(name: str, folder: Path | None = None) -> skia.Typeface:
-    """The typeface of that file name (without ending)."""
+    """The typeface with this file name (without its ending)."""
     import skia
 
     return skia.Typeface.MakeFromFile(str(_files(folder)[name]))

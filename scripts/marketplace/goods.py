@@ -1,4 +1,4 @@
-"""What the marketplace's brands make: sectors, the forms they sell in, goods, flavours and label copy."""
+"""What the marketplace's brands make: sectors with their forms, goods, flavours and the words on labels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SECTORS: dict[str, tuple[str, ...]] = {
     "sport": ("trainer", "shoebox", "can", "pouch"),
     "home": ("mug", "candle", "bottle", "tin"),
 }
-# The form an imitation takes when it keeps the dress but not the form; the others take their other model.
+# forms for an imitation that changes the form but not the style; other forms change to their other model
 PEERS: dict[str, tuple[str, ...]] = {
     "carton": ("pouch", "tin"),
     "pouch": ("carton", "tin"),

@@ -1,4 +1,4 @@
-"""What happens to a rendered picture before it is a listing's photo, and the pictures' table and contact sheet."""
+"""How a rendered picture becomes a listing's photo, and the table and contact sheet of pictures."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Picture:
 
 
 def phone(image: Image, rng: np.random.Generator) -> Image:
-    """As a telephone's camera renders it: exposure and white balance off, sharpened, noisy, now and then shaken."""
+    """The picture as a phone's camera takes it: exposure and white balance off, sharpened, noisy, sometimes shaken."""
     height, width = image.shape[:2]
     bright = float(np.percentile(image.mean(2), 85))  # the camera exposes for the brighter part of what it sees
     pixels = image.astype(np.float32) * np.clip(rng.uniform(165, 215) / max(bright, 1.0), 0.8, 1.5)
@@ -61,7 +61,7 @@ def _shaken(pixels: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np
 
 
 def save_jpeg(path: Path, image: Image, *, quality: int) -> None:
-    """Write the picture beside its place and rename it, so that a picture that is there is whole."""
+    """Write the picture under another name and rename it, so that a picture is always complete."""
     done, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
     assert done, "OpenCV writes JPEG"
     beside = path.with_suffix(".part")
@@ -70,14 +70,14 @@ def save_jpeg(path: Path, image: Image, *, quality: int) -> None:
 
 
 def read_image(path: Path) -> Image:
-    """Read a picture this module wrote, as RGB."""
+    """Read a picture that this module wrote, as RGB."""
     pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
     assert pixels is not None, path
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def outline_of(corners: NDArray[np.float64], triangles: NDArray[np.int64]) -> str:
-    """The outline of projected triangles, 0 to 1 from the top left, as a JSON list of [x, y], clipped to it."""
+    """The outline of projected triangles as a JSON list of [x, y], 0 to 1 from the top left, clipped to the picture."""
     side = 512
     mask = np.zeros((side, side), np.uint8)
     points = np.round(np.clip(corners, -4, 5) * side).astype(np.int32)
@@ -93,7 +93,7 @@ def outline_of(corners: NDArray[np.float64], triangles: NDArray[np.int64]) -> st
 
 
 def read_pictures(path: Path) -> dict[str, Picture]:
-    """The rows of a pictures.csv by image; none where there is no such file."""
+    """The rows of a pictures.csv by image; empty if there is no such file."""
     if not path.exists():
         return {}
     names = [field.name for field in fields(Picture)]
@@ -114,12 +114,12 @@ def append_picture(path: Path, picture: Picture) -> None:
 
 
 def write_pictures(path: Path, pictures: Iterable[Picture]) -> None:
-    """Write pictures.csv anew."""
+    """Write pictures.csv with exactly these rows."""
     write_table(path, [field.name for field in fields(Picture)], [asdict(picture) for picture in pictures])
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[dict[str, object]]) -> None:
-    """Write a CSV table beside its place and rename it."""
+    """Write a CSV table under another name and rename it, so that it is always complete."""
     beside = path.with_suffix(".part")
     with open(beside, "w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
@@ -140,7 +140,7 @@ def contact_sheet(root: Path, images: Sequence[str], *, columns: int, cell: int 
 
 
 def fit(image: Image, side: int) -> Image:
-    """The picture with its longer side of that many pixels."""
+    """The picture resized to this many pixels on its longer side."""
     factor = side / max(image.shape[:2])
     size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)

@@ -1,4 +1,4 @@
-"""Which pictures a split of the marketplace has: of every product packshots, photos, edits, imitations and others."""
+"""Which pictures a split has: packshots, photos, edits and imitations of each product, and rivals' products."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FLAT = frozenset(("pouch", "tube", "carton", "watch"))
 
 @dataclass(frozen=True)
 class Shot:
-    """A picture to make: of `thing`, filed under product `product_id`; with `edits`, from the picture `source`."""
+    """A picture to make of `thing`, filed under `product_id`; one with `edits` is made from the picture `source`."""
 
     name: str
     thing: Product
@@ -46,12 +46,12 @@ class Amounts:
     edits: int = 4
 
 
-# Training makes its edits anew in every epoch, and learns most from what one product looks like in many places.
+# training draws new edits in every epoch, and learns most from seeing one product in many places
 AMOUNTS = {"train": Amounts(packshots=2, photos=5, steps=(), others=0, edits=0)}
 
 
 def choose(split: str, count: int, *, seed: int) -> list[Product]:
-    """The first products of a split, evenly over the forms, at most two of a brand while forms are wanting."""
+    """The first products of a split, spread evenly over the forms."""
     chosen: list[Product] = []
     forms: Counter[str] = Counter()
     for product in products(split, seed=seed):
@@ -64,7 +64,7 @@ def choose(split: str, count: int, *, seed: int) -> list[Product]:
 
 
 def plan(split: str, count: int, *, seed: int, amounts: Amounts | None = None) -> Iterator[Shot]:
-    """The shots of a split's first `count` products, a picture's source before it."""
+    """The shots of a split's first `count` products; the source of a picture comes before it."""
     chosen = choose(split, count, seed=seed)
     rest = (product for product in products(split, seed=seed) if all(product.id != own.id for own in chosen))
     others: dict[str, list[Product]] = {}
@@ -110,7 +110,7 @@ def shots(
 
 
 def edited(source: Shot, name: str, rng: np.random.Generator) -> Shot:
-    """An edited copy of that picture, of one to three edits."""
+    """A copy of this picture with one to three edits."""
     from lookalike.scripts.training.edits import random_edits
 
     names = tuple(random_edits(rng, most=3))
@@ -119,5 +119,5 @@ def edited(source: Shot, name: str, rng: np.random.Generator) -> Shot:
 
 
 def room_or_flat(thing: Product, rng: np.random.Generator) -> str:
-    """Where a private photo is taken: in a room, or from above of a thing that lies on its back."""
+    """Where a private photo is taken: in a room, or from above with the thing on its back."""
     return "flat" if thing.form in FLAT and rng.random() < 0.35 else "room"

@@ -1,11 +1,11 @@
-"""Render the fictional marketplace: genuine packshots, other photos, edited copies, imitations, rivals, from a seed.
+"""Render the fictional marketplace from a seed: genuine packshots, other photos, edited copies, imitations, rivals.
 
-Writes OUT/images/*.jpg, OUT/pictures.csv (which product, kind, step, edit and outline each picture has) and
-OUT/contact-NN.jpg, a row of which is a product; with --split sample also the demo's references.csv, listings.csv and
-README.md. A picture that is there already is not rendered again, so the same command resumes.
+Writes OUT/images/*.jpg, OUT/pictures.csv (the product, kind, step, edit and outline of each picture) and
+OUT/contact-NN.jpg with a row for each product. With --split sample it also writes the demo's references.csv,
+listings.csv and README.md. Pictures that exist are not rendered again, so the same command resumes.
 
-Needs the packages of the `render` extra (Blender as the module bpy: Python 3.11) and typefaces under the SIL Open
-Font License; what is missing is named with the Debian package that brings it.
+Needs the packages of the `render` extra (Blender as the module bpy, for Python 3.11) and typefaces under the SIL Open
+Font License. If some are missing, it names the Debian packages that have them.
 """
 
 from __future__ import annotations
@@ -15,38 +15,39 @@ import sys
 import time
 from pathlib import Path
 
-from lookalike.errors import LookalikeError, MissingExtraError
+from lookalike.errors import MissingExtraError
+from lookalike.scripts.benchmarks.harness import one_line_errors
+from lookalike.scripts.command import Exit
+from lookalike.scripts.marketplace import photos
 
-SHEET_ROWS = 20
+SHEET_ROWS, SAMPLE_COLUMNS = 20, 13
 
 
+@one_line_errors
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
     parser.add_argument("--split", choices=("sample", "train", "validation", "test"), required=True)
     parser.add_argument("--seed", type=int, default=7, help="the marketplace's seed (default 7)")
     parser.add_argument(
-        "--products", type=int, default=20, help="how many products (default 20; the sample has its own)"
+        "--products", type=int, default=20, help="number of products (default 20; the sample has its own)"
     )
     parser.add_argument("--side", type=int, default=384, help="side of the pictures in pixels (default 384)")
     parser.add_argument("--samples", type=int, default=8, help="light paths per pixel before denoising (default 8)")
     parser.add_argument("--seconds", type=float, default=90, help="most seconds one picture may take (default 90)")
-    parser.add_argument("--fonts", type=Path, help="folder of the typefaces, where the system has none")
+    parser.add_argument("--fonts", type=Path, help="folder of the typefaces, if the system lacks them")
     args = parser.parse_args(argv)
     try:
-        return _render(args)
-    except LookalikeError as error:
-        print(f"render_marketplace: {error}", file=sys.stderr)
-        return 2
+        _render(args)
     except KeyboardInterrupt:
-        print("render_marketplace: interrupted; the same command resumes", file=sys.stderr)
-        return 130
+        print("render: interrupted; run the same command again to resume", file=sys.stderr)
+        return Exit.INTERRUPTED
+    return Exit.DONE
 
 
-def _render(args: argparse.Namespace) -> int:
+def _render(args: argparse.Namespace) -> None:
     _need("bpy", "skia")
-    from lookalike.scripts.marketplace import photos
-    from lookalike.scripts.marketplace.drawing.camera import Camera, take
+    from lookalike.scripts.marketplace.building.camera import Camera, take
     from lookalike.scripts.marketplace.fonts import check_fonts
     from lookalike.scripts.marketplace.plan import plan
     from lookalike.scripts.marketplace.sample import sample_plan, write_sample
@@ -72,25 +73,22 @@ def _render(args: argparse.Namespace) -> int:
         each = (time.monotonic() - start) / made
         left = each * (len(shots) - number) / 60
         print(f"{number}/{len(shots)} {shot.name}: {each:.1f} s a picture, {left:.0f} min left", file=sys.stderr)
-    rows = [done[f"images/{shot.name}.jpg"] for shot in shots]
-    photos.write_pictures(table, rows)
-    columns = (
-        13
-        if args.split == "sample"
-        else len(shots) // len({shot.product_id for shot in shots if shot.kind == "packshot"})
-    )
-    for number, first in enumerate(range(0, len(rows), SHEET_ROWS * columns), 1):
-        names = [row.image for row in rows[first : first + SHEET_ROWS * columns]]
-        photos.save_jpeg(
-            args.out / f"contact-{number:02d}.jpg", photos.contact_sheet(args.out, names, columns=columns), quality=85
-        )
+    photos.write_pictures(table, [done[f"images/{shot.name}.jpg"] for shot in shots])
+    products = len({shot.product_id for shot in shots if shot.kind == "packshot"})
+    columns = SAMPLE_COLUMNS if args.split == "sample" else len(shots) // products
+    _contact_sheets(args.out, [f"images/{shot.name}.jpg" for shot in shots], columns)
     if args.split == "sample":
         write_sample(args.out, shots, seed=args.seed)
-    return 0
+
+
+def _contact_sheets(out: Path, images: list[str], columns: int) -> None:
+    for number, first in enumerate(range(0, len(images), SHEET_ROWS * columns), 1):
+        sheet = photos.contact_sheet(out, images[first : first + SHEET_ROWS * columns], columns=columns)
+        photos.save_jpeg(out / f"contact-{number:02d}.jpg", sheet, quality=85)
 
 
 def _need(*packages: str) -> None:
-    """Raise MissingExtraError unless the packages can be imported."""
+    """Raise MissingExtraError if one of the packages can't be imported."""
     for package in packages:
         try:
             __import__(package)

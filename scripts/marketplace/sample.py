@@ -1,4 +1,4 @@
-"""The demo's marketplace: which pictures it has, and its tables as a brand owner and a scraper would bring them."""
+"""The demo's marketplace: its pictures, and tables like those of a brand owner and a scraper."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ _TITLES = {
 
 
 def sample_plan(*, seed: int) -> Iterator[Shot]:
-    """The sample's shots: packshots, then the listings' photos, named listing-NN-K in the order of the listings."""
+    """The sample's shots: packshots, then the listings' photos, named listing-NN-K in order."""
     chosen = choose("sample", PRODUCTS, seed=seed)
     rng = rng_of(seed, "sample")
     packshots: list[Shot] = []
@@ -124,7 +124,7 @@ def _variants(chosen: Sequence[Product], rng: np.random.Generator) -> list[list[
 
 
 def _unrelated(chosen: Sequence[Product], rng: np.random.Generator, *, seed: int) -> list[list[Shot]]:
-    """Other brands' products, each of a form that the genuine ones have."""
+    """Other brands' products, each of another form."""
     brands, found, forms = {product.brand for product in chosen}, [], set()
     for product in products("sample", seed=seed):
         if product.brand in brands or product.form in forms:
@@ -182,11 +182,11 @@ README = """# The demo's marketplace
 
 {references} genuine photos of {products} products and {listings} listings: edited copies of those photos, other
 photos of the same products, imitations in five steps (from one letter of the name changed to only the pattern kept),
-other flavours of the genuine goods, and unrelated goods of other brands. `listings.csv` says in `truth` which each
-one is, and in `truth_product` whose product it shows or imitates.
+other flavours of the genuine goods, and unrelated goods of other brands. In `listings.csv`, `truth` says which
+sort a listing is, and `truth_product` which product it shows or imitates.
 
-All pictures are rendered. Brands, products, sellers, prices and addresses are fictional; a likeness to real ones is
-not intended. Licence: Apache-2.0, as the project. Made again by:
+All pictures are rendered. Brands, products, sellers, prices and addresses are fictional; any likeness to real ones is
+unintended. Licence: Apache-2.0, like the project. To render them again:
 
     pip install 'lookalike[render]'        # Python 3.11
     python scripts/marketplace/render.py --split sample --seed {seed} --samples 12 --out DIR

@@ -1,11 +1,11 @@
-"""Deal a rendered marketplace's photos to sellers: rings that share photos of their own, honest ones that don't.
+"""Deal a rendered marketplace's photos to sellers: rings that share photos, and honest sellers that don't.
 
-DATA is what render_marketplace.py wrote. Writes OUT/references.csv (the packshots), OUT/listings.csv (with seller,
-territory, price, currency, title, phone), OUT/images (photos put up again with an edit) and OUT/sellers.csv, the truth:
-what each seller is, and its ring. Rings sell imitations and put up each other's photos, as they are or with one light
-edit. Lone sellers sell imitations by photos of their own, often of the same goods as a ring's. Honest resellers show
-the brand's own packshots, as they are, edited by themselves, or as a wholesaler edited them for several. Private
-sellers show photos of their own of genuine goods. All of it follows from the seed.
+DATA is a folder that scripts/marketplace/render.py wrote. Writes OUT/references.csv (the packshots), OUT/listings.csv
+(with seller, territory, price, currency, title, phone), OUT/images (reposted photos with an edit) and OUT/sellers.csv,
+the truth: what each seller is, and its ring. Rings sell imitations and repost each other's photos, unchanged or with
+one light edit. Lone sellers sell imitations with their own photos, often of the same goods as a ring. Honest resellers
+show the brand's packshots: unchanged, with an edit of their own, or as a wholesaler edited them for several resellers.
+Private sellers show their own photos of genuine goods. The same seed gives the same market.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _QUALITY = 90
 
 @dataclass
 class Dealer:
-    """Hands out photos and writes down who lists what."""
+    """Hands out photos and records who lists what."""
 
     data: Path
     out: Path
@@ -41,7 +41,7 @@ class Dealer:
     sellers: list[dict[str, str]] = field(default_factory=list)
 
     def seller(self, kind: str, ring: str = "", phone: str = "") -> dict[str, str]:
-        """A new seller, of a ring or of none."""
+        """Add a seller, of a ring or of none."""
         territory, currency = PLACES[int(self.rng.integers(len(PLACES)))]
         number = int(self.rng.integers(10**8))
         seller = {"seller_id": f"s{len(self.sellers):03}-{number % 977:03}", "kind": kind, "ring": ring,
@@ -51,7 +51,7 @@ class Dealer:
         return seller
 
     def list(self, seller: dict[str, str], row: dict[str, str], image: str, *, worth: float) -> None:
-        """One listing of that photo."""
+        """Add a listing of this photo."""
         price = worth * self.rng.uniform(0.8, 1.25) * _RATES[seller["currency"]]
         number = len(self.listings)
         self.listings.append({
@@ -63,11 +63,11 @@ class Dealer:
         })  # fmt: skip
 
     def original(self, row: dict[str, str]) -> str:
-        """The photo as it is."""
+        """The path of the unchanged photo."""
         return str((self.data / row["image"]).resolve())
 
     def repost(self, row: dict[str, str], others: Sequence[np.ndarray], *, name: str = "") -> str:
-        """The photo with one light edit, saved anew; gives where."""
+        """Save the photo with one light edit, and return its path."""
         with Image.open(self.data / row["image"]) as picture:
             pixels = np.asarray(picture.convert("RGB"))
         edited = edit(pixels, [str(self.rng.choice(LIGHT))], self.rng, others=others)
@@ -88,7 +88,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def deal(data: Path, out: Path, *, seed: int, rings: int) -> None:
-    """Write the tables and pictures; imitations go to the rings first and to lone sellers then."""
+    """Write the tables and pictures. Imitations go to the rings first, then to lone sellers."""
     (out / "images").mkdir(parents=True, exist_ok=True)
     with open(data / "pictures.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -111,10 +111,10 @@ def deal(data: Path, out: Path, *, seed: int, rings: int) -> None:
 
 
 def _ring(dealer: Dealer, photos: Sequence[dict[str, str]], others: Sequence[np.ndarray], ring: str) -> None:
-    """Three to six sellers; each photo is put up by its owner and by one or two others, and each seller shares one."""
+    """Three to six sellers. Each photo is posted by its owner and one or two others, and each seller shares one."""
     rng = dealer.rng
     members = [dealer.seller("ring", ring) for _ in range(int(rng.integers(3, 7)))]
-    if len(members) > 3:  # some rings answer the same phone as well
+    if len(members) > 3:  # some rings also share a phone number
         members[1]["phone"] = members[0]["phone"]
     for number in range(max(len(photos), len(members))):
         row, owner = photos[number % len(photos)], members[number % len(members)]
@@ -126,7 +126,7 @@ def _ring(dealer: Dealer, photos: Sequence[dict[str, str]], others: Sequence[np.
 
 
 def _honest(dealer: Dealer, packshots: Sequence[dict[str, str]], others: Sequence[np.ndarray]) -> None:
-    """Resellers with the brand's packshot: as it is, with an edit of their own, or with a wholesaler's."""
+    """Resellers with the brand's packshot: unchanged, with an edit of their own, or with a wholesaler's edit."""
     for number, row in enumerate(packshots[:20]):
         edited = dealer.repost(row, others, name=f"wholesale-{number:02}")
         for image in (dealer.original(row), dealer.original(row), edited, edited, None, None):
@@ -135,7 +135,7 @@ def _honest(dealer: Dealer, packshots: Sequence[dict[str, str]], others: Sequenc
 
 
 def _write(dealer: Dealer, packshots: Sequence[dict[str, str]]) -> None:
-    """The four tables, the listings shuffled."""
+    """Write the three tables, with the listings shuffled."""
     references: list[dict[str, object]] = [
         {
             "reference_id": Path(row["image"]).stem,

@@ -1,1 +1,1 @@
-"""What made the embedded encoder and its policy."""
+"""What makes the embedded encoder and its default policy."""

@@ -1,9 +1,9 @@
 """What sellers do to a genuine photo before they list it: the edits to train against and to measure with.
 
-Every edit is a function `(image, rng, others) -> image` on uint8 RGB arrays (height, width, 3). The
-size may change. `others` are further pictures that collages and backgrounds are made of; without any,
-plain textures take their place. All randomness comes from `rng`, so that a seed makes an edit again.
-The choice follows the augmentations of the image similarity challenge (DISC21, arXiv 2106.09672).
+Every edit is a function `(image, rng, others) -> image` on uint8 RGB arrays (height, width, 3). The size may change.
+Collages and backgrounds are made of the pictures in `others`, or of plain textures if there are none. All randomness
+comes from `rng`, so the same seed makes the same edit. The choice follows the augmentations of the image similarity
+challenge (DISC21, arXiv 2106.09672).
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from collections.abc import Callable, Collection, Sequence
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from lookalike.scripts.bench_pictures import texture
 
 Image = NDArray[np.uint8]
 Edit = Callable[[Image, np.random.Generator, Sequence[Image]], Image]
@@ -33,32 +35,23 @@ def edit(
     *,
     others: Sequence[Image] = (),
 ) -> Image:
-    """Apply the edits `names` (keys of `EDITS`) one after the other.
+    """Apply the edits `names` (keys of `EDITS`) one after another.
 
     >>> grey = np.full((32, 48, 3), 128, np.uint8)
     >>> edit(grey, ["mirror", "blur"], np.random.default_rng(0)).shape
     (32, 48, 3)
 
-    Raises ValueError for a name that is no edit.
+    Raises ValueError for a name that is not an edit.
     """
     for name in names:
         if name not in EDITS:
-            raise ValueError(f"{name!r} is no edit; choose from {', '.join(EDITS)}")
+            raise ValueError(f"{name!r} is not an edit; choose from {', '.join(EDITS)}")
         image = EDITS[name](image, rng, others)
     return image
 
 
-def texture(height: int, width: int, rng: np.random.Generator) -> Image:
-    """A random background of that size: a colour gradient under blurred noise."""
-    corners = rng.uniform(20, 236, (2, 2, 1)) + rng.uniform(-60, 60, (2, 2, 3)) * rng.random()
-    base = cv2.resize(corners.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-    cells = int(rng.integers(2, 24))
-    noise = rng.normal(0, rng.uniform(0, 30), (cells, cells, 1)) + rng.normal(0, 8, (cells, cells, 3))
-    return _u8(base + cv2.resize(noise.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC))
-
-
 def crop(image: Image, rng: np.random.Generator, others: Sequence[Image] = ()) -> Image:
-    """Keep a window of 30 to 85 % of the area, of a side ratio up to 4:3 away from the whole."""
+    """Keep a window of 30 to 85 % of the area, with a side ratio within 4:3 of the whole."""
     height, width = image.shape[:2]
     scale, stretch = np.sqrt(rng.uniform(0.3, 0.85)), np.exp(rng.uniform(-0.25, 0.25))
     h = max(8, min(height, round(height * scale * stretch)))
@@ -73,7 +66,7 @@ def mirror(image: Image, rng: np.random.Generator, others: Sequence[Image] = ())
 
 
 def rotate(image: Image, rng: np.random.Generator, others: Sequence[Image] = ()) -> Image:
-    """Turn by up to 30 degrees, now and then by a quarter turn as well."""
+    """Turn by up to 30 degrees, and now and then by a quarter turn as well."""
     if rng.random() < 0.25:
         image = np.ascontiguousarray(np.rot90(image, int(rng.choice([1, 3]))))
     height, width = image.shape[:2]
@@ -109,7 +102,7 @@ def text(image: Image, rng: np.random.Generator, others: Sequence[Image] = ()) -
 
 
 def sticker(image: Image, rng: np.random.Generator, others: Sequence[Image] = ()) -> Image:
-    """Lay one to three discs, boxes or small pictures over it, 3 to 12 % of the area each."""
+    """Lay one to three discs, boxes or small pictures over it, each 3 to 12 % of the area."""
     image = image.copy()
     height, width = image.shape[:2]
     for _ in range(rng.integers(1, 4)):
@@ -128,7 +121,7 @@ def sticker(image: Image, rng: np.random.Generator, others: Sequence[Image] = ()
 
 
 def background(image: Image, rng: np.random.Generator, others: Sequence[Image] = ()) -> Image:
-    """Exchange what is connected to the border and of its colour; where nothing is, lay the picture on another."""
+    """Replace what touches the border and has its colour; if there is no such area, lay the picture on another one."""
     height, width = image.shape[:2]
     flooded, mask = image.copy(), np.zeros((height + 2, width + 2), np.uint8)
     flags = 4 | (255 << 8) | cv2.FLOODFILL_MASK_ONLY | cv2.FLOODFILL_FIXED_RANGE
@@ -142,7 +135,7 @@ def background(image: Image, rng: np.random.Generator, others: Sequence[Image] =
 
 
 def recolour(image: Image, rng: np.random.Generator, others: Sequence[Image] = ()) -> Image:
-    """Change brightness, contrast, saturation and the colour balance; rarely the hue; rarely to grey."""
+    """Change brightness, contrast, saturation and colour balance; rarely also the hue, or to grey."""
     pixels = image.astype(np.float32)
     if rng.random() < 0.15:
         hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
@@ -180,7 +173,7 @@ def recompress(image: Image, rng: np.random.Generator, others: Sequence[Image] =
 
 
 def collage(image: Image, rng: np.random.Generator, others: Sequence[Image] = ()) -> Image:
-    """Make it a part of a larger picture: 55 to 90 % of each side, at a random place."""
+    """Make it part of a larger picture: 55 to 90 % of each side, at a random place."""
     height, width = image.shape[:2]
     canvas = _filler(height, width, rng, others)
     factor = rng.uniform(0.55, 0.9)
@@ -191,7 +184,7 @@ def collage(image: Image, rng: np.random.Generator, others: Sequence[Image] = ()
 
 
 def screenshot(image: Image, rng: np.random.Generator, others: Sequence[Image] = ()) -> Image:
-    """Frame it as a phone's screenshot: bars above and below, a little text and a button."""
+    """Frame it like a phone's screenshot: bars above and below, a little text and a button."""
     height, width = image.shape[:2]
     above, below = int(height * rng.uniform(0.06, 0.2)), int(height * rng.uniform(0.08, 0.35))
     ground = 255 if rng.random() < 0.7 else int(rng.integers(0, 60))
@@ -244,7 +237,7 @@ def random_edits(
     count = int(rng.integers(1, most + 1))
     names = list(EDITS)
     weights = np.array([times if name in often else 1.0 for name in names])
-    shares = weights / weights.sum() if often else None  # None and equal shares draw differently, and seeds should last
+    shares = weights / weights.sum() if often else None  # equal shares would draw otherwise from the same seed
     drawn = rng.choice(len(names), size=min(count, len(names)), replace=False, p=shares)
     return [names[i] for i in sorted(drawn)]
 
@@ -266,7 +259,7 @@ def _filler(height: int, width: int, rng: np.random.Generator, others: Sequence[
 
 
 def _warp(image: Image, matrix: NDArray[np.float64], rng: np.random.Generator) -> Image:
-    """Warp and fill what comes in from outside with a texture or, half the time, the border's own colour."""
+    """Warp, and fill what was outside with the border's own colour, or half the time with a texture."""
     height, width = image.shape[:2]
     if rng.random() < 0.5:
         border = tuple(float(v) for v in np.median(image[[0, -1]].reshape(-1, 3), axis=0))

@@ -6,7 +6,7 @@ import hashlib
 
 
 def is_held_out(name: str) -> bool:
-    """Whether the sender, or the picture without one, of that name is held out: one in eight, by its sha256.
+    """Whether the sender of this name, or the picture if it has no sender, is held out: one in eight, by its sha256.
 
     >>> sum(is_held_out(str(i)) for i in range(800))
     104

@@ -1,8 +1,8 @@
 """What the embedded encoder is trained on: pictures by subject, and batches of two edited views of each subject.
 
-A subject is what two views must agree on: one photo of clothing/, produce/ or logos/, or one product of a rendered
-marketplace, of which packshots and private photos all are views. A variant is a subject of its own, so that batches
-that hold it beside its product teach the difference between two flavours.
+A subject is what two views must agree on: a photo of clothing/, produce/ or logos/, or a product of a rendered
+marketplace, whose packshots and private photos are all views of it. A variant is a subject of its own, so that batches
+with a variant beside its product teach the difference between two flavours.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from torch.utils.data import IterableDataset, get_worker_info
 
 from lookalike.errors import TableError
-from lookalike.scripts.training.edits import Image, edit, random_edits, texture
+from lookalike.scripts.bench_pictures import texture
+from lookalike.scripts.training.edits import Image, edit, random_edits
 from lookalike.scripts.training.held_out import is_held_out
 
 STORED_SIDE, INPUT_SIDE = 176, 128
@@ -32,8 +33,8 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 class Album:
     """Training pictures: `images` uint8 (height, width, 3 or 4), and which of them show each subject.
 
-    `siblings` are groups of subjects that are easily taken for one another: photos of one sender, whose sheet and
-    floor are alike, or a product and its variants. `rendered` are the subjects of a rendered marketplace.
+    `siblings` are groups of subjects that are easily confused: photos of one sender, which share sheet and floor, or a
+    product and its variants. `rendered` are the subjects of a rendered marketplace.
     """
 
     images: list[Image] = field(default_factory=list)
@@ -42,14 +43,14 @@ class Album:
     rendered: list[int] = field(default_factory=list)
 
     def add(self, images: Sequence[Image]) -> int:
-        """Add a subject with its pictures and return its number."""
+        """Add a subject with its pictures, and return its number."""
         self.subjects.append(list(range(len(self.images), len(self.images) + len(images))))
         self.images.extend(images)
         return len(self.subjects) - 1
 
 
 def load_photos(data: Path, album: Album) -> dict[str, list[Image]]:
-    """Add the photos of DATA's clothing/, produce/ and logos/ to the album; return those held out, by their sender."""
+    """Add the photos in clothing/, produce/ and logos/ to the album; return the held-out ones by sender."""
     with open(data / "clothing" / "images.csv", encoding="utf-8") as file:
         sender = {row["image"]: row["sender_id"] for row in csv.DictReader(file)}
     held_out: dict[str, list[Image]] = {}
@@ -67,9 +68,9 @@ def load_photos(data: Path, album: Album) -> dict[str, list[Image]]:
 
 
 def load_market(market: Path, album: Album) -> None:
-    """Add the products of a rendered marketplace (`render_marketplace.py --split train`) to the album.
+    """Add the products of a rendered marketplace (`scripts/marketplace/render.py --split train`) to the album.
 
-    Raises TableError where MARKET has no pictures.csv.
+    Raises TableError if the folder has no pictures.csv.
     """
     table = market / "pictures.csv"
     if not table.is_file():
@@ -91,8 +92,10 @@ def load_market(market: Path, album: Album) -> None:
 
 
 class Views(IterableDataset[Batch]):
-    """An endless stream of batches: views uint8 (2n, 3, side, side), first one of each subject, then the other; and
-    the subjects' numbers int64 (n,). `first` continues the stream from a step."""
+    """An endless stream of batches: views uint8 (2n, 3, side, side), and the n subjects' numbers int64 (n,).
+
+    The first n views show each subject once, the other n once more. `first` continues the stream from a step.
+    """
 
     def __init__(self, album: Album, *, batch: int, seed: int, first: int) -> None:
         self.album, self.batch, self.seed, self.first = album, batch, seed, first
@@ -116,7 +119,7 @@ class Views(IterableDataset[Batch]):
             yield torch.from_numpy(np.stack(genuine + listed)), torch.tensor(chosen)
 
     def _choose(self, rng: np.random.Generator) -> list[int]:
-        """Subjects of a batch: rendered ones and photos, a quarter of each with their siblings beside them."""
+        """The subjects of a batch: rendered ones and photos, a quarter of each together with siblings."""
         from_market = round(self.batch * RENDERED_SHARE) if self.album.rendered else 0
         return [*self._draw(rng, self.album.rendered, from_market, True),
                 *self._draw(rng, self._photos, self.batch - from_market, False)]  # fmt: skip
@@ -134,7 +137,7 @@ class Views(IterableDataset[Batch]):
         return list(chosen)[:count]
 
     def _pair(self, subject: int, rng: np.random.Generator) -> tuple[Image, Image]:
-        """Two pictures of the subject: where it has several, mostly different ones."""
+        """Two pictures of the subject, mostly different ones if it has several."""
         members = self.album.subjects[subject]
         if len(members) == 1 or rng.random() < 0.2:
             image = self.album.images[members[int(rng.integers(len(members)))]]
@@ -144,7 +147,7 @@ class Views(IterableDataset[Batch]):
 
 
 def view(picture: Image, rng: np.random.Generator, others: Sequence[Image], *, share: float) -> Image:
-    """A view to train on, uint8 (3, side, side): a `share` of the pictures after one to four edits, the rest as is."""
+    """A view to train on, uint8 (3, side, side): edited one to four times, in a `share` of all cases."""
     image = on_ground(picture, rng)
     if rng.random() < share:
         image = edit(image, random_edits(rng, often=HARD_EDITS), rng, others=others)
@@ -152,7 +155,7 @@ def view(picture: Image, rng: np.random.Generator, others: Sequence[Image], *, s
 
 
 def on_ground(picture: Image, rng: np.random.Generator) -> Image:
-    """Lay a transparent logo on a plain or textured ground; leave a photo as it is."""
+    """Lay a transparent logo on a plain or textured ground; leave a photo unchanged."""
     if picture.shape[2] == 3:
         return picture
     height, width = picture.shape[:2]
@@ -170,18 +173,18 @@ def as_input(image: Image) -> NDArray[np.uint8]:
 
 
 def rgb(pictures: Sequence[Image]) -> list[Image]:
-    """Those of the pictures that have no transparency."""
+    """The pictures without transparency."""
     return [picture for picture in pictures if picture.shape[2] == 3]
 
 
 def read_small(path: Path) -> Image:
-    """A picture of the training data, shrunk to the area of STORED_SIDE squared, RGB or RGBA.
+    """A picture of the training data, RGB or RGBA, shrunk to the area of STORED_SIDE squared.
 
-    Raises TableError for what is none.
+    Raises TableError for a file that is not a picture.
     """
     pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if pixels is None:
-        raise TableError(f"{path} is no picture that can be trained on; take it out of the folder")
+        raise TableError(f"{path} is not a picture that can be read; take it out of the folder")
     if pixels.ndim == 2:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR)
     code = cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB

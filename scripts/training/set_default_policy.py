@@ -1,16 +1,15 @@
 """Set the default policy of the embedded encoder from pictures that it was not trained on.
 
-References are the clothing photos of half of the senders in DATA that training held out, and the packshots of MARKET,
-the rendered marketplace's validation split. Edited copies of these and MARKET's other photos should be found again;
-edited copies of the other senders' photos, and rivals' products, should be left alone. Similarity and points that
-agree are fused, and the thresholds are where 0.5 % (flag) and 5 % (review) of the latter would be hit, each half of the
-pictures judged by a fusion fitted to the other half. Writes POLICY (TOML).
+References are the clothing photos of half of the held-out senders in DATA, and the packshots of the rendered
+marketplace's validation split (--market). Edited copies of these and the market's other photos should be found; edited
+copies of the other senders' photos, and rivals' products, should be left alone. Similarity and points that agree are
+fused. The thresholds are where 0.5 % (flag) and 5 % (review) of the pictures to leave alone would be hit, with each
+half of the pictures judged by a fusion fitted to the other half. Writes POLICY (TOML).
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import fill
@@ -19,18 +18,21 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lookalike.errors import LookalikeError
-from lookalike.model.encoder import Encoder, load_encoder
+from lookalike.model.encoder import Encoder
+from lookalike.model.loading import load_encoder
 from lookalike.policy.fusion import Fusion, fit_fusion
 from lookalike.policy.policy import Policy
+from lookalike.scripts.benchmarks.harness import one_line_errors
 from lookalike.scripts.benchmarks.sets import BenchmarkSet, add_market, compared
 from lookalike.scripts.training.edits import edit, random_edits
 from lookalike.scripts.training.pictures import Album, load_photos, on_ground, rgb
-from lookalike.thresholds.labels import LabelledMatches, reach_of, within
+from lookalike.thresholds.fusing import reach_of, within
+from lookalike.thresholds.labels import LabelledMatches
 
 FLAG_SHARE, REVIEW_SHARE = 0.005, 0.05
 
 
+@one_line_errors
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, metavar="DATA", help="folder that holds clothing/, produce/ and logos/")
@@ -38,11 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--market", type=Path, required=True, help="folder of the rendered validation split")
     parser.add_argument("--seed", type=int, default=5)
     arguments = parser.parse_args(argv)
-    try:
-        pictures = validation_set(arguments.data, arguments.market, np.random.default_rng(arguments.seed))
-    except LookalikeError as error:
-        print(f"set_default_policy: {error}", file=sys.stderr)
-        return 2
+    pictures = validation_set(arguments.data, arguments.market, np.random.default_rng(arguments.seed))
     _policy(load_encoder("embedded"), pictures, arguments.seed).save(arguments.policy)
     print(arguments.policy.read_text(encoding="utf-8"))
     return 0
@@ -50,7 +48,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def validation_set(data: Path, market: Path, rng: np.random.Generator) -> BenchmarkSet:
     """The references and queries that thresholds are set on."""
-    # by sender, for one sender's photos share sheet and floor; pictures without one may show the same thing twice
+    # by sender, since a sender's photos share sheet and floor; pictures without a sender may show a thing twice
     senders = [pictures for pictures in load_photos(data, Album()).values() if len(pictures) > 1]
     others = rgb([picture for pictures in senders for picture in pictures])
     found = BenchmarkSet("validation")
@@ -109,12 +107,12 @@ def _about(
 
     return fill(
         f"Set on {len(pictures.products)} references, {(strata == 'edited').sum()} edited copies of them, "
-        f"{(strata == 'other photo').sum()} other photos of the same products and {pictures.shown.count('')} pictures "
-        f"of nothing among them, none of them trained on. At flag {hit('edited', flag)} of the copies, "
-        f"{hit('other photo', flag)} of the other photos and {hit('unrelated', flag)} of the unrelated pictures are "
-        f"hit; at review {hit('edited', review)}, {hit('other photo', review)} and {hit('unrelated', review)}. With "
-        "more references, unrelated pictures come nearer: set thresholds on listings of your own before you act on "
-        "them.",
+        f"{(strata == 'other photo').sum()} other photos of the same products and {pictures.shown.count('')} "
+        f"unrelated pictures, none of which the encoder was trained on. The flag threshold hits {hit('edited', flag)} "
+        f"of the copies, {hit('other photo', flag)} of the other photos and {hit('unrelated', flag)} of the unrelated "
+        f"pictures; the review threshold hits {hit('edited', review)}, {hit('other photo', review)} and "
+        f"{hit('unrelated', review)}. With more references, unrelated pictures come nearer: set thresholds on your own "
+        "listings before you act on them.",
         width=118,
     )
 

@@ -6,12 +6,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import pytest
 
-from lookalike.cases.history import Answer, History, Outcome, Statement, add_entry, apply_history, verify_history
+from lookalike.cases.entries import verify_history
+from lookalike.cases.history import History, add_entry, apply_history
+from lookalike.cases.statements import Answer, Outcome, Statement
+from lookalike.chain import canonical
 from lookalike.errors import HistoryError
 from lookalike.scripts.history import main
 
@@ -69,16 +73,22 @@ def respace(file: list[bytes]) -> list[bytes]:
 @pytest.mark.parametrize(
     ("tamper", "expected"),
     [
-        (cut, ["entry 3: cut out: it is not there"]),
-        (change, ["entry 3 (seller s3): changed: its hash is another"]),
+        (cut, ["entry 3: missing: cut out"]),
+        (change, ["entry 3 (seller s3): it was changed: its hash is different"]),
         (
             swap,
             [
-                "entry 4 (seller s4): moved: it stands in line 3, where entry 3 belongs",
-                "entry 3 (seller s3): moved: it stands in line 4, where entry 4 belongs",
+                "entry 4 (seller s4): it was moved: it is in line 3, where entry 3 belongs",
+                "entry 3 (seller s3): it was moved: it is in line 4, where entry 4 belongs",
             ],
         ),
-        (spoil, ["line 3: it was changed: it can't be read as an entry", "entry 3: cut out: it is not there"]),
+        (
+            spoil,
+            [
+                "line 3: it was changed: it can't be read as an entry",
+                "entry 3: missing: cut out, unless it is in a line that can't be read",
+            ],
+        ),
         (respace, ["entry 3 (seller s3): its text is not as it was written"]),
     ],
 )
@@ -101,13 +111,9 @@ def test_an_entry_put_in_twice_is_named(file: Path) -> None:
 
 
 def test_an_entry_written_anew_with_its_hash_shows_in_the_one_after_it(file: Path) -> None:
-    from dataclasses import replace
-
     entry = History.load(file).entries[2]
     forged = replace(entry, said=replace(entry.said, why="another"))
     forged = replace(forged, hash=forged.computed_hash())
-    from lookalike.chain import canonical
-
     all_lines = lines(file)
     all_lines[2] = canonical(forged.to_json()).encode() + b"\n"
     file.write_bytes(b"".join(all_lines))
@@ -132,8 +138,8 @@ def test_a_line_that_a_kill_left_unfinished_is_told_of_and_set_aside(file: Path)
     whole = file.read_bytes()
     unfinished = lines(file)[-1][:50].replace(b'"6"', b'"7"')
     file.write_bytes(whole + unfinished)
-    assert "has no end" in named(file)[0]
-    with pytest.raises(HistoryError, match="no end"):
+    assert "it is unfinished" in named(file)[0]
+    with pytest.raises(HistoryError, match="it is unfinished"):
         History.load(file)
     added = add_entry(file, Statement("ben", "more", seller="s7"))
     assert added.torn is not None and added.torn.read_bytes() == unfinished + b"\n"
@@ -150,7 +156,8 @@ def test_a_last_entry_that_lacks_no_more_than_its_line_end_is_kept(file: Path) -
 def test_many_processes_add_at_once_and_nothing_is_lost(tmp_path: Path) -> None:
     path = tmp_path / "h.jsonl"
     code = (
-        "import pathlib, sys, time\nfrom lookalike.cases.history import Statement, add_entry\nimport filelock\n"
+        "import pathlib, sys, time\nimport filelock\n"
+        "from lookalike.cases.history import add_entry\nfrom lookalike.cases.statements import Statement\n"
         "pathlib.Path(sys.argv[1] + sys.argv[2]).touch()\n"
         "while not pathlib.Path(sys.argv[1] + 'go').exists(): time.sleep(0.001)\n"
         "for k in range(20): add_entry(sys.argv[1], Statement('p' + sys.argv[2], f'{k}', seller='s'))"
@@ -195,8 +202,6 @@ def test_an_answer_changes_the_verdict_by_what_became_of_it(
 def test_an_answer_holds_from_its_day_to_its_last_and_where_it_says(tmp_path: Path) -> None:
     path = tmp_path / "h.jsonl"
     said = Statement("anna", "contract", Answer.LICENCE, Outcome.ACCEPTED, seller="s1", brand="Acme", territory="DE")
-    from dataclasses import replace
-
     add_entry(path, replace(said, since="2026-11-10", until="2026-11-20"))
     history = History.load(path)
     days = [date(2026, 11, day) for day in (9, 10, 20, 21)]

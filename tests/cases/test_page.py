@@ -13,7 +13,8 @@ import pytest
 from flagged import row
 from PIL import Image
 
-from lookalike.cases.grouping import Cases, Joining, build_cases
+from lookalike.cases.case import Cases
+from lookalike.cases.grouping import Joining, build_cases
 from lookalike.cases.page import write_case_page
 from lookalike.cases.shared_photos import SharedPhoto
 
@@ -82,7 +83,7 @@ def test_says_what_it_leaves_out(tmp_path: Path) -> None:
     assert text.count("<article") == 8
     assert "The first 4 are on this page; 2 more are in the cases table only." in text
     assert "Too common to join anybody: phone 1 (6 sellers)." in text
-    assert "1 prices can&#39;t be used" in text
+    assert "Prices that can&#39;t be used: 1." in text
     assert "3 more pairs in the findings table" in text
 
 

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from lookalike.cases.history import Answer, History, HistoryEntry, Outcome, Statement
+from lookalike.cases.entries import HistoryEntry
+from lookalike.cases.history import History
+from lookalike.cases.statements import Answer, Outcome, Statement
 from lookalike.cases.transparency import Times, count_findings
 from lookalike.errors import TableError
 from lookalike.scripts.stats import main

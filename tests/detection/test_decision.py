@@ -7,9 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lookalike.detection.decision import PhotoMatches, decide
+from lookalike.detection.decision import decide
+from lookalike.detection.lookup import PhotoMatches
 from lookalike.policy.cohort import Cohort
-from lookalike.policy.policy import Policy, Scope
+from lookalike.policy.policy import Policy
+from lookalike.policy.terms import Scope
 from lookalike.records import Finding, Listing, Match, Reference, Verdict
 
 POLICY = Policy(name="test", flag=0.8, review=0.6)

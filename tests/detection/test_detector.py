@@ -12,6 +12,7 @@ from PIL import Image
 from toy import ToyEncoder, save_pictures
 
 from lookalike import Detector, Listing, Policy, Verdict
+from lookalike.detection.lookup import Lookup
 from lookalike.errors import EncoderMismatchError, PolicyError
 from lookalike.index.build import build_index
 from lookalike.index.embedding import PhotoReader
@@ -30,7 +31,7 @@ def paths(tmp_path: Path) -> list[Path]:
 def detector(tmp_path: Path, paths: list[Path]) -> Detector:
     rows = [Reference(f"r{i}", f"p{i}", "Brand", path) for i, path in enumerate(paths[:20])]
     build_index(rows, index=tmp_path / "index", encoder=ToyEncoder())
-    return Detector(ToyEncoder(), ReferenceIndex.load(tmp_path / "index"), POLICY, PhotoReader())
+    return Detector(Lookup(ToyEncoder(), ReferenceIndex.load(tmp_path / "index"), PhotoReader()), POLICY)
 
 
 def test_flags_the_genuine_photo_and_clears_another(detector: Detector, paths: list[Path]) -> None:
@@ -90,14 +91,14 @@ def test_an_error_in_the_listings_reaches_the_caller(detector: Detector, paths: 
 
 def test_refuses_parts_that_do_not_belong_together(detector: Detector) -> None:
     with pytest.raises(EncoderMismatchError):
-        Detector(ToyEncoder("1" * 64), detector.index, POLICY, PhotoReader())
+        Lookup(ToyEncoder("1" * 64), detector.index, PhotoReader())
     foreign = Policy(name="foreign", flag=0.9, review=0.8, weights_sha256="f" * 64)
     with pytest.raises(PolicyError, match="is for an encoder with weights ffffffff"):
-        Detector(detector.encoder, detector.index, foreign, PhotoReader())
+        Detector(detector.lookup, foreign)
 
 
 def test_opens_an_index_with_its_own_encoder_and_policy(tmp_path: Path) -> None:
-    from lookalike.model.encoder import load_encoder
+    from lookalike.model.loading import load_encoder
 
     path = tmp_path / "a.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)).save(path)

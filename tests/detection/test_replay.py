@@ -11,6 +11,7 @@ import pytest
 from toy import ToyEncoder, save_pictures, unit_vectors
 
 from lookalike import Detector, Listing, Policy, Scope
+from lookalike.detection.lookup import Lookup
 from lookalike.detection.replay import compare_policies, replay
 from lookalike.errors import PolicyError, TableError
 from lookalike.index.build import add_harmless, build_index
@@ -60,7 +61,7 @@ def test_equals_scanning_again(index: Path, tmp_path: Path, cohort: Cohort | Non
 
     def scanned(policy: Policy) -> list[dict[str, object]]:
         detector = Detector(
-            ToyEncoder(), ReferenceIndex.load(index), policy, PhotoReader(), harmless=load_harmless(index)
+            Lookup(ToyEncoder(), ReferenceIndex.load(index), PhotoReader(), harmless=load_harmless(index)), policy
         )
         scan_listings(listings(index.parent), detector=detector, out=tmp_path / f"f.{ending}")
         return list(read_findings(tmp_path / f"f.{ending}"))

@@ -14,6 +14,7 @@ from toy import ToyEncoder
 
 import lookalike
 from lookalike import Detector, Listing, Policy, Verdict
+from lookalike.detection.lookup import Lookup
 from lookalike.detection.replay import replay
 from lookalike.detection.verification import NOTHING, Photo, Verifier
 from lookalike.errors import PolicyError, TableError
@@ -22,7 +23,7 @@ from lookalike.index.build import build_index
 from lookalike.index.embedding import PhotoReader
 from lookalike.index.reference_index import ReferenceIndex
 from lookalike.policy.fusion import Fusion
-from lookalike.policy.policy import Reach
+from lookalike.policy.terms import Reach
 from lookalike.records import Reference
 from lookalike.scanning.scan import scan_listings
 from lookalike.tables.findings import finding_row, read_findings
@@ -42,7 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def detector(folder: Path, policy: Policy, *, workers: int = 2) -> Detector:
-    return Detector(ToyEncoder(), ReferenceIndex.load(folder / "index"), policy, PhotoReader(workers=workers))
+    return Detector(Lookup(ToyEncoder(), ReferenceIndex.load(folder / "index"), PhotoReader(workers=workers)), policy)
 
 
 def copied(name: str, *, mirror: bool = False) -> Image.Image:
@@ -114,7 +115,7 @@ def test_a_photo_that_changed_meanwhile_is_told_of(folder: Path, tmp_path: Path)
     match = judge.index.search(ToyEncoder().encode([copied(NAMES[0])]), top=1)[0]
     verifier = Verifier(judge.index, judge.reader)
     (answer,) = verifier.verify([Photo(path, "0" * 64, match)], references=1)
-    assert answer.matches == match and "it was changed" in str(answer.trouble)
+    assert answer.matches == match and "it changed during the scan" in str(answer.trouble)
     (answer,) = verifier.verify([Photo(tmp_path / "gone.png", "0" * 64, match)], references=1)
     assert "no such file" in str(answer.trouble)
 

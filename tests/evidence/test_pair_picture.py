@@ -8,9 +8,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from lookalike.evidence.pair_picture import WIDTH, Alignment, compare_pair, compose_pair
+from lookalike.evidence.alignment import Alignment
+from lookalike.evidence.comparison import compare_pair
+from lookalike.evidence.drawing import MARK, OUTLINE, WIDTH
+from lookalike.evidence.pair_picture import compose_pair
 
-MARK, OUTLINE = (213, 94, 0), (0, 114, 178)
 NAME_AT = (90, 190)
 
 

@@ -1,4 +1,4 @@
-"""What was compared point by point is compared again from a bundle's photos, and a forged number betrays itself."""
+"""Photos in a bundle are compared again point by point, which exposes forged numbers."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from toy import ToyEncoder
 
 import lookalike
 from lookalike import Detector, Listing, Policy, scan_listings
+from lookalike.detection.lookup import Lookup
 from lookalike.evidence.audit import audit_bundle
 from lookalike.evidence.bundle import write_bundle
 from lookalike.evidence.manifest import Entry
@@ -21,7 +22,7 @@ from lookalike.index.build import build_index
 from lookalike.index.embedding import PhotoReader
 from lookalike.index.reference_index import ReferenceIndex
 from lookalike.policy.fusion import Fusion
-from lookalike.policy.policy import Reach
+from lookalike.policy.terms import Reach
 from lookalike.records import Reference
 from lookalike.tables.findings import read_findings
 
@@ -42,7 +43,7 @@ def bundle(tmp_path: Path) -> Path:
         image = Image.open(SAMPLE / f"{name}.jpg").convert("RGB")
         ImageOps.mirror(image.crop((0, 0, image.width, image.height * 4 // 5))).save(copy)
         listings.append(Listing(name, (copy,)))
-    detector = Detector(ToyEncoder(), index, POLICY, PhotoReader())
+    detector = Detector(Lookup(ToyEncoder(), index, PhotoReader()), POLICY)
     scan_listings(listings, detector=detector, out=tmp_path / "f.parquet")
     rows = list(read_findings(tmp_path / "f.parquet"))
     assert all(row["inliers"] > 20 and row["mirrored"] is True for row in rows)
@@ -74,32 +75,32 @@ def test_points_and_probability_verify(bundle: Path) -> None:
 
 def test_more_points_than_there_are(bundle: Path) -> None:
     lie(bundle, verification={"inliers": 900}, inliers=900)
-    assert any("900 points are said to agree" in line for line in audited(bundle))
+    assert any("900 points of its photos match, but" in line for line in audited(bundle))
     assert any("its probability is" in line for line in audited(bundle))
 
 
 def test_another_kind_or_side(bundle: Path) -> None:
     lie(bundle, verification={"mirrored": False}, mirrored=False)
-    assert any("not mirrored, but are" in line for line in audited(bundle))
+    assert any("not mirrored, but they are" in line for line in audited(bundle))
     lie(bundle, verification={"mirrored": True, "kind": "same_print"}, mirrored=True, kind="same_print")
-    assert any("said to be same_print" in line for line in audited(bundle))
+    assert any("it says that its photos are same_print" in line for line in audited(bundle))
 
 
-def test_numbers_of_the_row_that_its_candidates_deny(bundle: Path) -> None:
+def test_numbers_of_the_row_that_contradict_its_candidates(bundle: Path) -> None:
     lie(bundle, inliers=3, coverage=0.01, mirrored=False, probability=0.2)
     told = " ".join(audited(bundle))
     for name in ("inliers", "coverage", "mirrored", "probability"):
         assert f"its {name} is" in told
 
 
-def test_a_kind_is_held_only_where_the_very_same_points_agree(bundle: Path) -> None:
+def test_a_kind_is_compared_only_when_as_many_points_match(bundle: Path) -> None:
     entry = json.loads((bundle / "findings.jsonl").read_text().splitlines()[0])
     fewer = entry["inliers"] - 1  # as another release of OpenCV might find
     lie(bundle, verification={"inliers": fewer, "kind": "same_print"}, inliers=fewer, kind="same_print")
-    assert not any("said to be" in line for line in audited(bundle))
+    assert not any("it says that its photos are" in line for line in audited(bundle))
 
 
-def test_replaced_policies_are_held_against_the_same_points(bundle: Path) -> None:
+def test_another_policy_judges_the_same_points(bundle: Path) -> None:
     other = replace(POLICY, fusion=Fusion(-60.0, 1.0, 0.0, 2.0, 0.0))
     found = said(audit_bundle(bundle, policy=other))
     assert any("its verdict is flagged" in line for line in found)

@@ -45,7 +45,7 @@ def test_gives_the_vectors_of_the_pictures_in_the_tables_order(tmp_path: Path) -
     assert [r.id for r in loaded.references] == [r.id for r in rows]
 
 
-def test_a_killed_build_goes_on_and_ends_with_the_same_bits(tmp_path: Path) -> None:
+def test_a_killed_build_resumes_and_ends_with_the_same_bits(tmp_path: Path) -> None:
     rows = references(tmp_path / "photos", 300)
     build_index(rows, index=tmp_path / "whole", encoder=ToyEncoder())
     with pytest.raises(Killed):
@@ -99,7 +99,7 @@ def test_add_refuses_another_encoder_and_a_missing_index(tmp_path: Path) -> None
         add_references(rows, index=tmp_path / "index", encoder=ToyEncoder("1" * 64))
 
 
-def test_bad_rows_are_reported_and_the_rest_goes_on(tmp_path: Path) -> None:
+def test_bad_rows_are_reported_and_the_others_are_built(tmp_path: Path) -> None:
     good, twin = references(tmp_path / "photos", 2)
     (tmp_path / "bad.png").write_bytes(b"no picture")
     rows = [good, BadRow("row 2", "has no brand"), Reference("b", "p", "B", tmp_path / "bad.png")]

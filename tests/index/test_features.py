@@ -109,7 +109,7 @@ def test_a_strangers_features_are_refused_when_they_are_asked_for(tmp_path: Path
 def test_a_file_with_wrong_offsets_is_refused(tmp_path: Path, offsets: list[int]) -> None:
     path = tmp_path / "features.bin"
     path.write_bytes(np.array(offsets, "<u8").tobytes() + b"123456")
-    with open(path, "rb") as file, pytest.raises(IndexDamagedError, match="no features of 2 references"):
+    with open(path, "rb") as file, pytest.raises(IndexDamagedError, match="does not hold the features of 2 references"):
         features_module.read_features(file, 2)
 
 

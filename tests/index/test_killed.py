@@ -1,4 +1,4 @@
-"""A real kill -9 in the middle of the work: the index is as before or as after, and the work goes on."""
+"""A real kill -9 in the middle of the work: the index is as before or as after, and the work resumes."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def references(photos: Path) -> list[Reference]:
 
 
 def kill_in_the_middle(work: str, photos: Path, index: Path, delay: float) -> None:
-    """Start the work in a process of its own and kill it some time after it has begun to embed."""
+    """Start the work in another process, and kill it a while after it has begun to embed."""
     folders = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
     code = f"import sys; sys.path[:0] = {folders!r}\n" + WORK
     process = subprocess.Popen([sys.executable, "-c", code, folders[0], work, str(photos), str(index)])

@@ -47,7 +47,7 @@ def test_one_picture_many_times_makes_no_square_of_pairs() -> None:
 
 def test_few_vectors_and_wrong_calls() -> None:
     assert len(near_pairs(unit_vectors(1), threshold=0.5)[0]) == 0
-    with pytest.raises(ValueError, match="needed -1 to 1"):
+    with pytest.raises(ValueError, match="expected -1 to 1"):
         near_pairs(unit_vectors(3), threshold=2)
     with pytest.raises(ValueError, match="1 or more"):
         near_pairs(unit_vectors(3), threshold=0.5, most=0)

@@ -7,17 +7,9 @@ import pytest
 from scipy.stats import binomtest
 from toy import clustered, near
 
-from lookalike.index.partition import (
-    LEAST,
-    LEAST_THRESHOLD,
-    WANTED_AGREEMENT,
-    Agreement,
-    Coded,
-    Partition,
-    learn_partition,
-    nearest_of_all,
-    similarities_at,
-)
+from lookalike.index.comparison import nearest_of_all, similarities_at
+from lookalike.index.learning import LEAST, WANTED_AGREEMENT, Probes, learn_partition
+from lookalike.index.partition import LEAST_THRESHOLD, Agreement, Coded, Partition
 
 VECTORS = clustered(3000)
 
@@ -42,8 +34,6 @@ def test_leads_to_what_brute_force_finds_nearest(learnt: tuple[Partition, Coded]
 
 
 def test_agreement_is_counted_on_probes_that_can_miss(learnt: tuple[Partition, Coded]) -> None:
-    from lookalike.index.partition import Probes
-
     partition, (lists, codes) = learnt
     assert partition.agreement.share >= WANTED_AGREEMENT
     probes = Probes(VECTORS, 600, np.random.default_rng(1))
@@ -55,8 +45,6 @@ def test_agreement_is_counted_on_probes_that_can_miss(learnt: tuple[Partition, C
 
 
 def test_probes_know_what_is_nearest_without_the_one_left_out() -> None:
-    from lookalike.index.partition import Probes
-
     probes = Probes(VECTORS, 300, np.random.default_rng(2))
     similarity = probes.queries @ VECTORS.T
     left_out = similarity[2::3] > 1 - 1e-5

@@ -125,7 +125,7 @@ def test_refuses_an_encoder_it_was_not_built_with() -> None:
 
 @pytest.mark.parametrize("rows", [np.ones((2, 28)), unit_vectors(2)[:, :5], unit_vectors(3)])
 def test_refuses_vectors_of_another_shape_or_length(rows: NDArray[np.float32]) -> None:
-    with pytest.raises(ValueError, match="needed|length 1"):
+    with pytest.raises(ValueError, match="expected|length 1"):
         ReferenceIndex(SPEC).add(references(2), rows.astype(np.float32), hashes=["a", "b"])
 
 
@@ -169,7 +169,7 @@ def test_refuses_a_format_of_the_future(tmp_path: Path) -> None:
     index_of(3).save(tmp_path)
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     (tmp_path / "manifest.json").write_text(json.dumps({**manifest, "version": 99}))
-    with pytest.raises(IndexDamagedError, match="lookalike-index 99, needed lookalike-index 2 or older"):
+    with pytest.raises(IndexDamagedError, match="lookalike-index 99, expected lookalike-index 2 or older"):
         ReferenceIndex.load(tmp_path)
 
 

@@ -51,7 +51,7 @@ def test_threads_may_share_it(tmp_path: Path) -> None:
     np.testing.assert_array_equal([entry.vector for entry in found if entry], vectors)
 
 
-def test_a_damaged_file_is_begun_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_file_is_recreated(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "c.sqlite").write_bytes(b"no database at all" * 100)
     with caplog.at_level(logging.WARNING), VectorCache(tmp_path / "c.sqlite", SPEC) as cache:
         cache.put(["a"], unit_vectors(1), [None])
@@ -65,7 +65,7 @@ def damage(path: Path, statement: str) -> None:
 
 
 @pytest.mark.parametrize("column", ["vector = zeroblob(112)", "hint = 'another'", "vector = x'00'", "checksum = x'00'"])
-def test_a_damaged_row_is_as_none(tmp_path: Path, column: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_row_counts_as_missing(tmp_path: Path, column: str, caplog: pytest.LogCaptureFixture) -> None:
     with VectorCache(tmp_path / "c.sqlite", SPEC) as cache:
         cache.put(["a", "b"], unit_vectors(2), [None, None])
     damage(tmp_path / "c.sqlite", f"UPDATE rows SET {column} WHERE key = 'a'")
@@ -75,7 +75,7 @@ def test_a_damaged_row_is_as_none(tmp_path: Path, column: str, caplog: pytest.Lo
     assert "the row of a is damaged" in caplog.text
 
 
-def test_a_file_damaged_in_the_middle_is_begun_anew(tmp_path: Path) -> None:
+def test_a_file_damaged_in_the_middle_is_recreated(tmp_path: Path) -> None:
     path = tmp_path / "c.sqlite"
     keys = [str(i) for i in range(2000)]
     with VectorCache(path, SPEC) as cache:

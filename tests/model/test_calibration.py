@@ -1,4 +1,4 @@
-"""An arithmetic other than torch's is used only where it was measured here, and moves no similarity."""
+"""Another arithmetic than float32 with torch is used only if it was measured here and moves no similarity."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import pytest
 from PIL import Image
 
 from lookalike.errors import EncoderError, MissingExtraError
-from lookalike.model import calibration
-from lookalike.model.calibration import BOUND, Calibration, calibrate, calibrated, keep
-from lookalike.model.encoder import ARITHMETICS, EncoderSpec, load_encoder
+from lookalike.model import calibration, measurement
+from lookalike.model.calibration import BOUND, Calibration, calibrated, keep
+from lookalike.model.encoder import ARITHMETICS, EncoderSpec
+from lookalike.model.loading import load_encoder
+from lookalike.model.measurement import calibrate
 from lookalike.scripts.training.edits import texture
 
 WEIGHTS = "ab" * 32
@@ -52,7 +54,7 @@ def test_keeps_none_that_moves_similarities() -> None:
 
 
 def test_measures_every_arithmetic_that_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calibration, "BATCHES", (1, 4))
+    monkeypatch.setattr(measurement, "BATCHES", (1, 4))
     found = {each.arithmetic: each for each in calibrate(pictures(8), rounds=1)}
     expected = ["torch-f32", "torch-bf16"]
     if find_spec("openvino") is not None:

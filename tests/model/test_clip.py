@@ -16,9 +16,11 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from lookalike.errors import EncoderError, UnknownModelError, WeightsError
-from lookalike.model.clip import batch_norms, folded, image_tower, untrained_encoder
-from lookalike.model.encoder import EncoderSpec, load_encoder
+from lookalike.model.encoder import EncoderSpec
+from lookalike.model.loading import load_encoder, untrained_encoder
 from lookalike.model.presets import PRESETS
+from lookalike.model.towers import batch_norms, folded, image_tower
+from lookalike.model.transforms import trained_preprocessing
 
 TINY: dict[str, Any] = {
     "embed_dim": 32,
@@ -113,10 +115,9 @@ def test_folded_statistics_change_no_vector() -> None:
 def test_takes_the_preprocessing_that_siglip_weights_were_trained_with(tmp_path: Path) -> None:
     spec = load_encoder("embedded", device="cpu").spec
     assert (spec.preprocessing.resize_mode, spec.preprocessing.size, spec.dim) == ("squash", (144, 144), 256)
-    from lookalike.model.clip import _preprocessing  # the models themselves are too large for a test
-
-    tower = type("Tower", (), {"image_size": 256})
-    siglip = _preprocessing("ViT-B-32-SigLIP2-256", "webli", tower)
+    tower = torch.nn.Module()  # the model itself is too large for a test
+    tower.image_size = 256
+    siglip = trained_preprocessing("ViT-B-32-SigLIP2-256", "webli", tower)
     assert (siglip.resize_mode, siglip.mean) == ("squash", (0.5, 0.5, 0.5))
 
 
@@ -166,7 +167,7 @@ def test_unpickles_no_code(tiny: tuple[str, Path], tmp_path: Path) -> None:
         ("ViT-B-32/nonsense", None, UnknownModelError, "open_clip knows .*laion2b_s34b_b79k"),
         ("ViT-B-32", None, WeightsError, "give ViT-B-32/TAG"),
         ("embedded", "missing.pt", WeightsError, "there is no weights file missing.pt"),
-        ("embedded", __file__, WeightsError, "needed one ending in"),
+        ("embedded", __file__, WeightsError, "give one that ends in"),
     ],
 )
 def test_says_what_is_wrong_in_one_line(
@@ -199,8 +200,6 @@ def test_every_preset_is_known_to_open_clip_with_its_size() -> None:
 
 
 def test_the_embedded_preset_says_its_true_size() -> None:
-    from lookalike.model.clip import image_tower
-
     preset = PRESETS["embedded"]
     parameters = sum(p.numel() for p in image_tower(preset.architecture).parameters())
     assert round(parameters / 1e6, 1) == preset.parameters

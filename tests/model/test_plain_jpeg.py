@@ -1,4 +1,4 @@
-"""The quick path gives bit by bit what the reference path gives, and leaves to it whatever is not plain."""
+"""The fast path gives the same pixels as the reference path, bit by bit, and leaves to it whatever is not plain."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from lookalike.model.encoder import Preprocessing, load_encoder
+from lookalike.model.encoder import Preprocessing
 from lookalike.model.images import ImageLimits, decode_image
-from lookalike.model.plain_jpeg import _reduced, prepared_plain
+from lookalike.model.loading import load_encoder
+from lookalike.model.plain_jpeg import prepared_plain
+from lookalike.model.resize import _reduced
 from lookalike.scripts.training.edits import texture
 
 FULL = Preprocessing((144, 144), (0.5,) * 3, (0.5,) * 3, "bilinear", "squash")

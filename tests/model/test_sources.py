@@ -1,4 +1,4 @@
-"""Bytes come only from where the caller allows, and only so many, and only so slowly."""
+"""Bytes are read only from where the caller allows, and within limits of size and time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A fusion is calibrated on what it selects, and rests on what it is told to rest on."""
+"""A fusion is calibrated on the answers that it selects, and uses only the numbers that it should."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ import pytest
 
 from lookalike.errors import PolicyError, TableError
 from lookalike.policy.fusion import Fusion, fit_fusion
-from lookalike.policy.policy import Policy, Reach, Scope, parse
+from lookalike.policy.policy import Policy, parse
+from lookalike.policy.terms import Reach, Scope
 from lookalike.records import Match, Reference, Verification
-from lookalike.thresholds.labels import LabelledMatches, fuse, pairs_of, reach_of, within
+from lookalike.thresholds.fusing import fuse, reach_of, within
+from lookalike.thresholds.labels import LabelledMatches, pairs_of
 from lookalike.thresholds.tuning import Promise, tune
 
 PHOTOS = 2000
 
 
 def simulated(count: int = PHOTOS, *, seed: int = 0) -> list[LabelledMatches]:
-    """Photos with three matches each, of which half have a right one; points agree with most of the right ones."""
+    """Photos with three matches each; half have a right one, and points agree with most of the right ones."""
     rng = np.random.default_rng(seed)
     photos = []
     for number in range(count):
@@ -62,7 +64,7 @@ def test_the_probability_is_calibrated_on_photos_it_was_not_fitted_to() -> None:
     assert pairs.lookalike.mean() > pairs_of(simulated(seed=1)).lookalike.mean() + 0.05
 
 
-def test_without_similarity_it_rests_on_points_alone() -> None:
+def test_without_similarity_only_points_count() -> None:
     fusion = fit_fusion(asked(simulated()), similarity=False)
     assert (fusion.similarity, fusion.margin) == (0, 0)
     match = simulated()[0].matches[0]
@@ -70,7 +72,7 @@ def test_without_similarity_it_rests_on_points_alone() -> None:
 
 
 def test_too_few_labels_are_one_clear_line() -> None:
-    with pytest.raises(TableError, match="needed 10 of each"):
+    with pytest.raises(TableError, match="expected at least 10 of each"):
         fit_fusion(asked(simulated(12)))
     nothing = [
         replace(photo, matches=tuple(replace(m, verification=None) for m in photo.matches)) for photo in simulated()
@@ -121,7 +123,7 @@ def test_a_promise_is_made_for_the_probability() -> None:
     assert flagged.sum() > 2000 and fresh.lookalike[flagged].mean() >= 0.895
 
 
-def test_a_policy_says_its_fusion_and_reach_and_reads_them_again(tmp_path: Path) -> None:
+def test_a_policy_keeps_its_fusion_and_reach_in_its_file(tmp_path: Path) -> None:
     fusion = Fusion(-8.1, 8.2, 9.1, 0.37, 6.3, labels=1414)
     policy = Policy("mine", 0.9, 0.3, reach=Reach(0.6, 5, 2), fusion=fusion, scopes=(Scope(0.95, 0.5, brand="Acme"),))
     policy.save(tmp_path / "policy.toml")
@@ -132,13 +134,16 @@ def test_a_policy_says_its_fusion_and_reach_and_reads_them_again(tmp_path: Path)
 @pytest.mark.parametrize(
     ("text", "wrong"),
     [
-        ("[fusion]\nintercept = 1.0\n", "needed the numbers"),
-        ("[fusion]\nintercept = 'a'\n", "needed a number"),
-        ("[fusion]\nintercept=1.0\nsimilarity=1.0\nmargin=1.0\ninliers=1.0\ncoverage=1e9\n", "needed the numbers"),
-        ("[fusion]\nintercept=1.0\nsimilarity=1.0\nmargin=1.0\ninliers=1.0\ncoverage=1.0\n", "needed a similarity"),
-        ("[verification]\nreferences = 1000\n", "needed 0 to 50"),
-        ("[verification]\nphotos = 1.5\n", "needed 0 to 50"),
-        ("[verification]\ninliers = 3\n", "unknown entries"),
+        ("[fusion]\nintercept = 1.0\n", "fusion.similarity is missing"),
+        ("[fusion]\nintercept = 'a'\n", "fusion.intercept is 'a', expected a number"),
+        (
+            "[fusion]\nintercept=1.0\nsimilarity=1.0\nmargin=1.0\ninliers=1.0\ncoverage=1e9\n",
+            "coverage is .*, expected",
+        ),
+        ("[fusion]\nintercept=1.0\nsimilarity=1.0\nmargin=1.0\ninliers=1.0\ncoverage=1.0\n", "lacks a similarity"),
+        ("[verification]\nreferences = 1000\n", "references is 1000, expected a whole number from 0 to 50"),
+        ("[verification]\nphotos = 1.5\n", "photos is 1.5, expected a whole number from 0 to 50"),
+        ("[verification]\ninliers = 3\n", "verification.inliers is unknown"),
     ],
 )
 def test_a_wrong_entry_is_one_clear_line(text: str, wrong: str) -> None:

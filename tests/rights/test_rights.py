@@ -1,4 +1,4 @@
-"""Rights and sellers as a lawyer would read them: a worked table of cases, and the rules against a plain loop."""
+"""Rights and sellers as a lawyer would read them: a worked table of cases, and the query against a plain loop."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def outcome(world: Rights, *matches: RightsMatch, day: date = TODAY, claims: Cla
 
 @pytest.fixture(scope="module")
 def worked(world: Rights) -> dict[int, Outcome]:
-    """What becomes of each case when the similarity flags it, and (odd numbers) when it gives it to review."""
+    """The outcome of each case if the policy flags it, and (odd numbers) if it sends it to review."""
     return world.judge(
         [match(*case[1:6], verdict=verdict, number=2 * number + weaker)
          for number, case in enumerate(WORKED) for weaker, verdict in enumerate(("flagged", "review"))],
@@ -161,7 +161,7 @@ def worked(world: Rights) -> dict[int, Outcome]:
 def test_says_what_a_lawyer_would(worked: dict[int, Outcome], number: int) -> None:
     found, (verdict, named) = worked[2 * number], WORKED[number][6:]
     assert found.verdict == verdict and found.rights is not None and named in found.rights, found
-    # rights never make more of a match than the similarity did
+    # rights never make a verdict stronger
     assert worked[2 * number + 1].verdict == ("review" if verdict == "flagged" else verdict)
 
 
@@ -202,7 +202,7 @@ def test_what_a_seller_may_sell_excuses_its_photo_and_no_other(world: Rights) ->
     assert outcome(world, own, alike) == Outcome(1, Verdict.AUTHORISED, "Anvil, partner in DE")
     assert outcome(world, own, alike._replace(image="b.jpg")).rank == 2
     stronger = alike._replace(rank=1), own._replace(rank=2)
-    assert outcome(world, *stronger).verdict == "flagged", "it is more alike to what the seller may not sell"
+    assert outcome(world, *stronger).verdict == "flagged", "it resembles more what the seller may not sell"
 
 
 def test_without_one_of_the_tables_its_rules_are_left_out(tmp_path: Path) -> None:
@@ -231,17 +231,17 @@ def test_many_rights_are_counted_and_not_all_named(tmp_path: Path) -> None:
     ("row", "message"),
     [
         (",trademark,1,DE,,", "row 2 has no brand"),
-        ("Acme,tm,1,DE,,", "row 2 has kind 'tm'; needed one of trademark, design, copyright, patent"),
+        ("Acme,tm,1,DE,,", "row 2 has kind 'tm', expected one of trademark, design, copyright, patent"),
         ("Acme,design,,DE,,", "row 2 is a design without a number"),
-        ("Acme,design,1,,,", "row 2 has territory ''; needed one ISO 3166 code like DE, or a region: BX, EU, OA"),
+        ("Acme,design,1,,,", "row 2 has territory '', expected one ISO 3166 code like DE, or a region: BX, EU, OA"),
         ("Acme,design,1,DE FR,,", "row 2 has territory 'DE FR'"),
-        ("Acme,trademark,1,*,,", "row 2 is a trademark for everywhere, which there is not"),
+        ("Acme,trademark,1,*,,", "row 2 is a trademark everywhere, which only copyright can be; name its territories"),
         ("Acme,design,1,DE,2026-02-01,2026-01-31", "row 2 is valid from 2026-02-01 until 2026-01-31, which is earlier"),
-        ("Acme,design,1,DE,soon,", "row 2 has valid_from 'soon'; needed a day like 2026-12-31"),
-        ("Acme,design,1,DE,,,,9", "has 8 values where the header names 6"),
+        ("Acme,design,1,DE,soon,", "row 2 has valid_from 'soon', which is not a date; use YYYY-MM-DD"),
+        ("Acme,design,1,DE,,,,9", "has 8 values, but the header names 6 columns"),
     ],
 )
-def test_a_right_that_can_not_be_used_is_counted_and_told_of(tmp_path: Path, row: str, message: str) -> None:
+def test_a_right_that_can_not_be_used_is_counted_and_reported(tmp_path: Path, row: str, message: str) -> None:
     path = tmp_path / "r.csv"
     path.write_text(
         f"brand,kind,number,territory,valid_from,valid_until\nAcme,design,1,FR,,\n{row}\nAcme,design,2,FR,,\n"
@@ -255,8 +255,8 @@ def test_a_right_that_can_not_be_used_is_counted_and_told_of(tmp_path: Path, row
     ("row", "message"),
     [
         (",s1,DE,,", "needs a brand and a seller_id"),
-        ("Acme,s1,DE,soon,", "valid_from 'soon'; needed a day like"),
-        ("Acme,s1,Germany,,", "has territory 'Germany'; needed one ISO 3166 code"),
+        ("Acme,s1,DE,soon,", "valid_from 'soon', which is not a date; use YYYY-MM-DD"),
+        ("Acme,s1,Germany,,", "has territory 'Germany', expected one ISO 3166 code"),
         ("Acme,s1,DE,2026-02-01,2026-01-31", "until 2026-01-31, which is earlier"),
     ],
 )
@@ -275,9 +275,9 @@ def test_takes_regions_of_another_table(tmp_path: Path) -> None:
     assert (rights.unusable, outcome(rights, sold).rights) == (1, "trademark 1 in NORDIC")
     assert outcome(rights, sold, day=date(2025, 12, 31)).verdict == "unprotected"
     for wrong, message in (
-        ("DE,FR,,", "no ISO 3166 code, and"),
+        ("DE,FR,,", "not an ISO 3166 code, and"),
         ("nordic,EU,,", "'EU'"),
-        ("nordic,SE,x,", "a day like"),
+        ("nordic,SE,x,", "valid_from 'x', which is not a date"),
     ):
         (tmp_path / "g.csv").write_text(f"region,territory,valid_from,valid_until\n{wrong}\n")
         with pytest.raises(TableError, match=message):
@@ -287,10 +287,13 @@ def test_takes_regions_of_another_table(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"same_print": ("tm",)}, "'tm' as same_print; needed of: trademark, design"),
-        ({"unfair_competition_in": ("EU",)}, "'EU' as unfair_competition_in; needed of: ISO 3166"),
-        ({"unknown_territory": "clear"}, "needed of: flagged, review, unprotected"),
-        ({"lookalike": ("design", "design")}, "the same twice as lookalike"),
+        ({"same_print": ("tm",)}, "claims.same_print has 'tm', expected one of trademark, design"),
+        ({"unfair_competition_in": ("EU",)}, "claims.unfair_competition_in has 'EU', expected an ISO 3166 code"),
+        (
+            {"unknown_territory": "clear"},
+            "claims.unknown_territory is 'clear', expected one of flagged, review, unprotected",
+        ),
+        ({"lookalike": ("design", "design")}, "claims.lookalike has the same value twice"),
     ],
 )
 def test_refuses_claims_that_mean_nothing(change: dict[str, object], message: str) -> None:
@@ -298,13 +301,13 @@ def test_refuses_claims_that_mean_nothing(change: dict[str, object], message: st
         replace(Claims(), **change)  # type: ignore[arg-type]
 
 
-def test_a_kind_of_match_that_it_does_not_know_is_an_error(world: Rights) -> None:
-    with pytest.raises(TableError, match="kind 'twin'; needed one of copied_photo"):
+def test_refuses_an_unknown_kind_of_match(world: Rights) -> None:
+    with pytest.raises(TableError, match="kind 'twin', expected one of copied_photo"):
         outcome(world, match("Anvil", "a", "twin", "DE"))
     assert outcome(world, match("Jade", "a", "", "DE")._replace(kind=None)).verdict == "flagged", "the weakest kind"
 
 
-def test_what_a_table_says_is_never_run(tmp_path: Path) -> None:
+def test_never_runs_what_a_table_says(tmp_path: Path) -> None:
     evil = "x'); DROP TABLE rights; --"
     (tmp_path / "r.csv").write_text(
         "brand,kind,number,territory,valid_from,valid_until\n" + f'"{evil}",design,"{evil}",DE,,\n'
@@ -314,7 +317,7 @@ def test_what_a_table_says_is_never_run(tmp_path: Path) -> None:
         assert outcome(rights, match(evil, evil, "lookalike", "DE", evil)).rights == f"design {evil} in DE"
 
 
-def test_is_asked_from_several_threads(world: Rights) -> None:
+def test_answers_several_threads_at_once(world: Rights) -> None:
     wanted = [(case[6], case[1:6]) for case in WORKED]
     wrong: list[object] = []
 
@@ -379,7 +382,7 @@ def test_equals_a_plain_loop_on_random_tables(tmp_path: Path) -> None:
 
 def plain(matches: list[RightsMatch], rights: list[tuple[object, ...]], sellers: list[tuple[object, ...]],
           members: dict[str, set[str]], claims: Claims) -> tuple[int, str]:  # fmt: skip
-    """The place and verdict of the match that decides."""
+    """The rank and verdict of the match that decides."""
 
     def standing(first: object, last: object) -> bool:
         return (first is None or first <= TODAY) and (last is None or last >= TODAY)  # type: ignore[operator]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ from PIL import Image
 from toy import ToyEncoder, save_pictures
 
 from lookalike import Detector, Listing, Policy
+from lookalike.detection.lookup import Lookup
 from lookalike.errors import ScanStateError
 from lookalike.index.build import add_harmless, add_references, build_index, load_harmless, remove_references
 from lookalike.index.embedding import PhotoReader
 from lookalike.index.reference_index import ReferenceIndex
-from lookalike.policy.policy import Reach
+from lookalike.policy.terms import Reach
 from lookalike.records import Reference
 from lookalike.scanning.changes import rescan_references, scan_changes
 from lookalike.scanning.scan import scan_listings
@@ -45,12 +47,14 @@ def references(market: Path, numbers: Sequence[int]) -> list[Reference]:
 
 def listings(market: Path) -> list[Listing]:
     photos = [market / "photos" / f"1-{i}.png" for i in range(130)]
-    return [Listing(f"L{i}", tuple(photos[2 * i : 2 * i + 2]), seller=f"s{i % 5}", price=9.5) for i in range(65)]
+    return [
+        Listing(f"L{i}", tuple(photos[2 * i : 2 * i + 2]), seller=f"s{i % 5}", price=Decimal("9.5")) for i in range(65)
+    ]
 
 
 def detector(market: Path, policy: Policy = UNCOMPARED) -> Detector:
     index = ReferenceIndex.load(market / "index")
-    return Detector(ToyEncoder(), index, policy, PhotoReader(workers=2), 3, load_harmless(market / "index"))
+    return Detector(Lookup(ToyEncoder(), index, PhotoReader(workers=2), 3, load_harmless(market / "index")), policy)
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
@@ -91,7 +95,12 @@ def test_looks_only_at_what_is_new_or_changed(market: Path) -> None:
     changes(market, offered)
     Image.new("RGB", (30, 30), "red").save(offered[7].images[1])
     Path(str(offered[9].images[0])).unlink()
-    later = [replace(offered[3], price=1.0), *offered[64:20:-1], *offered[4:21], Listing("new", offered[0].images)]
+    later = [
+        replace(offered[3], price=Decimal("1.0")),
+        *offered[64:20:-1],
+        *offered[4:21],
+        Listing("new", offered[0].images),
+    ]
     summary = changes(market, later)
     assert (summary.looked_at, summary.kept, summary.judged) == (4, len(later) - 4, 0)
     assert rows(market / "out.parquet") == full(market, later)
@@ -167,7 +176,7 @@ def test_photos_in_reach_of_new_references_are_opened_to_compare_them(market: Pa
     same(rows(market / "new.parquet"), full(market, offered, COMPARED))
 
 
-def test_refuses_a_state_that_is_missing_damaged_or_anothers(market: Path) -> None:
+def test_refuses_a_state_that_is_missing_damaged_or_of_another_encoder_or_limits(market: Path) -> None:
     with pytest.raises(ScanStateError, match="there is no state of a scan"):
         rescan_references(detector=detector(market), since=market / "state", out=market / "new.parquet")
     changes(market, listings(market))
@@ -178,7 +187,7 @@ def test_refuses_a_state_that_is_missing_damaged_or_anothers(market: Path) -> No
     with pytest.raises(ScanStateError, match="is not as it was written"):
         changes(market, listings(market))
     replace(state, basis=replace(state.basis, reading="other")).save(market / "state")
-    with pytest.raises(ScanStateError, match="other bounds on pictures"):
+    with pytest.raises(ScanStateError, match="another encoder or other limits on pictures"):
         rescan_references(detector=detector(market), since=market / "state", out=market / "new.parquet")
     assert changes(market, listings(market)).looked_at == 65
 

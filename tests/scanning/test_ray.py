@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import toy
 from toy import ToyEncoder, save_pictures
 
 from lookalike import Detector, Listing, Policy, scan_listings
+from lookalike.detection.lookup import Lookup
 from lookalike.errors import EngineError, MissingExtraError, TableError
 from lookalike.index.build import build_index
 from lookalike.index.embedding import PhotoReader
@@ -29,7 +31,7 @@ POLICY = Policy(name="toy", flag=0.99, review=0.9)
 
 
 def open_detector(index: Path, encoder: type[ToyEncoder] = ToyEncoder) -> Detector:
-    return Detector(encoder(), ReferenceIndex.load(index), POLICY, PhotoReader(workers=1))
+    return Detector(Lookup(encoder(), ReferenceIndex.load(index), PhotoReader(workers=1)), POLICY)
 
 
 def references(paths: list[Path]) -> list[Reference | BadRow]:
@@ -40,7 +42,9 @@ def references(paths: list[Path]) -> list[Reference | BadRow]:
 def listings(paths: list[Path], count: int) -> Iterator[Listing]:
     for i in range(count):
         images = ("gone.jpg",) if i % 10 == 7 else (paths[i % 12], paths[i * 5 % 12], paths[i * 7 % 12])
-        yield Listing(f"L{i}", images[: i % 4], seller=f"s{i % 3}", territory="DE", price=i + 0.5, currency="EUR")
+        yield Listing(
+            f"L{i}", images[: i % 4], seller=f"s{i % 3}", territory="DE", price=Decimal(f"{i}.5"), currency="EUR"
+        )
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
@@ -139,7 +143,7 @@ def test_a_scan_whose_worker_dies_ends_right(tmp_path: Path, index: Path, paths:
     assert rows(tmp_path / "there.jsonl") == rows(tmp_path / "local.jsonl")
 
 
-def test_a_part_that_kills_every_worker_is_told_of_and_what_is_done_is_kept(
+def test_a_part_that_kills_every_worker_is_reported_and_finished_parts_are_kept(
     tmp_path: Path, index: Path, paths: list[Path], cluster: Cluster
 ) -> None:
     poison = tmp_path / "poison"
@@ -165,7 +169,7 @@ def test_a_part_that_kills_every_worker_is_told_of_and_what_is_done_is_kept(
     assert rows(out) == rows(tmp_path / "local.jsonl")
 
 
-def test_a_scan_goes_on_where_it_was(tmp_path: Path, index: Path, paths: list[Path], cluster: Cluster) -> None:
+def test_a_scan_resumes_where_it_stopped(tmp_path: Path, index: Path, paths: list[Path], cluster: Cluster) -> None:
     class Killed(BaseException):
         pass
 
@@ -182,7 +186,7 @@ def test_a_scan_goes_on_where_it_was(tmp_path: Path, index: Path, paths: list[Pa
     assert summary.resumed >= 6
 
 
-def test_a_build_goes_on_where_it_was(tmp_path: Path, index: Path, paths: list[Path], cluster: Cluster) -> None:
+def test_a_build_resumes_where_it_stopped(tmp_path: Path, index: Path, paths: list[Path], cluster: Cluster) -> None:
     class Killed(BaseException):
         pass
 
@@ -208,5 +212,5 @@ def test_a_build_goes_on_where_it_was(tmp_path: Path, index: Path, paths: list[P
 
 def test_refuses_pictures_that_workers_cannot_open(tmp_path: Path, index: Path) -> None:
     pytest.importorskip("ray")
-    with pytest.raises(TableError, match="came as bytes; needed a path or URL"):
+    with pytest.raises(TableError, match="given as bytes; give a path or URL"):
         scan_on_ray([Listing("L", (b"",))], open_detector=partial(open_detector, index), out=tmp_path / "f.csv")

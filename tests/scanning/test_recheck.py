@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ from PIL import Image
 from toy import ToyEncoder, save_pictures
 
 from lookalike import Detector, Listing, Policy, Scope, scan_listings
+from lookalike.detection.lookup import Lookup
 from lookalike.errors import PolicyError, TableError
 from lookalike.index.build import build_index
 from lookalike.index.embedding import PhotoReader
 from lookalike.index.reference_index import ReferenceIndex
-from lookalike.policy.policy import Reach
+from lookalike.policy.terms import Reach
 from lookalike.records import Reference
 from lookalike.rights.claims import Claims
 from lookalike.rights.rights import Rights
@@ -69,8 +71,15 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def listings(shop: Path) -> Iterator[Listing]:
     for number in range(0, 78, 2):
         images = [shop / f"listing-{number}.png", shop / f"listing-{number + 1}.png"][: 1 + number % 4 // 2]
-        yield Listing(f"L{number}", images, seller=f"s{number // 2 % 3}", title="a, \"b\"",
-                      territory=("DE", "fr", "US", None, "XX")[number // 2 % 5], price=1.5, currency="EUR")  # fmt: skip
+        yield Listing(
+            f"L{number}",
+            images,
+            seller=f"s{number // 2 % 3}",
+            territory=("DE", "fr", "US", None, "XX")[number // 2 % 5],
+            price=Decimal("1.5"),
+            currency="EUR",
+            title='a, "b"',
+        )
     yield Listing("none", ())
 
 
@@ -89,7 +98,7 @@ def scanned(shop: Path, tables: Rights) -> Scans:
     for policy, asked, day in ((POLICY, True, BEFORE), (POLICY, True, AFTER), (STRICT, True, AFTER),
                                (POLICY, False, BEFORE)):  # fmt: skip
         rights = tables if asked else None
-        detector = Detector(ToyEncoder(), index, policy, PhotoReader(), rights=rights, day=day)
+        detector = Detector(Lookup(ToyEncoder(), index, PhotoReader()), policy, rights=rights, day=day)
         scan_listings(listings(shop), detector=detector, out=shop / "scan.parquet")
         rows[policy, asked, day] = untimed(shop / "scan.parquet")
     return rows
@@ -134,7 +143,7 @@ def test_the_kind_that_points_gave_decides_what_a_claim_may_rest_on(shop: Path, 
     policy, stored, fresh = replace(POLICY, reach=Reach()), tmp_path / "f.parquet", tmp_path / "g.parquet"
     for day, path in ((BEFORE, stored), (AFTER, fresh)):
         index = ReferenceIndex.load(tmp_path / "index")
-        detector = Detector(ToyEncoder(), index, policy, PhotoReader(), rights=tables, day=day)
+        detector = Detector(Lookup(ToyEncoder(), index, PhotoReader()), policy, rights=tables, day=day)
         scan_listings(copies, detector=detector, out=path)
     recheck(stored, stored, policy=policy, rights=tables, day=AFTER)
     found = untimed(stored)
@@ -195,13 +204,13 @@ def test_refuses_what_it_can_not_recheck(scanned: Scans, tables: Rights, tmp_pat
 
     path = tmp_path / "f.parquet"
     write_findings(scanned[POLICY, False, BEFORE], path)
-    with pytest.raises(PolicyError, match=r"of the policy toy@\w+, which is none that ships; give it"):
+    with pytest.raises(PolicyError, match=r"made with toy@\w+, which is not a shipped policy; give its file"):
         policy_of(path)
     with pytest.raises(PolicyError, match="scan again with the policy's encoder"):
         recheck(path, tmp_path / "g.parquet", policy=replace(STRICT, weights_sha256="ab" * 32))
     with pytest.raises(TableError, match="name two files"):
         recheck(path, tmp_path / "g.csv", policy=POLICY, changes=tmp_path / "g.csv")
-    with pytest.raises(TableError, match="needed one of"):
+    with pytest.raises(TableError, match="use .csv, .parquet or .jsonl"):
         recheck(path, tmp_path / "g.xlsx", policy=POLICY)
     table = pq.read_table(path)
     for name, text in (("candidates", "[{"), ("candidates", '{"a": 1}'), ("kind", "twin")):

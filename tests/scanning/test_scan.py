@@ -1,4 +1,4 @@
-"""A scan gives one row a listing, embeds each picture once, and goes on where it was killed."""
+"""A scan gives one row per listing, embeds each picture once, and resumes where it was killed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from toy import ToyEncoder, save_pictures
 
 from lookalike import Detector, Listing, Policy, scan_listings
+from lookalike.detection.lookup import Lookup
 from lookalike.errors import TableError
 from lookalike.index.build import build_index
 from lookalike.index.embedding import PhotoReader
@@ -33,13 +35,13 @@ def paths(tmp_path: Path) -> list[Path]:
 def detector(tmp_path: Path, paths: list[Path]) -> Detector:
     rows = [Reference(f"r{i}", f"p{i}", "Brand", path) for i, path in enumerate(paths[:6])]
     build_index(rows, index=tmp_path / "index", encoder=ToyEncoder())
-    return Detector(ToyEncoder(), ReferenceIndex.load(tmp_path / "index"), POLICY, PhotoReader())
+    return Detector(Lookup(ToyEncoder(), ReferenceIndex.load(tmp_path / "index"), PhotoReader()), POLICY)
 
 
 def listings(paths: list[Path], count: int) -> Iterator[Listing]:
     for i in range(count):
         images = ("gone.jpg",) if i % 100 == 7 else (paths[i % len(paths)],)
-        yield Listing(f"L{i}", images, seller=f"s{i % 3}", territory="DE", price=i + 0.5, currency="EUR")
+        yield Listing(f"L{i}", images, seller=f"s{i % 3}", territory="DE", price=Decimal(f"{i}.5"), currency="EUR")
 
 
 @pytest.mark.parametrize("ending", [".csv", ".parquet", ".jsonl"])
@@ -64,7 +66,7 @@ def test_embeds_each_picture_once(tmp_path: Path, detector: Detector, paths: lis
     assert detector.encoder.embedded == 12  # type: ignore[attr-defined]
 
 
-def test_goes_on_where_it_was_killed(tmp_path: Path, detector: Detector, paths: list[Path]) -> None:
+def test_resumes_where_it_was_killed(tmp_path: Path, detector: Detector, paths: list[Path]) -> None:
     class Killed(BaseException):
         pass
 
@@ -101,24 +103,24 @@ def test_says_which_bytes_decided_and_when(tmp_path: Path, detector: Detector, p
     assert unread["image_sha256"] is None
 
 
-def test_tells_of_each_listing_as_it_is_done(tmp_path: Path, detector: Detector, paths: list[Path]) -> None:
+def test_reports_each_listing_as_it_is_done(tmp_path: Path, detector: Detector, paths: list[Path]) -> None:
     done: list[int] = []
     scan_listings(listings(paths, 50), detector=detector, out=tmp_path / "f.csv", progress=done.append)
     assert done == [1] * 50
 
 
-def test_starts_anew_when_more_may_be_read(tmp_path: Path, detector: Detector, paths: list[Path]) -> None:
+def test_starts_over_when_more_may_be_read(tmp_path: Path, detector: Detector, paths: list[Path]) -> None:
     def dying() -> Iterator[Listing]:
         yield from listings(paths, 1500)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         scan_listings(dying(), detector=detector, out=tmp_path / "f.csv")
-    freer = replace(detector, reader=PhotoReader(access=Access(private=True)))
+    freer = replace(detector, lookup=replace(detector.lookup, reader=PhotoReader(access=Access(private=True))))
     assert scan_listings(listings(paths, 1500), detector=freer, out=tmp_path / "f.csv").resumed == 0
 
 
-def test_starts_anew_when_the_listings_are_others(tmp_path: Path, detector: Detector, paths: list[Path]) -> None:
+def test_starts_over_for_other_listings(tmp_path: Path, detector: Detector, paths: list[Path]) -> None:
     def dying() -> Iterator[Listing]:
         yield from listings(paths, 1500)
         raise KeyboardInterrupt
@@ -131,6 +133,6 @@ def test_starts_anew_when_the_listings_are_others(tmp_path: Path, detector: Dete
 
 
 def test_refuses_an_ending_before_any_work(tmp_path: Path, detector: Detector, paths: list[Path]) -> None:
-    with pytest.raises(TableError, match="needed one of"):
+    with pytest.raises(TableError, match="use .csv, .parquet or .jsonl"):
         scan_listings(listings(paths, 3), detector=detector, out=tmp_path / "f.xlsx")
     assert detector.encoder.embedded == 0  # type: ignore[attr-defined]

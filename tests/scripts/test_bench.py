@@ -1,4 +1,4 @@
-"""`lookalike bench` measures everything on the same pictures, and says what stands beside what."""
+"""`lookalike bench` measures all ways on the same pictures, and names what it compares."""
 
 from __future__ import annotations
 
@@ -10,36 +10,26 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from lookalike.model.loading import untrained_encoder
 from lookalike.scripts.bench import main
-from lookalike.scripts.benchmarks.speed import draw_jpeg
+from lookalike.scripts.bench_pictures import draw_pictures
+from lookalike.scripts.bench_pipeline import measure_pipelines
 
 
 def test_measures_draws_and_writes(tmp_path: Path) -> None:
-    (tmp_path / "photos").mkdir()
-    for number in range(5):
-        (tmp_path / "photos" / f"{number}.jpg").write_bytes(draw_jpeg(160, number))
+    draw_pictures(tmp_path / "photos", 5, side=160)
     out, plot = tmp_path / "speed.json", tmp_path / "speed.png"
-    call = [
-        str(tmp_path / "photos"),
-        "--rounds",
-        "1",
-        "--device",
-        "cpu",
-        "--vectors",
-        "300",
-        "--json",
-        str(out),
-        "--plot",
-        str(plot),
-    ]
-    # in a process of its own: the engines that it loads bring threading libraries of theirs
+    call = [str(tmp_path / "photos"), "--rounds", "1", "--device", "cpu", "--vectors", "300"]
+    call += ["--json", str(out), "--plot", str(plot)]
+    # in a process of its own, since the engines it loads have threading libraries of their own
     command = [sys.executable, "-m", "lookalike.scripts.bench", *call]
-    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     figures = json.loads(out.read_text())
     assert {"lookalike", "DataLoader", "one at a time", "reading and preparing alone", "bare forward"} <= set(
         figures["rates"]
     )
-    assert all(name in text for name in figures["rates"])
+    assert all(name in done.stdout for name in figures["rates"])
+    assert min(figures["peak_bytes"].values()) > 50e6, "Python with torch takes more than that"
     assert figures["pictures"] == 5 and (figures["device"], figures["precision"]) == ("cpu", "float32")
     assert figures["waits_for"] == min(
         ("reading and preparing alone", "bare forward"), key=lambda name: figures["rates"][name]["median"]
@@ -52,4 +42,16 @@ def test_measures_draws_and_writes(tmp_path: Path) -> None:
 
 def test_refuses_a_folder_without_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path)]) == 2
-    assert "holds no picture; needed a folder with" in capsys.readouterr().err
+    assert "holds no pictures; name a folder with JPEG, PNG or WebP files" in capsys.readouterr().err
+
+
+def test_measures_no_memory_without_psutil_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "psutil", None)
+    files = draw_pictures(tmp_path / "photos", 2, side=64)
+    encoder = untrained_encoder("lookalike-embedded", device="cpu")
+    figures = measure_pipelines(files, encoder, rounds=1, scratch=tmp_path, quiet=False)
+    assert figures["peak_bytes"] == {}
+    assert figures["rates"]["lookalike"]["median"] > 0
+    assert "peak memory is not measured; install lookalike[benchmark]" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Evidence bundles as a person makes and verifies them, with the embedded encoder."""
+"""Making and verifying evidence bundles on the command line, with the embedded encoder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 from toy import save_pictures
 
-from lookalike.policy.policy import Policy, default_policy
+from lookalike.policy.policy import Policy
+from lookalike.policy.shipped import default_policy
 from lookalike.scripts.cli import main
 from lookalike.tables.findings import read_findings, write_findings
 
@@ -63,16 +64,16 @@ def test_fifty_findings_verify_by_hash_and_by_index(shop: Path, original: Path, 
     capsys.readouterr()
     index = ["--index", str(shop / "index")]
     for more, computed in (
-        ([], "no similarity computed again"),
-        (index, "similarity of 50 computed again (within 0.0001)"),
+        ([], "no similarities computed again"),
+        (index, "50 similarities computed again (within 0.0001)"),
     ):
         assert verify(original, *more) == 0
         out = capsys.readouterr().out
-        assert "50 findings" in out and "verdict of 50 derived again" in out and computed in out
-        assert out.endswith("all agrees\n")
+        assert "50 findings" in out and "50 verdicts derived again" in out and computed in out
+        assert out.endswith("everything agrees\n")
 
 
-def test_prints_a_seal_that_verifying_holds_it_to(shop: Path, tmp_path: Path, capsys: Capture) -> None:
+def test_prints_a_seal_that_verifying_checks(shop: Path, tmp_path: Path, capsys: Capture) -> None:
     assert make(shop, tmp_path / "a", "--listing", "L3", "--listing", "L4", "--json") == 0
     captured = capsys.readouterr()
     made = json.loads(captured.out)
@@ -85,7 +86,7 @@ def test_prints_a_seal_that_verifying_holds_it_to(shop: Path, tmp_path: Path, ca
     assert "not the one given" in capsys.readouterr().out
 
 
-def test_names_what_was_changed_as_lines_and_as_json(original: Path, tmp_path: Path, capsys: Capture) -> None:
+def test_reports_what_was_changed_as_lines_and_as_json(original: Path, tmp_path: Path, capsys: Capture) -> None:
     shutil.unpack_archive(original, tmp_path / "moved")
     assert verify(tmp_path / "moved") == 0
     photo = tmp_path / "moved/findings/0002/listing.png"
@@ -98,24 +99,24 @@ def test_names_what_was_changed_as_lines_and_as_json(original: Path, tmp_path: P
     assert lines[0].startswith("finding 2 (listing L1): the file findings/0002/listing.png was changed")
     assert lines[1].startswith("the bundle's last entry: the file findings.jsonl was changed")
     assert lines[2].startswith("finding 9 (listing L8): in its row") and "title is Title 9, but Title 8" in lines[2]
-    assert lines[-1] == f"{tmp_path}/moved: 3 things don't agree"
+    assert lines[-1] == f"{tmp_path}/moved: 3 disagreements"
     assert verify(tmp_path / "moved", "--json") == 1
     values = json.loads(capsys.readouterr().out)
     assert (values["holds"], values["tolerance"], len(values["disagreements"])) == (False, 1e-4, 3)
     assert values["disagreements"][0]["where"] == "finding 2 (listing L1)"
 
 
-def test_goes_on_past_a_photo_that_is_gone_with_status_1(shop: Path, tmp_path: Path, capsys: Capture) -> None:
+def test_bundles_the_rest_when_a_photo_is_gone_with_status_1(shop: Path, tmp_path: Path, capsys: Capture) -> None:
     rows = list(read_findings(shop / "findings.parquet"))[:4]
     rows[1]["image"] = str(tmp_path / "gone.png")
     rows[1]["candidates"] = rows[1]["candidates"].replace("copy-1.png", "gone.png")
     write_findings(rows, tmp_path / "f.csv")
     assert make(shop, tmp_path / "b", findings=tmp_path / "f.csv") == 1
-    assert "4 findings" in (text := capsys.readouterr().err) and "of 1 a photo can't be read any more" in text
+    assert "4 findings" in (text := capsys.readouterr().err) and "1 with a photo that can't be read any more" in text
     assert verify(tmp_path / "b", "--model", "embedded") == 0
     captured = capsys.readouterr()
-    assert "similarity of 3 computed again" in captured.out
-    assert "of 1 the bundle says itself that a photo is missing" in captured.err
+    assert "3 similarities computed again" in captured.out
+    assert "the bundle itself says that a photo of 1 is missing" in captured.err
 
 
 class QuietHandler(SimpleHTTPRequestHandler):
@@ -123,7 +124,7 @@ class QuietHandler(SimpleHTTPRequestHandler):
         pass
 
 
-def test_reads_remote_photos_only_when_told_to(shop: Path, tmp_path: Path, capsys: Capture) -> None:
+def test_reads_remote_photos_only_when_allowed(shop: Path, tmp_path: Path, capsys: Capture) -> None:
     handler = partial(QuietHandler, directory=str(shop / "photos"))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -138,11 +139,11 @@ def test_reads_remote_photos_only_when_told_to(shop: Path, tmp_path: Path, capsy
         server.shutdown()
     assert answers == [1, 1, 0]
     assert "scheme http is not allowed" in (tmp_path / "a/findings/0001/statement.html").read_text()
-    assert "is no public address" in (tmp_path / "b/findings/0001/statement.html").read_text()
+    assert "is not a public address" in (tmp_path / "b/findings/0001/statement.html").read_text()
     assert (tmp_path / "c/findings/0001/listing.png").read_bytes() == (shop / "photos/copy-5.png").read_bytes()
 
 
-def test_a_policy_of_ones_own_travels_along(shop: Path, tmp_path: Path, capsys: Capture) -> None:
+def test_a_custom_policy_is_bundled(shop: Path, tmp_path: Path, capsys: Capture) -> None:
     shipped = default_policy(json.loads((shop / "index/manifest.json").read_text())["encoder"]["weights_sha256"])
     assert shipped is not None
     (tmp_path / "unnamed.toml").write_text("# kept\n[thresholds]\nflag = 0.9\nreview = 0.3\n")
@@ -151,7 +152,7 @@ def test_a_policy_of_ones_own_travels_along(shop: Path, tmp_path: Path, capsys: 
     call = ["scan", str(tmp_path / "three.csv"), "--index", index, "--policy", policy, "--quiet"]
     assert main([*call, "--out", str(tmp_path / "f.jsonl")]) == 0
     assert make(shop, tmp_path / "b", findings=tmp_path / "f.jsonl") == 2
-    assert f"but this one is {shipped}; give that policy" in capsys.readouterr().err
+    assert f"not with {shipped}; give the policy of the scan" in capsys.readouterr().err
     assert make(shop, tmp_path / "b", "--policy", policy, findings=tmp_path / "f.jsonl") == 0
     assert (tmp_path / "b/policy/policy.toml").read_text().startswith("# kept")
     assert verify(tmp_path / "b", "--policy", policy) == 0
@@ -164,24 +165,24 @@ def test_a_policy_of_ones_own_travels_along(shop: Path, tmp_path: Path, capsys: 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (["{shop}/findings.parquet"], "a bundle needs --index DIR and --out"),
-        (["{shop}/findings.parquet", "more"], "needed: bundle FINDINGS"),
-        (["verify"], "needed: bundle FINDINGS"),
+        (["{shop}/findings.parquet"], "making a bundle needs --index DIR and --out"),
+        (["{shop}/findings.parquet", "more"], "expected: bundle FINDINGS"),
+        (["verify"], "expected: bundle FINDINGS"),
         (["verify", "{bundle}", "--out", "x"], "bundle verify takes no --out"),
         (["verify", "{bundle}", "--allow-scheme", "https"], "bundle verify takes no --allow-scheme"),
         (["verify", "{shop}/gone.zip"], "there is no bundle"),
-        (["verify", "{shop}/listings.csv"], "is no ZIP such as bundles are"),
-        (["verify", "{shop}/photos"], "holds no manifest.json"),
-        (["verify", "{shop}/index"], "manifest.json is of format lookalike-index 1; needed lookalike-bundle 1"),
+        (["verify", "{shop}/listings.csv"], "is not a bundle; give a folder or ZIP"),
+        (["verify", "{shop}/photos"], "has no manifest.json"),
+        (["verify", "{shop}/index"], "manifest.json has the format lookalike-index 1, expected lookalike-bundle 1"),
         (["verify", "{bundle}", "--index", "{shop}/photos"], "there is no index in"),
-        (["verify", "{bundle}", "--policy", "gone.toml"], "the policy gone.toml can't be read"),
-        (["{shop}/findings.parquet", "--index", "{shop}/index", "--out", "{bundle}"], "is there already"),
+        (["verify", "{bundle}", "--policy", "gone.toml"], "policy gone.toml can't be read"),
+        (["{shop}/findings.parquet", "--index", "{shop}/index", "--out", "{bundle}"], "already exists"),
         (["{shop}/findings.parquet", "--index", "{shop}/index", "--out", "{new}", "--seal", "x"], "takes no --seal"),
         (["{shop}/listings.csv", "--index", "{shop}/index", "--out", "{new}"], "has no column verdict"),
         (["{shop}/findings.parquet", "--index", "{new}", "--out", "{new}"], "there is no index in"),
         (
             ["{shop}/findings.parquet", "--index", "{shop}/index", "--out", "{new}", "--verdict", "clear"],
-            "no finding is clear; there are 50 flagged",
+            "no finding is clear; the table has 50 flagged",
         ),
         (
             ["{shop}/findings.parquet", "--index", "{shop}/index", "--out", "{new}", "--verdict", "counterfeit"],

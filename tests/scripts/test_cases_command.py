@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from toy import save_pictures
 
-from lookalike.cases.history import Answer, Outcome, Statement, add_entry
+from lookalike.cases.history import add_entry
+from lookalike.cases.statements import Answer, Outcome, Statement
 from lookalike.cases.table import read_cases
 from lookalike.scripts.cases import main
 from lookalike.scripts.cli import main as lookalike
@@ -47,7 +48,7 @@ def test_groups_by_keys_of_the_listings_and_keeps_ids(tmp_path: Path, capsys: py
     assert (diff["merged"], diff["unchanged"]) == ({gone: kept}, 1)
     assert diff["changed"][0]["sums"][1] == {"EUR": "30.50"}
     assert main(["diff", str(tmp_path / "old.csv"), out]) == 0
-    assert f"{gone} is part of {kept} now" in capsys.readouterr().out
+    assert f"{gone} is now part of {kept}" in capsys.readouterr().out
 
 
 def test_a_history_takes_sellers_out_of_their_case(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -68,17 +69,17 @@ def test_a_history_takes_sellers_out_of_their_case(tmp_path: Path, capsys: pytes
 def test_prices_that_cannot_be_used_end_with_status_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     findings = write_findings(tmp_path / "f.jsonl", {"seller_id": "a", "price": 1e15}, {"seller_id": "b", "price": 1.5})
     assert main([findings, "--out", str(tmp_path / "c.csv")]) == 1
-    assert "1 prices can't be used" in capsys.readouterr().err
+    assert "Prices that can't be used: 1." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ([], "without --out; needed: cases FINDINGS"),
-        (["--out", "c.xls"], "needed one of .csv"),
+        ([], "without --out; call: cases FINDINGS"),
+        (["--out", "c.xls"], "ends in .xls; use .csv, .parquet or .jsonl"),
         (["--out", "c.csv", "--rates", "r.csv"], "belong together"),
-        (["--out", "{folder}/c.csv", "--join-on", "colour"], "column colour to join on is in neither"),
-        (["--out", "{folder}/c.csv", "--pair-minutes", "few"], "needed a number"),
+        (["--out", "{folder}/c.csv", "--join-on", "colour"], "has no column colour to join on"),
+        (["--out", "{folder}/c.csv", "--pair-minutes", "few"], "'few' is not a number of minutes"),
         (["--out", "{folder}/c.csv", "--most-sellers", "1"], "2 or more"),
         (["--out", "{folder}/c.csv", "--previous", "{folder}/none.csv"], "there is no table"),
         (["--out", "{folder}/c.csv", "--history", "{folder}/none.jsonl"], "there is no history"),

@@ -197,7 +197,7 @@ def test_reads_remote_pictures_only_when_told_to(shop: Path, capsys: pytest.Capt
     assert answers == [1, 1]
     not_allowed, not_public, found = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert "scheme http is not allowed" in not_allowed["error"]
-    assert "127.0.0.1 is no public address" in not_public["error"]
+    assert "127.0.0.1 is not a public address" in not_public["error"]
     assert found["product_id"] == "p3"
 
 
@@ -240,7 +240,7 @@ def test_an_emptied_index_clears_listings_and_is_not_evaluated(
     (tmp_path / "labels.csv").write_text(f"image,product_id,lookalike\n{shop}/photos/0-1.png,p1,true\n")
     capsys.readouterr()
     assert main(["evaluate", str(tmp_path / "labels.csv"), "--index", index]) == 2
-    assert "holds no references any more" in one_line(capsys)
+    assert "the index holds no references; add some with" in one_line(capsys)
 
 
 def test_lists_models(capsys: pytest.CaptureFixture[str]) -> None:
@@ -266,9 +266,12 @@ def test_the_demo_flags_reviews_and_clears(tmp_path: Path, capsys: pytest.Captur
         (["build", "{shop}/none.csv", "--index", "{new}"], "there is no table"),
         (["build", "{shop}/empty.csv", "--index", "{new}"], "has no rows"),
         (["build", "{shop}/unreadable.csv", "--index", "{new}"], "none of the 1 references could be used"),
-        (["build", "{shop}/references.csv", "--index", "{shop}/listings.csv"], "listings.csv is no folder"),
+        (["build", "{shop}/references.csv", "--index", "{shop}/listings.csv"], "listings.csv is not a folder"),
         (["scan", "{shop}/listings.csv", "--index", "{new}", "--out", "f.csv"], "there is no index in"),
-        (["scan", "{shop}/listings.csv", "--index", "{shop}/index", "--out", "f.xls"], "needed one of .csv"),
+        (
+            ["scan", "{shop}/listings.csv", "--index", "{shop}/index", "--out", "f.xls"],
+            "ends in .xls; use .csv, .parquet or .jsonl",
+        ),
         (
             ["scan", "{shop}/listings.csv", "--index", "{shop}/index", "--out", "f.csv", "--policy", "no.toml"],
             "the policy",

@@ -1,4 +1,4 @@
-"""Explaining a finding: the picture shows the pair, and the words say what agrees."""
+"""Explaining a photo: the picture shows the pair, and the words say what matches."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def width(path: Path) -> int:
         return image.width
 
 
-def test_a_mirrored_copy_is_explained_as_one(index: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_explains_a_mirrored_copy(index: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ImageOps.mirror(genuine("zorvossa-face-scrub-left")).save(tmp_path / "copy.png")
     out = tmp_path / "pair.png"
     assert main(["explain", str(tmp_path / "copy.png"), "--index", index, "--out", str(out), "--json"]) == 0
@@ -45,7 +45,7 @@ def test_a_mirrored_copy_is_explained_as_one(index: str, tmp_path: Path, capsys:
     assert width(out) == 1200
 
 
-def test_points_are_joined_where_they_lie_in_the_photos_as_they_are() -> None:
+def test_points_are_joined_at_their_places_in_the_original_photos() -> None:
     photo = genuine("zorvossa-face-scrub-left")
     wide = Image.new("RGB", (1000, 700), "white")
     wide.paste(photo.resize((600, 600)), (300, 50))
@@ -60,12 +60,12 @@ def test_without_points_the_photos_stand_side_by_side(
 ) -> None:
     Image.new("RGB", (200, 200), (90, 120, 90)).save(tmp_path / "plain.png")
     assert main(["explain", str(tmp_path / "plain.png"), "--index", index, "--out", str(tmp_path / "p.webp")]) == 0
-    assert "no points agree" in capsys.readouterr().err
+    assert "no matching points" in capsys.readouterr().err
     assert width(tmp_path / "p.webp") == 1200
 
 
 @pytest.mark.parametrize(
-    ("photo", "out", "message"), [("gone.png", "p.png", "no such file"), ("x.png", "p.txt", "needed .png")]
+    ("photo", "out", "message"), [("gone.png", "p.png", "no such file"), ("x.png", "p.txt", "name it .png")]
 )
 def test_a_wrong_call_is_one_line(
     index: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], photo: str, out: str, message: str

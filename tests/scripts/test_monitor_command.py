@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from lookalike.policy.policy import Evidence, Policy, Promise, Scope
+from lookalike.policy.policy import Policy
+from lookalike.policy.terms import Evidence, Promise, Scope
 from lookalike.scripts.monitor import main
 
 POLICY = Policy(

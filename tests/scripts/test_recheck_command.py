@@ -60,7 +60,7 @@ def untimed(row: dict[str, object]) -> dict[str, object]:
         (["--date", "soon"], "Invalid value for '--date'"),
         (["--rights", "gone.csv"], "there is no table gone.csv"),
         (["--regions", "g.csv"], "came --regions g.csv without --rights or --sellers"),
-        (["--policy", "gone.toml"], "the policy gone.toml can't be read"),
+        (["--policy", "gone.toml"], "policy gone.toml can't be read"),
     ],
 )
 def test_a_wrong_call_is_one_line(
@@ -70,5 +70,5 @@ def test_a_wrong_call_is_one_line(
     call = ["recheck", str(tmp_path / "f.csv"), "--out", str(tmp_path / "g.csv"), *options]
     assert main(call) == 2
     said = capsys.readouterr().err
-    assert message in said or "is none that ships; give it" in said
+    assert message in said or "which is not a shipped policy; give its file" in said
     assert not (tmp_path / "g.csv").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,7 +13,7 @@ import pytest
 
 from lookalike.errors import TableError
 from lookalike.records import BadRow, Listing, Reference
-from lookalike.tables.files import TableWriter, read_rows
+from lookalike.tables.files import read_rows, writing_table
 from lookalike.tables.inputs import (
     MOST_PHOTOS,
     LabelledPhoto,
@@ -30,9 +31,8 @@ ROWS = [
 
 
 def written(path: Path, rows: list[dict[str, str]]) -> Path:
-    writer = TableWriter(path, pa.schema([(name, pa.string()) for name in rows[0]]))
-    writer.write(rows)
-    writer.close()
+    with writing_table(path, pa.schema([(name, pa.string()) for name in rows[0]])) as writer:
+        writer.write(rows)
     return path
 
 
@@ -41,7 +41,9 @@ def test_reads_what_was_written_in_each_format(tmp_path: Path, ending: str) -> N
     path = written(tmp_path / f"t{ending}", ROWS)
     assert [line.values for line in read_rows(path)] == ROWS
     assert list(read_listings(path)) == [
-        Listing("007", (f"{tmp_path}/a.jpg", f"{tmp_path}/b.jpg"), "s1", price=19.9, title='bag, "new"\nred'),
+        Listing(
+            "007", (f"{tmp_path}/a.jpg", f"{tmp_path}/b.jpg"), "s1", price=Decimal("19.90"), title='bag, "new"\nred'
+        ),
         Listing("8", ("https://example.com/c.jpg",), "s2", title="ü"),
     ]
 
@@ -66,7 +68,7 @@ def test_a_csv_row_of_another_width_or_encoding_is_told_of(tmp_path: Path) -> No
     listings = {listing.id: listing for listing in read_listings(tmp_path / "l.csv")}
     assert len(listings) == 4
     assert sorted(key for key, listing in listings.items() if listing.error) == ["3", "row 3"]
-    assert "has 1 values where the header names 2" in str(listings["row 3"].error)
+    assert "has 1 values, but the header names 2 columns" in str(listings["row 3"].error)
     assert "not UTF-8" in str(listings["3"].error)
 
 
@@ -80,7 +82,55 @@ def test_a_price_that_is_none_is_told_of_and_the_listing_kept(tmp_path: Path) ->
     (tmp_path / "l.csv").write_text('listing_id,image,price\n1,a.jpg,"1,5"\n2,b.jpg,nan\n')
     listings = list(read_listings(tmp_path / "l.csv"))
     assert [(listing.price, len(listing.images)) for listing in listings] == [(None, 1), (None, 1)]
-    assert "the price '1,5' is no number" in str(listings[0].error)
+    assert "the price '1,5' is not a number from 0 to below 10¹² with at most 20 decimal places" in str(
+        listings[0].error
+    )
+
+
+def test_prices_are_read_exactly_as_they_were_written(tmp_path: Path) -> None:
+    texts = ["0.1", "19.90", "1234567.005", "0.30000000000000004", "123456789012.345678901234567890", "7"]
+    wanted = [Decimal(text) for text in texts]
+    csv, jsonl = tmp_path / "l.csv", tmp_path / "l.jsonl"
+    csv.write_text("listing_id,image,price\n" + "".join(f"{n},a.jpg,{text}\n" for n, text in enumerate(texts)))
+    lines = (f'{{"listing_id": "{n}", "image": "a.jpg", "price": {text}}}\n' for n, text in enumerate(texts))
+    jsonl.write_text("".join(lines))
+    for path in (csv, jsonl):
+        prices = [listing.price for listing in read_listings(path)]
+        assert prices == wanted and list(map(str, prices)) == texts
+    columns = {
+        "text": pa.array(texts),
+        "decimal": pa.array([Decimal("0.10"), Decimal("19.99")], pa.decimal128(12, 2)),
+        "float": pa.array([0.1, 19.99, 1234567.005, 0.1 + 0.2]),
+        "integer": pa.array([7, 10**11]),
+    }
+    for name, prices in columns.items():
+        ids = [str(n) for n in range(len(prices))]
+        table = pa.table({"listing_id": ids, "image": ["a.jpg"] * len(ids), "price": prices})
+        pyarrow.parquet.write_table(table, tmp_path / f"{name}.parquet")
+        found = [listing.price for listing in read_listings(tmp_path / f"{name}.parquet")]
+        assert found == [Decimal(str(value)) for value in prices.to_pylist()], name
+    table = pa.table({"listing_id": ["1", "2"], "image": ["a.jpg", ""], "price": pa.array([19.99, None], pa.float32())})
+    pyarrow.parquet.write_table(table, tmp_path / "float32.parquet")
+    assert [listing.price for listing in read_listings(tmp_path / "float32.parquet")] == [Decimal("19.99"), None]
+
+
+@pytest.mark.parametrize("price", ["-1", "1e12", "1e-21", "inf", "1,5", "EUR 5", "1e99999999999999999999"])
+def test_a_price_out_of_bounds_is_reported_and_the_listing_kept(tmp_path: Path, price: str) -> None:
+    (tmp_path / "l.csv").write_text(f'listing_id,image,price\n1,a.jpg,"{price}"\n')
+    (tmp_path / "l.jsonl").write_text(json.dumps({"listing_id": "1", "image": "a.jpg", "price": price}))
+    for name in ("l.csv", "l.jsonl"):
+        (listing,) = read_listings(tmp_path / name)
+        assert (listing.price, len(listing.images)) == (None, 1)
+        assert f"the price '{price}' is not a number from 0 to below 10¹²" in str(listing.error)
+
+
+def test_a_json_number_too_large_for_any_decimal_is_reported(tmp_path: Path) -> None:
+    line = '{"listing_id": "%s", "image": "a.jpg", "price": %s}\n'
+    (tmp_path / "l.jsonl").write_text(line % (1, "1.0e99999999999999999999") + line % (2, "1.5"))
+    first, second = read_listings(tmp_path / "l.jsonl")
+    assert "the price '1.0e99999999999999999999' is not a number" in str(first.error) and second == Listing(
+        "2", f"{tmp_path}/a.jpg", price=Decimal("1.5")
+    )
 
 
 def test_bounds_the_photos_of_one_listing_and_says_so(tmp_path: Path) -> None:
@@ -104,10 +154,10 @@ def test_labels_join_the_rows_of_one_photo(tmp_path: Path) -> None:
     [
         ("t.csv", b"", "has no"),
         ("t.csv", b"listing_id,image\n", "has no rows"),
-        ("t.csv", b"id,image\n1,a\n", "has no column listing_id; it has id, image, needed listing_id, image"),
+        ("t.csv", b"id,image\n1,a\n", "has no column listing_id; its columns are: id, image"),
         ("t.jsonl", b'{"id": 1}\n', "has no column listing_id"),
-        ("t.parquet", b"PAR1 not", "no readable Parquet"),
-        ("t.xlsx", b"x", "needed one of .csv, .parquet, .jsonl"),
+        ("t.parquet", b"PAR1 not", "t.parquet can't be read as Parquet"),
+        ("t.xlsx", b"x", "ends in .xlsx; use .csv, .parquet or .jsonl"),
     ],
 )
 def test_refuses_a_table_that_is_none(tmp_path: Path, name: str, content: bytes, message: str) -> None:
@@ -124,9 +174,8 @@ def test_refuses_a_table_that_is_not_there() -> None:
 def test_numbers_keep_their_types(tmp_path: Path) -> None:
     schema = pa.schema([("a", pa.int64()), ("b", pa.float64())])
     for ending in (".parquet", ".jsonl"):
-        writer = TableWriter(tmp_path / f"n{ending}", schema)
-        writer.write([{"a": 1, "b": 0.5}, {"a": None, "b": None}])
-        writer.close()
+        with writing_table(tmp_path / f"n{ending}", schema) as writer:
+            writer.write([{"a": 1, "b": 0.5}, {"a": None, "b": None}])
         assert [line.values for line in read_rows(tmp_path / f"n{ending}")] == [
             {"a": 1, "b": 0.5},
             {"a": None, "b": None},
@@ -142,5 +191,5 @@ def test_labelled_photos_keep_their_strata_and_territory(tmp_path: Path) -> None
         LabelledPhoto("/b", territory="FR"),
     ]
     (tmp_path / "l.csv").write_text(header + "/a,p1,true,crop,DE\n/a,p2,true,crop,FR\n")
-    with pytest.raises(TableError, match="needed one territory a photo"):
+    with pytest.raises(TableError, match="give each photo one territory"):
         read_labelled_photos(tmp_path / "l.csv")

@@ -1,16 +1,18 @@
-"""Metrics against values worked out by hand."""
+"""Metrics against scikit-learn and values worked out by hand."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from lookalike.thresholds.metrics import (
     bootstrap_retrieval,
+    det_curve,
     evaluate_retrieval,
+    fnir_at_fpir,
     most_hit,
     precision_at_budget,
-    threshold_at_precision,
 )
 
 
@@ -85,13 +87,6 @@ def test_intervals_follow_the_number_of_products_not_of_queries() -> None:
     assert low.recall_at_1 < 0.5 < high.recall_at_1
 
 
-def test_finds_the_lowest_threshold_of_a_precision() -> None:
-    similarity, correct = np.array([0.9, 0.8, 0.7, 0.6]), np.array([True, True, False, True])
-    assert threshold_at_precision(similarity, correct, 0.75) == pytest.approx(0.6)
-    assert threshold_at_precision(similarity, correct, 0.9) == pytest.approx(0.8)
-    assert threshold_at_precision(similarity, ~correct, 0.9) is None
-
-
 def test_precision_of_the_strongest_answers_whatever_their_order() -> None:
     similarity, correct = np.array([0.2, 0.9, 0.7, 0.8]), np.array([True, True, True, False])
     assert precision_at_budget(similarity, correct, 1) == 1
@@ -108,5 +103,55 @@ def test_of_equal_answers_the_wrong_ones_take_the_last_places(order: list[int]) 
 
 @pytest.mark.parametrize(("count", "budget"), [(0, 1), (2, 0)])
 def test_refuses_a_budget_for_nothing(count: int, budget: int) -> None:
-    with pytest.raises(ValueError, match="needed at least one"):
+    with pytest.raises(ValueError, match="expected at least one of each"):
         precision_at_budget(np.zeros(count), np.zeros(count, bool), budget)
+
+
+def queries(count: int = 600) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Similarity with many ties, correct and related of random queries."""
+    rng = np.random.default_rng(0)
+    related = rng.random(count) < 0.4
+    similarity = np.round(np.where(related, rng.normal(0.7, 0.1, count), rng.normal(0.5, 0.1, count)), 2)
+    return similarity, related & (rng.random(count) < 0.8), related
+
+
+def test_rates_at_every_threshold_are_those_of_scikit_learn() -> None:
+    from sklearn.metrics import det_curve as reference
+
+    similarity, _, related = queries()
+    curve = det_curve(similarity, related, related=related)  # with all answers right it is a plain DET curve
+    at = dict(zip(curve.threshold.tolist(), zip(curve.fpir, curve.fnir, strict=True), strict=True))
+    fpr, fnr, thresholds = reference(related, similarity)
+    assert len(thresholds) > 30
+    for false_positive, false_negative, threshold in zip(fpr, fnr, thresholds.tolist(), strict=True):
+        assert at[threshold] == pytest.approx((false_positive, false_negative))
+
+
+def test_rates_are_counted_at_the_threshold_itself_and_wrong_answers_are_misses() -> None:
+    similarity, correct, related = queries()
+    curve = det_curve(similarity, correct, related=related)
+    assert curve.threshold.tolist() == [*sorted(set(similarity.tolist())), np.inf]
+    for fpir, fnir, threshold in zip(curve.fpir, curve.fnir, curve.threshold, strict=True):
+        assert fpir == pytest.approx((similarity[~related] >= threshold).mean())
+        assert fnir == pytest.approx(1 - (correct[related] & (similarity[related] >= threshold)).mean())
+
+
+@pytest.mark.parametrize("share", [0.0, 0.003, 0.01, 0.1, 0.5])
+def test_the_curve_passes_through_the_misses_at_a_share_of_false_hits(share: float) -> None:
+    similarity, correct, related = queries()
+    curve = det_curve(similarity, correct, related=related)
+    assert curve.fnir[curve.fpir <= share].min() == pytest.approx(fnir_at_fpir(similarity, correct, related, share))
+
+
+@pytest.mark.parametrize("related", [[True, True], [False, False]])
+def test_refuses_a_curve_of_one_kind_of_query(related: list[bool]) -> None:
+    with pytest.raises(ValueError, match="some that are and some that aren't"):
+        det_curve([0.1, 0.2], [False, False], related=related)
+
+
+def test_refuses_arrays_of_different_lengths() -> None:
+    for measure in (evaluate_retrieval, det_curve):
+        with pytest.raises(ValueError, match="expected three of the same"):
+            measure([0.1], [True], related=[True, False])
+    with pytest.raises(ValueError, match="expected two of the same"):
+        precision_at_budget([0.1], [True, False], 1)

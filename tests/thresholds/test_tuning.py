@@ -7,10 +7,13 @@ from datetime import date
 import numpy as np
 import pytest
 
+from lookalike.binomial import trials_needed
 from lookalike.errors import TableError
-from lookalike.policy.policy import Policy, Promise
-from lookalike.thresholds.guarantees import flags_needed, precision_threshold
-from lookalike.thresholds.tuning import LabelledPairs, tune
+from lookalike.policy.policy import Policy
+from lookalike.policy.terms import Promise
+from lookalike.thresholds.guarantees import precision_threshold
+from lookalike.thresholds.pairs import LabelledPairs
+from lookalike.thresholds.tuning import tune
 
 NINETY = Promise(0.95, precision=0.9)
 
@@ -71,7 +74,7 @@ def test_with_too_few_labels_altogether_nothing_is_flagged() -> None:
     assert policy.flag is None and all(scope.flag is None for scope in policy.scopes)
     assert policy.evidence is not None and policy.evidence.more_needed == 21
     unlabelled = policy.scope("Unlabelled").evidence
-    assert unlabelled is not None and unlabelled.more_needed == flags_needed(0.9, 0.95) == 29
+    assert unlabelled is not None and unlabelled.more_needed == trials_needed(0.9, 0.95) == 29
     assert policy.review == 0.75, "people look from the least alike look-alike on"
 
 
@@ -110,5 +113,5 @@ def test_review_never_lies_above_flag() -> None:
 def test_refuses_to_tune_on_nothing() -> None:
     with pytest.raises(TableError, match="no labelled pairs"):
         tune(LabelledPairs.of([]), promise=NINETY)
-    with pytest.raises(TableError, match="nothing was promised"):
+    with pytest.raises(TableError, match="nothing is promised"):
         tune(pairs("Acme", 50), promise=Promise(0.95))

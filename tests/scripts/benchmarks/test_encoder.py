@@ -1,4 +1,4 @@
-"""The encoder's benchmark: sets that hold what they say, baselines that know a picture again, tables that add up."""
+"""The encoder's benchmark: its figures, its tables, and baselines that recognise an edited picture."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def mean_colours(images: list[Image.Image]) -> np.ndarray:
 
 @pytest.fixture
 def small() -> BenchmarkSet:
-    """Six products; a copy of each; a wrong label on one of them; four strangers."""
+    """Six products, a copy of each with one labelled wrongly, and four strangers."""
     made = BenchmarkSet("small")
     for k in range(6):
         made.refer(blocks(k), f"p{k}")
@@ -58,7 +58,7 @@ def test_tables_show_every_method_and_every_stratum(small: BenchmarkSet) -> None
     assert tables[0].markdown().count("\n|") == 4
 
 
-def test_the_grid_knows_a_picture_again_after_a_change_of_light() -> None:
+def test_the_grid_recognises_a_picture_after_a_change_of_light() -> None:
     pictures = [blocks(k) for k in range(12)]
     darker = [image.point(lambda value: value * 0.7) for image in pictures]
     rows, queries = grid(pictures), grid(darker)
@@ -68,7 +68,7 @@ def test_the_grid_knows_a_picture_again_after_a_change_of_light() -> None:
 
 def test_refuses_a_marketplace_of_another_split(tmp_path: Path) -> None:
     (tmp_path / "pictures.csv").write_text("image,split,product_id,kind\nimages/a.jpg,train,p,packshot\n")
-    with pytest.raises(TableError, match="is of the split 'train'; needed test"):
+    with pytest.raises(TableError, match="holds the split 'train', expected test; render it with"):
         add_market(BenchmarkSet("x"), tmp_path, split="test")
 
 

@@ -1,4 +1,4 @@
-"""A simulated day keeps every picture, waits no longer than arithmetic says, and is the same for the same seed."""
+"""A simulated day loses no picture, its queues grow as arithmetic says, and the same seed gives the same day."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lookalike.scripts.benchmarks.fleet import DAY, STEP, Stage, arrivals_of_a_day, cost_per_million, main, simulate
+from lookalike.scripts.benchmarks.fleet import main
+from lookalike.scripts.benchmarks.fleet_day import DAY, STEP, Stage, arrivals_of_a_day, cost_per_million, simulate
 
 SURE = Stage("embed", rate=10.0, share=1.0, price=0.5, mtbf=1e12)
 
@@ -23,7 +24,7 @@ def test_a_day_peaks_as_asked_and_holds_all_pictures() -> None:
     assert arrivals_of_a_day(86_400_000, 1.0).std() / 10_000 < 0.02
 
 
-def test_what_comes_faster_than_it_can_be_done_waits_as_long_as_a_queue_says() -> None:
+def test_pictures_that_arrive_too_fast_wait_as_long_as_queueing_says() -> None:
     arrived = np.full(360, 200.0)  # 20 a second for an hour, of which one machine does 10
     day = simulate(arrived, [SURE], [1], hold=60)
     assert day.left.tolist() == [100.0] * 360
@@ -33,7 +34,7 @@ def test_what_comes_faster_than_it_can_be_done_waits_as_long_as_a_queue_says() -
     assert day.age(1.0) == day.ages.max()
 
 
-def test_enough_machines_leave_nothing_waiting_and_no_picture_is_lost() -> None:
+def test_enough_machines_leave_nothing_waiting_and_lose_no_picture() -> None:
     stages = [SURE, replace(SURE, name="verify", share=0.1)]
     day = simulate(np.full(360, 200.0), stages, [2, 1], hold=60)
     assert day.left.sum() + sum(curve[-1] for curve in day.backlog.values()) == pytest.approx(day.arrived.sum())
@@ -57,19 +58,17 @@ def test_machines_that_fail_cost_throughput_until_they_are_back() -> None:
     assert (again.left == day.left).all()
 
 
-def test_an_evening_before_leaves_its_backlog() -> None:
+def test_the_day_before_leaves_its_backlog() -> None:
     day = simulate(np.full(360, 200.0), [SURE], [1], hold=60, before=180)
     assert len(day.left) == 180
     assert day.backlog["embed"][0] == pytest.approx(18_100)
 
 
-def test_cost_is_that_of_the_machines_of_a_day() -> None:
+def test_cost_is_that_of_a_day_of_the_machines() -> None:
     assert cost_per_million([SURE], [10], 24e6) == pytest.approx(10 * 0.5 * 24 / 24)
 
 
-def test_reads_rates_of_a_bench_and_says_where_they_are_from(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_reads_rates_from_a_bench_file_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bench = {"cores": 2, "load": [1.0], "rates": {"lookalike": {"median": 100.0}}, "search": {}}
     (tmp_path / "bench.json").write_text(json.dumps(bench))
     out, plot = tmp_path / "fleet.json", tmp_path / "fleet.png"
@@ -93,7 +92,7 @@ def test_reads_rates_of_a_bench_and_says_where_they_are_from(
 
 
 @pytest.mark.parametrize("wrong", ["embed=0", "embed=nan", "embed=", "encode=3"])
-def test_refuses_rates_that_are_none(wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_refuses_rates_that_are_not_positive_or_of_no_stage(wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--rate", wrong])
     assert "embed" in capsys.readouterr().err

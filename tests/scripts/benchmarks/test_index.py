@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from toy import unit_vectors
 
-from lookalike.scripts.benchmarks.index import drawn_vectors, main, queries_near, repeated_vectors
+from lookalike.scripts.benchmarks.index import main
+from lookalike.scripts.benchmarks.vectors import drawn_vectors, queries_near, repeated_vectors
 
 
 def test_writes_what_it_measured_and_draws_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,12 +11,13 @@ import pytest
 import torch
 
 from lookalike.errors import TableError
-from lookalike.model.clip import image_tower
-from lookalike.model.encoder import load_encoder
+from lookalike.model.loading import load_encoder
 from lookalike.model.presets import PRESETS
+from lookalike.model.towers import image_tower
 from lookalike.scripts.training.held_out import is_held_out
 from lookalike.scripts.training.pictures import Album, Views, load_market, load_photos, on_ground, read_small
-from lookalike.scripts.training.train_encoder import TrainingRun, contrast, main
+from lookalike.scripts.training.run import TrainingRun, contrast
+from lookalike.scripts.training.train_encoder import main
 
 
 def picture(path: Path, seed: int, channels: int = 3) -> None:

@@ -1,0 +1,132 @@
+"""How to cut and code the vectors of an index: learnt from them, and measured against exact search."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.model.encoder import Vectors
+
+from .comparison import blocks, nearest_of_all, similarities_at, threads_up_to
+from .partition import LEAST_THRESHOLD, MOST_CANDIDATES, Agreement, Coded, Lists, Partition, encoded
+
+LEAST = 256
+"""Fewer vectors than this can't be cut into lists and coded."""
+
+WANTED_AGREEMENT = 0.999
+
+_LITTLE = 1 << 22  # for fewer numbers than this, one thread learns fastest
+_PER_LIST = 64  # vectors per list that k-means learns from
+_PART = 4  # numbers that one four-bit code stands for, at least
+_CODES = 16
+_CHOOSING, _CONFIRMING = 2048, 4096
+_SAME = 1e-5  # two ways to sum a product of float32 vectors of length 1 differ by less than this
+_CANDIDATE_COST = 16  # comparing a candidate in full takes as long as scanning this many codes
+
+
+def learn_partition(vectors: Vectors, *, seed: int = 0) -> tuple[Partition, Coded] | None:
+    """Learn a partition for `vectors`, float32 (n, dim) of length 1; give it with the vectors' lists and codes.
+
+    `vectors` may be memory-mapped; only a bounded part is in memory at a time. The way to search is the cheapest with
+    which each of 2,048 probes finds its nearest reference. It is then measured on 4,096 other probes; if fewer than
+    WANTED_AGREEMENT of them agree, the next cheapest way is tried. Gives None if no way is good enough, or if n is
+    below LEAST. The same seed, vectors and machine give the same bits.
+    """
+    if len(vectors) < LEAST:
+        return None
+    with threads_up_to(1) if vectors.size < _LITTLE else nullcontext():
+        return _learnt(vectors, seed)
+
+
+def _learnt(vectors: Vectors, seed: int) -> tuple[Partition, Coded] | None:
+    import faiss
+
+    rng = np.random.default_rng(seed)
+    count, dim = vectors.shape
+    number = max(1, round(2 * count**0.5))
+    sample = np.ascontiguousarray(vectors[np.sort(rng.choice(count, min(count, _PER_LIST * number), replace=False))])
+    index = faiss.IndexIVFPQ(faiss.IndexFlatIP(dim), dim, number, _parts(dim), 4, faiss.METRIC_INNER_PRODUCT)
+    for clustering in (index.cp, index.pq.cp):
+        clustering.seed, clustering.min_points_per_centroid = seed + 1, 1
+    faiss.Clustering(dim, number, index.cp).train(sample, index.quantizer)
+    with threads_up_to(1):
+        index.train(sample)  # only the codebook is left to learn
+    lists, codes = encoded(index, vectors)
+    centroids = np.asarray(index.quantizer.reconstruct_n(0, number), np.float32).reshape(number, dim)
+    codebook = faiss.vector_to_array(index.pq.centroids).reshape(_parts(dim), _CODES, -1).astype(np.float32)
+    partition = Partition(centroids, codebook, 1, 1, Agreement(0, 0, count, 0.0))
+    searched = partition.lists_of(lists, codes)
+    choosing = Probes(vectors, min(_CHOOSING, 4 * count), rng)
+    confirming = Probes(vectors, min(_CONFIRMING, 8 * count), rng)
+    for nprobe, candidates in _good_enough(searched, choosing, number, count):
+        agreement = confirming.measure(searched, nprobe, candidates)
+        if agreement.share >= WANTED_AGREEMENT:
+            return replace(partition, nprobe=nprobe, candidates=candidates, agreement=agreement), (lists, codes)
+    return None
+
+
+class Probes:
+    """Vectors to look up, made from the index's own, and what exact search finds for them."""
+
+    def __init__(self, vectors: Vectors, count: int, rng: np.random.Generator) -> None:
+        self._vectors = vectors
+        own = rng.choice(len(vectors), count, replace=count > len(vectors))
+        kind = np.arange(count) % 3
+        start = np.asarray(vectors[own])
+        other = np.asarray(vectors[rng.integers(0, len(vectors), count)])
+        noise = rng.standard_normal(start.shape, dtype=np.float32)
+        noise = _unit(noise - np.sum(noise * start, axis=1, keepdims=True) * start)
+        alike = rng.uniform(LEAST_THRESHOLD, 1, (count, 1)).astype(np.float32)
+        share = rng.uniform(0, 0.5, (count, 1)).astype(np.float32)
+        moved, mixed = alike * start + np.sqrt(1 - alike**2) * noise, (1 - share) * start + share * other
+        self.queries = _unit(np.choose(kind[:, None], [moved, mixed, start]))
+        self._left_out = np.where(kind == 2, own, -1)
+        self.similarity, self.rows = self._without_itself(*nearest_of_all(self.queries, blocks(vectors), 6))
+
+    def measure(self, lists: Lists, nprobe: int, candidates: int) -> Agreement:
+        """How often the candidates from `lists`, compared in full, agree with exact search."""
+        found = lists.candidates(self.queries, width=candidates, nprobe=nprobe)
+        similarity, _ = self._without_itself(similarities_at(self.queries, self._vectors, found), found)
+        width = min(5, similarity.shape[1], len(self._vectors) - 1)
+        missed = (similarity[:, 0] < self.similarity[:, 0] - _SAME) & (self.similarity[:, 0] >= LEAST_THRESHOLD)
+        five = similarity[:, :width] >= self.similarity[:, width - 1, None] - _SAME
+        count = len(self.queries)
+        return Agreement(count - int(missed.sum()), count, len(self._vectors), float(five.mean()))
+
+    def _without_itself(
+        self, similarity: NDArray[np.float32], rows: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """The same, best first, with the vector that was left out last."""
+        similarity = np.where(rows == self._left_out[:, None], -np.inf, similarity)
+        similarity = np.where(rows < 0, -np.inf, similarity).astype(np.float32)
+        order = np.argsort(-similarity, axis=1, kind="stable")
+        return np.take_along_axis(similarity, order, 1), np.take_along_axis(rows, order, 1)
+
+
+def _good_enough(lists: Lists, probes: Probes, number: int, count: int) -> list[tuple[int, int]]:
+    """Ways to search, as (nprobe, candidates), with which all probes agree; the cheapest first."""
+    doubling = [2**power for power in range(number.bit_length()) if 2**power < number] + [number]
+    most = min(count, MOST_CANDIDATES)
+    widths = [width for width in (32, 64, 128, 256, 512, 1024, 2048, MOST_CANDIDATES) if width < most] + [most]
+    good = []
+    for width in widths:
+        for nprobe in doubling:
+            if probes.measure(lists, nprobe, width).agreeing == len(probes.queries):
+                wider = [n for n in doubling if n >= nprobe]
+                good += [(n, width) for n in wider[:3]]
+                break
+        if len(good) >= 6:
+            break
+    return sorted(good, key=lambda way: way[0] * count / number + way[1] * _CANDIDATE_COST)
+
+
+def _parts(dim: int) -> int:
+    """How many parts a vector of `dim` numbers is coded in: equal ones, as short as possible from four numbers up."""
+    return dim // next(length for length in range(min(_PART, dim), dim + 1) if dim % length == 0)
+
+
+def _unit(vectors: NDArray[np.float32]) -> Vectors:
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)

@@ -1,0 +1,267 @@
+"""From photos to matches: the nearest references of each photo, the likeliest compared point by point."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lookalike.errors import PolicyError
+from lookalike.policy.terms import Reach
+from lookalike.records import NAMELESS, ImageSource, Listing, Match
+
+from .verification import Photo, Verifier
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lookalike.index.embedding import EmbeddedPhoto, PhotoReader
+    from lookalike.index.reference_index import ReferenceIndex
+    from lookalike.index.vector_cache import VectorCache
+    from lookalike.model.encoder import Encoder
+    from lookalike.policy.cohort import Cohort, Level
+
+NOT_COMPARED = Reach(references=0)
+"""Compares no photo point by point."""
+
+_SEARCHED_TOGETHER = 64
+
+
+@dataclass(frozen=True)
+class PhotoMatches:
+    """One photo of a listing and its matches, best first; or, with `error`, why there are none.
+
+    `harmless` is the nearest of the harmless photos, if there are any; `sha256` is that of the photo's bytes.
+    """
+
+    image: str
+    matches: tuple[Match, ...] = ()
+    harmless: Match | None = None
+    hint: str | None = None
+    error: str | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A listing, the matches of its photos, and their vectors."""
+
+    listing: Listing
+    photos: tuple[PhotoMatches, ...]
+    embedded: tuple[EmbeddedPhoto, ...]
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """Looks photos up in an index. Needs no policy. Several threads may use it at once.
+
+    Each photo gets the `top` products nearest to it, or as many as `reach` compares if that is more. `reach` says which
+    photos are compared point by point, and with how many references; by default none are. If its `similarity` is None,
+    all photos are compared. The index must hold local features for that. With a `cohort`, matches carry a normalised
+    similarity. `harmless` holds photos that resemble genuine ones and yet are harmless.
+
+    Raises EncoderMismatchError if an index was built with another encoder, and PolicyError for a cohort of another
+    dimension.
+    """
+
+    encoder: Encoder
+    index: ReferenceIndex
+    reader: PhotoReader
+    top: int = 5
+    harmless: ReferenceIndex | None = None
+    reach: Reach = NOT_COMPARED
+    cohort: Cohort | None = None
+
+    def __post_init__(self) -> None:
+        self.index.require(self.encoder.spec)
+        if self.harmless is not None:
+            self.harmless.require(self.encoder.spec)
+        if self.cohort is not None and self.cohort.vectors.shape[1] != self.encoder.spec.dim:
+            raise PolicyError(
+                f"the cohort's vectors have {self.cohort.vectors.shape[1]} dimensions, but the encoder's have "
+                f"{self.encoder.spec.dim}; tune the policy again with this encoder"
+            )
+
+    @classmethod
+    def open(
+        cls,
+        index: str | Path,
+        *,
+        model: str | None = None,
+        weights: str | Path | None = None,
+        device: str | None = None,
+        reader: PhotoReader | None = None,
+        top: int = 5,
+        reach: Reach = NOT_COMPARED,
+    ) -> Lookup:
+        """Open an index folder with the encoder that it was built with.
+
+        `model` and `weights` are needed only if the index was built with weights of your own. `reader` sets which
+        remote photos may be read (by default none) and the limits on pictures. Raises what loading the index and the
+        encoder raise.
+        """
+        from lookalike.index.build import load_harmless
+        from lookalike.index.embedding import PhotoReader
+        from lookalike.index.reference_index import ReferenceIndex
+        from lookalike.model.loading import load_encoder
+
+        loaded = ReferenceIndex.load(index)
+        encoder = load_encoder(model or loaded.spec.name, weights=weights, device=device)
+        return cls(encoder, loaded, reader or PhotoReader(), top, load_harmless(index), reach)
+
+    def look_up(self, images: Iterable[ImageSource]) -> Iterator[PhotoMatches]:
+        """The matches of each photo, the nearest products first, in the order of `images`."""
+        listings = (Listing("", image) for image in images)
+        return (seen.photos[0] for seen in self.see(listings))
+
+    def see(
+        self,
+        listings: Iterable[Listing],
+        *,
+        cache: VectorCache | None = None,
+        verifier: Verifier | None = None,
+    ) -> Iterator[Seen]:
+        """The matches of listings' photos, in order and in bounded memory.
+
+        Photos whose vector is in `cache` are not embedded again, and new vectors go there.
+        """
+        used = verifier or Verifier(self.index, self.reader)
+        ready: list[tuple[Listing, list[EmbeddedPhoto]]] = []
+        for embedded in self._embedded(listings, cache):
+            ready.append(embedded)
+            if len(ready) >= _SEARCHED_TOGETHER:
+                yield from self._searched(ready, used)
+                ready = []
+        yield from self._searched(ready, used)
+
+    def see_again(
+        self, known: Sequence[tuple[Listing, Sequence[EmbeddedPhoto]]], *, verifier: Verifier | None = None
+    ) -> Iterator[Seen]:
+        """The same for listings whose photos are embedded already.
+
+        A picture is opened only to compare it point by point with a reference that it was not compared with before.
+        """
+        used = verifier or Verifier(self.index, self.reader)
+        for start in range(0, len(known), _SEARCHED_TOGETHER):
+            part = [(listing, list(photos)) for listing, photos in known[start : start + _SEARCHED_TOGETHER]]
+            yield from self._searched(part, used)
+
+    @property
+    def looked_at(self) -> int:
+        """How many products each photo is matched with."""
+        return max(self.top, self.reach.references)
+
+    def _embedded(
+        self, listings: Iterable[Listing], cache: VectorCache | None
+    ) -> Iterator[tuple[Listing, list[EmbeddedPhoto]]]:
+        """Each listing with its photos, embedded."""
+        from lookalike.index.embedding import embed_photos
+
+        waiting: deque[Listing] = deque()
+
+        def images() -> Iterator[ImageSource]:
+            for listing in listings:
+                waiting.append(listing)
+                # no bytes stand for a listing without photos, so that it keeps its turn and waits for nobody
+                yield from listing.images or (b"",)
+
+        collected: list[EmbeddedPhoto] = []
+        for photo in embed_photos(images(), encoder=self.encoder, reader=self.reader, cache=cache):
+            if waiting[0].images:
+                collected.append(photo)
+            if len(collected) == len(waiting[0].images):
+                yield waiting.popleft(), collected
+                collected = []
+
+    def _searched(self, ready: Sequence[tuple[Listing, list[EmbeddedPhoto]]], verifier: Verifier) -> list[Seen]:
+        """Each listing with the matches of its photos."""
+        vectors = [photo.vector for _, photos in ready for photo in photos if photo.vector is not None]
+        found = iter(self._matches(np.stack(vectors)) if vectors else ())
+        searched: list[tuple[Listing, list[PhotoMatches]]] = []
+        for listing, photos in ready:
+            seen = []
+            for image, photo in zip(listing.images, photos, strict=True):
+                matches, harmless = ((), None) if photo.vector is None else next(found)
+                seen.append(PhotoMatches(_name(image), matches, harmless, photo.hint, photo.error, photo.sha256))
+            searched.append((listing, seen))
+        self._verify(searched, verifier)
+        return [
+            Seen(listing, tuple(photos), tuple(embedded))
+            for (listing, photos), (_, embedded) in zip(searched, ready, strict=True)
+        ]
+
+    def _verify(self, searched: Sequence[tuple[Listing, list[PhotoMatches]]], verifier: Verifier) -> None:
+        """Compare the photos in reach point by point, and put the results in their matches' place."""
+        due = [(listing.images[at], photos, at) for listing, photos in searched for at in self._in_reach(photos)]
+        asked = [Photo(image, photos[at].sha256 or "", photos[at].matches) for image, photos, at in due]
+        answers = verifier.verify(asked, references=self.reach.references)
+        for (_, photos, at), answer in zip(due, answers, strict=True):
+            hint = "; ".join(filter(None, [photos[at].hint, answer.trouble])) or None
+            photos[at] = replace(photos[at], matches=answer.matches, hint=hint)
+
+    def _in_reach(self, photos: Sequence[PhotoMatches]) -> list[int]:
+        """Which of a listing's photos are compared point by point."""
+        if not self.reach.references or not self.index.has_features:
+            return []
+        nearest = {
+            at: max(match.compared_similarity for match in photo.matches)
+            for at, photo in enumerate(photos)
+            if photo.matches
+        }
+        least = self.reach.similarity
+        near = [(-value, at) for at, value in nearest.items() if least is None or value >= least]
+        return [at for _, at in sorted(near)[: self.reach.photos]]
+
+    def _matches(self, vectors: NDArray[np.float32]) -> Iterator[tuple[tuple[Match, ...], Match | None]]:
+        """For each vector (n, dim) the nearest products, and the nearest harmless photo."""
+        found = self.index.search(vectors, top=self.looked_at)
+        if self.cohort is not None:
+            found = self._normalised(vectors, found, self.cohort)
+        found = [_with_margins(matches) for matches in found]
+        if self.harmless is None or not len(self.harmless):
+            return ((matches, None) for matches in found)
+        return ((m, h[0]) for m, h in zip(found, self.harmless.search(vectors, top=1), strict=True))
+
+    def _normalised(
+        self, vectors: NDArray[np.float32], found: Sequence[tuple[Match, ...]], cohort: Cohort
+    ) -> list[tuple[Match, ...]]:
+        """The same matches, each with its normalised similarity."""
+        flat = [match for matches in found for match in matches]
+        photos = cohort.level(vectors).of(np.repeat(np.arange(len(found)), [len(matches) for matches in found]))
+        references = self._reference_level(flat) if cohort.method == "s-norm" else None
+        similarity = np.array([match.similarity for match in flat], np.float32)
+        normalised = iter(cohort.normalise(similarity, photos, references).tolist())
+        return [tuple(replace(match, normalised_similarity=next(normalised)) for match in m) for m in found]
+
+    def _reference_level(self, matches: Sequence[Match]) -> Level:
+        """How near the matches' references are to the cohort. Raises PolicyError for one that was added since."""
+        rows, level = self._reference_levels
+        try:
+            return level.of([rows[match.reference.id] for match in matches])
+        except KeyError as error:
+            raise PolicyError(f"reference {error} was added after the index was opened; open it again") from error
+
+    @cached_property
+    def _reference_levels(self) -> tuple[dict[str, int], Level]:
+        """Each reference's row, and how near the rows are to the cohort."""
+        assert self.cohort is not None, "asked for with a cohort only"
+        names = self.index.catalogue["reference_id"].to_pylist()
+        return dict(zip(names, range(len(names)), strict=True)), self.cohort.level(self.index.vectors)
+
+
+def _with_margins(matches: tuple[Match, ...]) -> tuple[Match, ...]:
+    """The matches of one photo, each with its lead over the most similar of the others (negative if it trails)."""
+    values = [match.compared_similarity for match in matches]
+    return tuple(
+        replace(match, margin=value - max(values[:at] + values[at + 1 :], default=value))
+        for at, (match, value) in enumerate(zip(matches, values, strict=True))
+    )
+
+
+def _name(image: ImageSource) -> str:
+    return str(image) if isinstance(image, str | Path) else NAMELESS

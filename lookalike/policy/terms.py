@@ -1,0 +1,118 @@
+"""The terms of a policy: thresholds and what they rest on, what they promise, and which photos are compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from lookalike.errors import PolicyError
+from lookalike.records import Verdict
+
+from .entries import Compared, Count, Day, NoneIfMissing, Number, OptionalTable, Share
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The labelled pairs that a threshold rests on, and what they showed.
+
+    `of` says which pairs: those of a brand, of a category, or "all". Of `labels` pairs, `flags` reached the flag
+    threshold, and `errors` of those were not look-alikes. `more_needed` is how many more labelled pairs above the
+    threshold, all of them look-alikes, this scope needs for a promise of its own; 0 if it has one. `since` and `until`
+    are the first and the last day of the labels.
+    """
+
+    of: str = "all"
+    labels: Count = 0
+    flags: Count = 0
+    errors: Count = 0
+    more_needed: Count = 0
+    since: Day | None = None
+    until: Day | None = None
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Thresholds for a brand, a territory, a brand in a territory, or (with neither) everything else.
+
+    A listing at `flag` or above is flagged; None flags nothing. At `review` or above, a person looks at it.
+    `withdrawn` says why listings at `flag` go to review until the policy is tuned again.
+    """
+
+    flag: Annotated[Number | None, NoneIfMissing()]
+    review: Number
+    brand: str | None = None
+    territory: str | None = None
+    evidence: OptionalTable[Evidence] = None
+    withdrawn: str | None = None
+
+    @property
+    def has_own_promise(self) -> bool:
+        """Whether its flags keep a promise of its own, not one borrowed from other brands."""
+        return self.flag is not None and self.evidence is not None and self.evidence.more_needed == 0
+
+    def verdict(self, strength: float) -> Verdict:
+        """The verdict for a similarity, normalised if the policy normalises, or for a probability if it fuses."""
+        if strength >= self.review or (self.flag is not None and strength >= self.flag):
+            flagged = self.flag is not None and self.withdrawn is None and strength >= self.flag
+            return Verdict.FLAGGED if flagged else Verdict.REVIEW
+        return Verdict.CLEAR
+
+    def threshold(self, verdict: Verdict) -> float:
+        """The threshold that a verdict rests on; for a clear listing, the one that it didn't reach."""
+        return self.flag if verdict is Verdict.FLAGGED and self.flag is not None else self.review
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What `lookalike tune` was asked to guarantee, each with `confidence` (0 to 1).
+
+    At least the share `precision` of what is flagged is right, and at most the share `false_flags` of unrelated
+    listings is flagged. The promise covers what the index's search found. In a partitioned index, that search decided
+    `search_agreeing` of `search_probes` probes as an exact search does; both are None if the search is exact.
+
+    >>> print(Promise(0.95, precision=0.9, search_agreeing=4093, search_probes=4096))
+    at least 90% of flags right, with 95% confidence; by a search that decides 4,093 of 4,096 probes as an exact one
+
+    Raises PolicyError if only one of `search_agreeing` and `search_probes` is given, or the first is larger.
+    """
+
+    confidence: Share
+    precision: Share | None = None
+    false_flags: Share | None = None
+    search_agreeing: Count | None = None
+    search_probes: Count | None = None
+
+    def __post_init__(self) -> None:
+        agreeing, probes = self.search_agreeing, self.search_probes
+        if (agreeing is None) != (probes is None) or (agreeing or 0) > (probes or 0):
+            raise PolicyError(
+                f"promise.search_agreeing is {agreeing} and search_probes {probes}, expected neither or both, and no "
+                "more agreeing than there are probes"
+            )
+
+    def __str__(self) -> str:
+        parts = []
+        if self.precision is not None:
+            parts.append(f"at least {self.precision:.0%} of flags right")
+        if self.false_flags is not None:
+            parts.append(f"at most {self.false_flags:.2%} of unrelated listings flagged")
+        each = "each " if len(parts) > 1 else ""
+        text = f"{' and '.join(parts)}, {each}with {self.confidence:.0%} confidence"
+        if self.search_agreeing is None:
+            return text
+        probes = f"{self.search_agreeing:,} of {self.search_probes:,} probes"
+        return f"{text}; by a search that decides {probes} as an exact one"
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Which photos are compared point by point, and with how many of their nearest references.
+
+    A photo is compared if its similarity to a reference, normalised if the policy normalises, is at least
+    `similarity`; None means the review threshold. At most `photos` photos of a listing are compared, the most similar
+    first.
+    """
+
+    similarity: Number | None = None
+    references: Compared = 8
+    photos: Compared = 4

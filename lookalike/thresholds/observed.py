@@ -1,0 +1,108 @@
+"""What the monitor watches: findings, and reviewers' verdicts on the flagged ones."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.records import Verdict
+from lookalike.tables.inputs import Review
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What is watched of a findings table.
+
+    `listings` is how many could be read, `similarity` float32 (n,) the values of those that have one, `normalised`
+    float32 (m,) likewise. `hits` counts by reference_id the listings flagged or sent to review, `references` is how
+    many were named at all, `encoders` which encoders made the findings. `asked` holds the rows asked for, by
+    listing_id.
+    """
+
+    listings: int
+    similarity: NDArray[np.float32]
+    normalised: NDArray[np.float32]
+    hits: Mapping[str, int]
+    references: int
+    encoders: frozenset[str]
+    asked: Mapping[str, Mapping[str, Any]]
+
+
+def observe(findings: Iterable[Mapping[str, Any]], *, asked: Collection[str] = ()) -> Observed:
+    """Take what is watched from rows of findings. Only rows of `asked` listings are kept, the last of each."""
+    listings, hits, named, encoders = 0, Counter[str](), set[str](), set[str]()
+    values: dict[str, list[float]] = {"similarity": [], "normalised_similarity": []}
+    kept = {}
+    for row in findings:
+        encoders.add(str(row["encoder"]))
+        listings += row["verdict"] != Verdict.UNREADABLE
+        for name, column in values.items():
+            if row.get(name) is not None:
+                column.append(float(row[name]))
+        if (reference := row.get("reference_id")) is not None:
+            named.add(str(reference))
+            hits[str(reference)] += row["verdict"] in (Verdict.FLAGGED, Verdict.REVIEW)
+        if str(row["listing_id"]) in asked:
+            kept[str(row["listing_id"])] = row
+    similarity, normalised = (np.array(column, np.float32) for column in values.values())
+    return Observed(listings, similarity, normalised, +hits, len(named), frozenset(encoders), kept)
+
+
+@dataclass(frozen=True)
+class ReviewedFlag:
+    """A flagged listing that a person has judged: whether the flag was right, for which brand, where, and when."""
+
+    right: bool
+    brand: str | None = None
+    territory: str | None = None
+    day: date | None = None
+
+
+@dataclass(frozen=True)
+class Reviews:
+    """The judged flags of one policy in the order of their first verdicts, and counts of the verdicts left out.
+
+    Left out are verdicts on findings of an `other_policy`, on findings that were `not_flagged`, about an
+    `other_product`, and on `unknown` listings.
+    """
+
+    flags: tuple[ReviewedFlag, ...] = ()
+    other_policy: int = 0
+    not_flagged: int = 0
+    other_product: int = 0
+    unknown: int = 0
+
+
+def judge_flags(reviews: Sequence[Review], observed: Observed, *, policy: str) -> Reviews:
+    """Which flags of that policy were right, ordered by day and then as in the table; undated ones come first.
+
+    A flag is right if a person says look-alike, of the finding's product or of none in particular. One said to be a
+    look-alike of another product only is wrong. If a listing has several verdicts the last one counts, in the place of
+    the first: moved to the end, corrections would look like a run of errors.
+    """
+    flags: dict[str, ReviewedFlag] = {}
+    useless: Counter[str] = Counter()
+    for review in sorted(reviews, key=lambda review: review.day or date.min):
+        row = observed.asked.get(review.listing_id)
+        if row is None:
+            useless["unknown"] += 1
+        elif row["policy"] != policy:
+            useless["other_policy"] += 1
+        elif row["verdict"] != Verdict.FLAGGED:
+            useless["not_flagged"] += 1
+        else:
+            same = review.product_id in (None, row.get("product_id"))
+            known = flags.get(review.listing_id)
+            if not same and (known is not None or not review.lookalike):
+                useless["other_product"] += 1
+                continue
+            flags[review.listing_id] = ReviewedFlag(
+                same and review.lookalike, row.get("brand"), row.get("territory"), known.day if known else review.day
+            )
+    return Reviews(tuple(flags.values()), **useless)

@@ -1,0 +1,87 @@
+"""Labels of photos: the photos are embedded and looked up in an index."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from lookalike.errors import ReferenceIndexError, TableError
+from lookalike.records import ImageSource
+from lookalike.tables.inputs import read_labels, read_listings
+
+from .labels import LabelledMatches, Labels
+
+if TYPE_CHECKING:
+    from lookalike.detection.lookup import Lookup
+    from lookalike.index.embedding import EmbeddedPhoto
+    from lookalike.model.encoder import Vectors
+
+T = TypeVar("T")
+Progress = Callable[[int], None]
+"""Called with how many photos were just done."""
+
+
+def labels_of_photos(labels: str | Path, *, lookup: Lookup, progress: Progress | None = None) -> Labels:
+    """Labels of photos (image, product_id, lookalike), each photo with its matches.
+
+    Raises TableError as reading the table does, and if no photo could be read; ReferenceIndexError for an empty index.
+    """
+    right = read_labels(labels)
+    found = _looked_up(lookup, list(right), [frozenset(products) for products in right.values()], progress)
+    if not found.photos:
+        raise TableError(f"none of the photos of {labels} could be read; the first: {found.failed[0]}")
+    return found
+
+
+def unrelated_photos(listings: str | Path, *, lookup: Lookup, progress: Progress | None = None) -> Labels:
+    """All photos of a table of listings believed to be unrelated. Raises what `labels_of_photos` does."""
+    images = listed_images(listings)
+    found = _looked_up(lookup, images, [frozenset[str]()] * len(images), progress)
+    if not found.photos:
+        raise TableError(f"none of the photos of {listings} could be read")
+    return found
+
+
+def vectors_of(
+    images: Iterable[ImageSource], *, lookup: Lookup, progress: Progress | None = None
+) -> tuple[Vectors, list[str]]:
+    """The vectors, float32 (n, dim), of the photos that could be read, and why the others could not."""
+    from lookalike.index.embedding import embed_photos
+
+    photos: Iterable[EmbeddedPhoto] = embed_photos(images, encoder=lookup.encoder, reader=lookup.reader)
+    vectors, failed = [], []
+    for photo in _counted(photos, progress):
+        if photo.vector is None:
+            failed.append(str(photo.error))
+        else:
+            vectors.append(photo.vector)
+    return np.array(vectors, np.float32).reshape(len(vectors), lookup.encoder.spec.dim), failed
+
+
+def listed_images(listings: str | Path) -> list[str]:
+    """The paths or URLs of all photos of a listings table."""
+    return [str(image) for listing in read_listings(listings) for image in listing.images]
+
+
+def _looked_up(
+    lookup: Lookup, images: Sequence[str], right: Sequence[frozenset[str]], progress: Progress | None
+) -> Labels:
+    if not len(lookup.index):
+        raise ReferenceIndexError("the index holds no references; add some with: lookalike add")
+    found, failed = [], []
+    for photo, products in zip(_counted(lookup.look_up(images), progress), right, strict=True):
+        if photo.error is not None:
+            failed.append(photo.error)
+        else:
+            found.append(LabelledMatches(photo.matches, products))
+    return Labels(tuple(found), failed=tuple(failed))
+
+
+def _counted(photos: Iterable[T], progress: Progress | None) -> Iterator[T]:
+    for photo in photos:
+        if progress is not None:
+            progress(1)
+        yield photo

@@ -1,0 +1,1 @@
+"""Products and their surroundings, built and photographed in Blender."""
