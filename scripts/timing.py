@@ -73,13 +73,20 @@ def show_table(
     caption: str | None = None,
     width: int = 120,
 ) -> None:
-    """Print a table whose first column holds names and whose other columns hold numbers."""
+    """Print a table whose first column holds names and whose other columns hold numbers.
+
+    The title goes above it after an empty line, the caption below.
+    """
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=None, title=title, caption=caption, title_justify="left", caption_justify="left")
+    table = Table(box=None)
     for at, column in enumerate(head):
         table.add_column(column, justify="right" if at else "left")
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
+    if title is not None:
+        print(f"\n{title}")
     Console(highlight=False, markup=False, width=width).print(table)
+    if caption is not None:
+        print(caption)

@@ -137,7 +137,7 @@ def measure_grouping(folder: Path, count: int) -> None:
         "listing_id": [f"L{number}" for number in range(count)],
         "seller_id": [f"s{number}" for number in (count // 5 * rng.random(count) ** 2).astype(int).tolist()],
         "image_sha256": [f"{number:064x}" for number in rng.integers(0, count * 4, count).tolist()],
-        "price": np.round(rng.lognormal(3, 1, count), 2),
+        "price": [f"{price:.2f}" for price in rng.lognormal(3, 1, count).tolist()],
         "currency": rng.choice(["EUR", "GBP", "USD"], count),
         "territory": rng.choice(["DE", "FR", "GB", "US"], count),
         "brand": [f"brand {number}" for number in rng.integers(0, 500, count).tolist()],

@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
         sets.append(market_set(arguments.market, arguments.data))
     tables = list(measure(sets, describers(arguments.model, arguments.weights), rounds=arguments.rounds))
     for table in tables:
-        show_table(table.columns, table.rows, title=f"\n{table.title}", width=150)
+        show_table(table.columns, table.rows, title=table.title, width=150)
     if arguments.card:
         text = "\n".join(table.markdown() for table in tables)
         card = arguments.card.read_text(encoding="utf-8")

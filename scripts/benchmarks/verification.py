@@ -121,7 +121,7 @@ def show_fused(pictures: BenchmarkSet, encoder: Encoder, policy: Policy) -> None
     show_table(
         ("", "queries", *(f"{metric}\n{way}" for metric in _METRICS for way in answers), "misses\nleft"),
         lines,
-        title=f"\n{pictures.name}: similarity, points that agree, and both fused",
+        title=f"{pictures.name}: similarity, points that agree, and both fused",
         caption=f"{(~related).sum()} unrelated photos beside each, of which {near:.1%} are in reach and compared",
         width=140,
     )
@@ -170,7 +170,7 @@ def show_cost(data: Path, encoder: Encoder, policy: Policy) -> None:
             *((f"seconds {name} comparing", *Spread.of(each).cells()) for name, each in seconds.items()),
             ("share of a scan's time", *shares.cells(".1%")),
         ],
-        title="\ncost of comparing, storefront views and clothing photos",
+        title="cost of comparing, storefront views and clothing photos",
         caption=f"{len(listings):,} listings, {compared_photos['with'] / len(listings):.1%} of them in reach and "
         "compared",
     )

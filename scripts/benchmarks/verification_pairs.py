@@ -48,7 +48,7 @@ def show_speed(gallery: Gallery, photos: Sequence[Image.Image]) -> None:
             ("bytes stored per reference", f"{np.mean(sizes):,.0f}"),
             ("features per reference", f"{np.mean([len(each) for each in gallery.features]):.0f}"),
         ],
-        title="\nspeed and size",
+        title="speed and size",
     )
 
 
@@ -76,7 +76,7 @@ def show_unrelated(
         lines.append((name, f"{len(pairs):,}", len(passed), share, len({i for i, _ in passed}), said))
     show_table(
         ("against", "pairs", "pass", "share", "photos that pass", "by kind"), lines,
-        title="\nunrelated clothing photos",
+        title="unrelated clothing photos",
     )  # fmt: skip
 
 
@@ -100,7 +100,7 @@ def show_mirrored(gallery: Gallery, copies: int) -> None:
             (name, len(chosen), *(f"{counted[key] / len(chosen):.3f}" for key in ("found", "mirrored", "copied_photo")))
             for name, counted in (("unmirrored", straight), ("mirrored", turned))
         ],
-        title="\ncopies of storefront photos",
+        title="copies of storefront photos",
     )
 
 
@@ -128,7 +128,7 @@ def show_kinds(rendered: BenchmarkSet, encoder: Encoder, *, every: int) -> None:
              count["none"])
             for stratum, count in sorted(kinds.items())
         ],
-        title="\nkinds on the rendered test split",
+        title="kinds on the rendered test split",
         caption=f"copied_photo: {copied.total()} queries, precision {copied[True] / max(1, copied.total()):.3f}",
     )  # fmt: skip
 

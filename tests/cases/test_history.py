@@ -260,4 +260,4 @@ def test_the_command_adds_shows_and_verifies(tmp_path: Path, capsys: pytest.Capt
     assert '"holds": false' in capsys.readouterr().out
     assert main(["show", path]) == 2
     assert main(["remove", path]) == 2
-    assert "choose add, show or verify" in capsys.readouterr().err
+    assert "No such command" in capsys.readouterr().err

@@ -75,7 +75,7 @@ def test_prices_that_cannot_be_used_end_with_status_1(tmp_path: Path, capsys: py
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ([], "without --out; call: cases FINDINGS"),
+        ([], "Missing option '--out'; see cases find --help"),
         (["--out", "c.xls"], "ends in .xls; use .csv, .parquet or .jsonl"),
         (["--out", "c.csv", "--rates", "r.csv"], "belong together"),
         (["--out", "{folder}/c.csv", "--join-on", "colour"], "has no column colour to join on"),

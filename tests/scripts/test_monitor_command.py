@@ -103,7 +103,7 @@ def test_says_so_where_no_precision_is_promised(desk: Path, capsys: pytest.Captu
     ("labels", "message"),
     [
         ("listing_id,lookalike\nL1,true\nL2,maybe\n", "row 2 needs a listing_id, and true or false as lookalike"),
-        ("listing_id,lookalike,date\nL1,true,yesterday\n", "the date 'yesterday' is none"),
+        ("listing_id,lookalike,date\nL1,true,yesterday\n", "the date 'yesterday' is not valid"),
     ],
 )
 def test_one_wrong_row_is_one_line_and_status_2(

@@ -229,10 +229,10 @@ def test_harmless_photos_are_added_listed_removed_and_suppress(
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--precision", "95"], "--precision is 95.0; needed a share between 0 and 1"),
-        (["--out", "p.json"], "needed .toml"),
+        (["--precision", "95"], "precision is 95.0; expected a share between 0 and 1"),
+        (["--out", "p.json"], "give it a name that ends in .toml"),
         (["--findings", "gone.csv"], "there is no table gone.csv"),
-        (["--cohort", "c.csv", "--findings", "f.csv"], "give one of them"),
+        (["--cohort", "c.csv", "--findings", "f.csv"], "give only one of them"),
     ],
 )
 def test_a_wrong_call_is_one_line(

@@ -35,4 +35,11 @@ def test_jobs_take_turns_and_a_warm_up_round_does_not_count(warm_up: bool) -> No
 def test_a_table_shows_every_cell_and_its_title(capsys: pytest.CaptureFixture[str]) -> None:
     show_table(("", "rate [1/s]"), [("this", 12), ("that one", "3.4")], title="speeds", caption="3 rounds")
     lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
-    assert lines == ["speeds", "           rate [1/s]", " this              12", " that one         3.4", "3 rounds"]
+    assert lines == [
+        "",
+        "speeds",
+        "           rate [1/s]",
+        " this              12",
+        " that one         3.4",
+        "3 rounds",
+    ]
