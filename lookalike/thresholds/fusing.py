@@ -20,7 +20,7 @@ further than this share of the other photos: comparing costs some ten times as m
 
 @dataclass(frozen=True)
 class Fused:
-    """A fusion fitted to labels (None: similarity alone), how far it reaches, and the photos that it was not fitted to."""
+    """A fusion fitted to labels (None: similarity alone), its reach, and the photos that it was not fitted to."""
 
     fusion: Fusion | None
     reach: Reach
@@ -76,8 +76,8 @@ def reach_of(photos: Sequence[LabelledMatches], *, references: int = Reach().ref
     values, found = np.array(nearest), np.array(confirmed, bool)
     if not found.any():
         raise TableError(
-            "none of the labelled look-alikes was confirmed point by point; build the index with local features, and with "
-            "--findings give findings that reach down to them, or tune on similarity"
+            "none of the labelled look-alikes was confirmed point by point; build the index with local features, and "
+            "with --findings give findings that reach down to them, or tune on similarity"
         )
     low = np.quantile(values[found], 1 - REACH_CONFIRMED)
     others = np.quantile(values[~found], 1 - REACH_OTHERS) if (~found).any() else -1.0

@@ -50,14 +50,19 @@ def run_command(name: str, *arguments: object) -> Used:
 
 
 def one_line_errors(program: Callable[P, int]) -> Callable[P, int]:
-    """Have the program print an error of the library as one line, with the program's name, and return 2."""
+    """Have the program print errors of the library and interrupts as one line with its name, and return their status."""
+
+    name = Path(inspect.getfile(program)).stem
 
     @wraps(program)
     def guarded(*arguments: P.args, **options: P.kwargs) -> int:
         try:
             return program(*arguments, **options)
         except LookalikeError as error:
-            print(f"{Path(inspect.getfile(program)).stem}: {error}", file=sys.stderr)
+            print(f"{name}: {error}", file=sys.stderr)
             return Exit.WRONG_CALL
+        except KeyboardInterrupt:
+            print(f"{name}: interrupted", file=sys.stderr)
+            return Exit.INTERRUPTED
 
     return guarded

@@ -17,7 +17,6 @@ from pathlib import Path
 
 from lookalike.errors import MissingExtraError
 from lookalike.scripts.benchmarks.harness import one_line_errors
-from lookalike.scripts.command import Exit
 from lookalike.scripts.marketplace import photos
 
 SHEET_ROWS, SAMPLE_COLUMNS = 20, 13
@@ -36,13 +35,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--samples", type=int, default=8, help="light paths per pixel before denoising (default 8)")
     parser.add_argument("--seconds", type=float, default=90, help="most seconds one picture may take (default 90)")
     parser.add_argument("--fonts", type=Path, help="folder of the typefaces, if the system lacks them")
-    args = parser.parse_args(argv)
-    try:
-        _render(args)
-    except KeyboardInterrupt:
-        print("render: interrupted; run the same command again to resume", file=sys.stderr)
-        return Exit.INTERRUPTED
-    return Exit.DONE
+    _render(parser.parse_args(argv))
+    return 0
 
 
 def _render(args: argparse.Namespace) -> None:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import csv
 import math
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +27,6 @@ from lookalike.model.presets import PRESETS
 from lookalike.model.towers import folded
 from lookalike.plots.style import BLUE, new_figure
 from lookalike.scripts.benchmarks.harness import one_line_errors
-from lookalike.scripts.command import Exit
 from lookalike.scripts.training.edits import Image, edit, random_edits
 from lookalike.scripts.training.pictures import Album, Views, as_input, load_market, load_photos, on_ground, rgb
 from lookalike.scripts.training.run import TrainingRun, export, normalise
@@ -53,12 +51,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args(argv)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    try:
-        train(arguments)
-    except KeyboardInterrupt:
-        print("train_encoder: interrupted; run the same command again to resume", file=sys.stderr)
-        return Exit.INTERRUPTED
-    return Exit.DONE
+    train(arguments)
+    return 0
 
 
 def train(arguments: argparse.Namespace) -> None:

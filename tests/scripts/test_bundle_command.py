@@ -177,7 +177,10 @@ def test_a_custom_policy_is_bundled(shop: Path, tmp_path: Path, capsys: Capture)
         (["verify", "{bundle}", "--index", "{shop}/photos"], "there is no index in"),
         (["verify", "{bundle}", "--policy", "gone.toml"], "policy gone.toml can't be read"),
         (["{shop}/findings.parquet", "--index", "{shop}/index", "--out", "{bundle}"], "already exists"),
-        (["{shop}/findings.parquet", "--index", "{shop}/index", "--out", "{new}", "--seal", "x"], "No such option: --seal"),
+        (
+            ["{shop}/findings.parquet", "--index", "{shop}/index", "--out", "{new}", "--seal", "x"],
+            "No such option: --seal",
+        ),
         (["{shop}/listings.csv", "--index", "{shop}/index", "--out", "{new}"], "has no column verdict"),
         (["{shop}/findings.parquet", "--index", "{new}", "--out", "{new}"], "there is no index in"),
         (

@@ -34,14 +34,15 @@ def _band(sheet: Sheet, area: skia.Rect) -> None:
     draw_line(
         canvas, sheet.name, strip.makeInset(w * 0.07, h * 0.05), sheet.brand_type, palette.type_on(palette.panel).rgb
     )
-    plate = rect(x + w * 0.1, y + h * 0.63, w * 0.8, h * 0.31)
-    canvas.drawRect(plate, fill(palette.ground.rgb))
-    words(
-        sheet,
-        plate.makeInset(w * 0.03, h * 0.02),
-        palette.type_on(palette.ground).rgb,
-        accent=palette.mark_on(palette.ground).rgb,
-    )
+    _plate(sheet, rect(x + w * 0.1, y + h * 0.63, w * 0.8, h * 0.31), (w * 0.03, h * 0.02))
+
+
+def _plate(sheet: Sheet, area: skia.Rect, margin: tuple[float, float], *, corner: float = 0.0) -> None:
+    """The words on a plate in the ground colour."""
+    palette = sheet.design.palette
+    sheet.canvas.drawRoundRect(area, corner, corner, fill(palette.ground.rgb))
+    ink, mark = palette.type_on(palette.ground).rgb, palette.mark_on(palette.ground).rgb
+    words(sheet, area.makeInset(*margin), ink, accent=mark)
 
 
 def _badge(sheet: Sheet, area: skia.Rect) -> None:
@@ -132,13 +133,7 @@ def _split(sheet: Sheet, area: skia.Rect) -> None:
     )
     draw_emblem(canvas, sheet.design.emblem, x + w / 2, y + h * 0.6, disc * 0.62, fill(light.rgb))
     plate = rect(x + w * 0.08, y + h * 0.78, w * 0.84, h * 0.18)
-    canvas.drawRoundRect(plate, h * 0.02, h * 0.02, fill(palette.ground.rgb))
-    words(
-        sheet,
-        plate.makeInset(w * 0.04, h * 0.012),
-        palette.type_on(palette.ground).rgb,
-        accent=palette.mark_on(palette.ground).rgb,
-    )
+    _plate(sheet, plate, (w * 0.04, h * 0.012), corner=h * 0.02)
 
 
 def _diagonal(sheet: Sheet, area: skia.Rect) -> None:
@@ -169,10 +164,8 @@ def _diagonal(sheet: Sheet, area: skia.Rect) -> None:
         palette.type_on(palette.panel).rgb,
     )
     canvas.restore()
-    ink = palette.type_on(palette.ground).rgb
     plate = rect(x + w * 0.2, y + h * 0.8, w * 0.74, h * 0.17)
-    canvas.drawRoundRect(plate, h * 0.02, h * 0.02, fill(palette.ground.rgb))
-    words(sheet, plate.makeInset(w * 0.04, h * 0.012), ink, accent=palette.mark_on(palette.ground).rgb)
+    _plate(sheet, plate, (w * 0.04, h * 0.012), corner=h * 0.02)
     draw_emblem(
         canvas,
         sheet.design.emblem,
@@ -219,9 +212,7 @@ def _tall(sheet: Sheet, area: skia.Rect) -> None:
     draw_emblem(
         canvas, sheet.design.emblem, right.centerX(), right.top() + right.width() / 2, right.width() * 0.66, fill(mark)
     )
-    plate = rect(right.left(), y + h * 0.6, right.width(), h * 0.3)
-    canvas.drawRect(plate, fill(palette.ground.rgb))
-    words(sheet, plate.makeInset(w * 0.015, h * 0.01), palette.type_on(palette.ground).rgb, accent=mark)
+    _plate(sheet, rect(right.left(), y + h * 0.6, right.width(), h * 0.3), (w * 0.015, h * 0.01))
 
 
 def _arch(sheet: Sheet, area: skia.Rect) -> None:

@@ -60,6 +60,15 @@ def test_an_error_of_the_library_is_one_line_with_the_program_s_name(capsys: pyt
     assert capsys.readouterr().err == "test_harness: the table has no rows\n"
 
 
+def test_an_interrupt_is_one_line_and_status_130(capsys: pytest.CaptureFixture[str]) -> None:
+    @one_line_errors
+    def main() -> int:
+        raise KeyboardInterrupt
+
+    assert main() == 130
+    assert capsys.readouterr().err == "test_harness: interrupted\n"
+
+
 def test_other_errors_stay_what_they_are() -> None:
     @one_line_errors
     def main() -> int:
