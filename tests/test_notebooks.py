@@ -219,7 +219,7 @@ def test_points_put_an_answer_right_and_confirm_no_unrelated_listing_and_the_sam
         LabelledMatches(finding.matches, frozenset({right} if right else ()))
         for finding, right in zip(names["fused"], names["truth"], strict=True)
     ]
-    with pytest.raises(TableError, match="needed 10 of each"):
+    with pytest.raises(TableError, match="expected at least 10 of each"):
         fuse(photos)
 
 

@@ -55,6 +55,12 @@ class Seen:
     photos: tuple[PhotoMatches, ...]
     embedded: tuple[EmbeddedPhoto, ...]
 
+    @property
+    def strongest(self) -> tuple[Match, PhotoMatches] | None:
+        """The most similar match and its photo, or None if no photo has a match."""
+        matches = ((match, photo) for photo in self.photos for match in photo.matches)
+        return max(matches, key=lambda pair: pair[0].compared_similarity, default=None)
+
 
 @dataclass(frozen=True)
 class Lookup:

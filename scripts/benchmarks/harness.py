@@ -50,8 +50,7 @@ def run_command(name: str, *arguments: object) -> Used:
 
 
 def one_line_errors(program: Callable[P, int]) -> Callable[P, int]:
-    """Have the program print errors of the library and interrupts as one line with its name, and return their status."""
-
+    """Have the program print an error of the library, or an interrupt, as one line, and return its exit status."""
     name = Path(inspect.getfile(program)).stem
 
     @wraps(program)

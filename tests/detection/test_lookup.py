@@ -92,3 +92,10 @@ def test_a_detector_compares_what_its_policy_asks_for(lookup: Lookup) -> None:
 def test_without_a_similarity_a_policy_compares_all_that_any_brand_may_review(lookup: Lookup) -> None:
     policy = Policy("toy", 0.9, 0.8, scopes=(Scope(0.9, 0.3, brand="B1"), Scope(0.9, 0.6, brand="B2")))
     assert Detector(lookup, policy).lookup.reach.similarity == 0.3
+
+
+def test_the_strongest_match_of_a_listing_names_its_photo(lookup: Lookup, paths: list[Path]) -> None:
+    first, last = lookup.see([Listing("L", [paths[25], paths[3]]), Listing("M", ["missing.jpg"])])
+    assert first.strongest is not None and last.strongest is None
+    match, photo = first.strongest
+    assert (match.reference.id, photo.image) == ("r3", str(paths[3]))

@@ -1,4 +1,4 @@
-"""The index benchmark measures every contestant on the same vectors, and knows what is exact."""
+"""The index benchmark measures all contestants on the same vectors and compares them with exact search."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rendered marketplace: who makes what, which pictures there are, and what is written beside them."""
+"""The rendered marketplace: brands and products, the pictures planned, and the tables written with them."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_misspelt_name_differs_in_one_letter_never_the_first() -> None:
         assert wrong[0] == "Q" and sum(a != b for a, b in zip(wrong, "Quorlith", strict=True)) == 1
 
 
-def test_a_plan_is_the_same_again_and_a_longer_one_begins_with_the_products_of_a_shorter() -> None:
+def test_a_plan_is_the_same_for_a_seed_and_a_longer_one_starts_with_the_same_products() -> None:
     first, again, longer = (list(plan("test", count, seed=SEED)) for count in (5, 5, 9))
     assert first == again
     assert {shot.product_id for shot in first if shot.kind == "packshot"} < {shot.product_id for shot in longer}
@@ -127,7 +127,7 @@ def test_an_outline_is_that_of_the_projected_triangles() -> None:
     assert photos.outline_of(np.zeros((0, 2)), np.zeros((0, 3), np.int64)) == "[]"
 
 
-def test_a_telephone_s_photo_is_the_same_scene_with_noise_in_it() -> None:
+def test_a_phone_s_photo_is_the_same_scene_with_noise() -> None:
     ramp = np.tile(np.linspace(40, 200, 96).astype(np.uint8)[None, :, None], (96, 1, 3))
     taken = photos.phone(ramp, np.random.default_rng(3))
     assert taken.shape == ramp.shape and taken.dtype == np.uint8
@@ -141,7 +141,7 @@ def test_rows_of_pictures_survive_being_written_and_read(tmp_path: Path) -> None
     for row in rows:
         photos.append_picture(tmp_path / "pictures.csv", row)
     with open(tmp_path / "pictures.csv", "a", encoding="utf-8") as file:
-        file.write("images/3.jpg,p,B")  # what a kill leaves of a row
+        file.write("images/3.jpg,p,B")  # a row cut off by a kill
     assert list(photos.read_pictures(tmp_path / "pictures.csv").values()) == rows
     photos.write_pictures(tmp_path / "pictures.csv", rows[:1])
     assert list(photos.read_pictures(tmp_path / "pictures.csv")) == ["images/0.jpg"]

@@ -1,4 +1,4 @@
-"""Sellers dealt to a marketplace: the same from the same seed, and the truth that is told is that of the listings."""
+"""A market dealt to sellers is the same for the same seed, and its truth matches its listings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lookalike.scripts.marketplace.sellers import main
 
 
 def market(folder: Path) -> Path:
-    """A folder as a rendered marketplace, of pictures of random colours."""
+    """A folder like a rendered marketplace, with pictures of random colours."""
     kinds = ["packshot"] * 4 + ["imitation"] * 24 + ["photo"] * 4
     paths = save_pictures(folder / "images", len(kinds))
     lines = [

