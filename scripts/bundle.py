@@ -57,7 +57,12 @@ def write(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Write a bundle of findings. This verb may be left out."""
+    """Write a bundle of findings. This verb may be left out.
+
+    Examples:
+    lookalike bundle write findings.parquet --index genuine.index --out case.zip
+    lookalike bundle write f.csv --index i --out case --listing L1
+    """
     from lookalike.evidence.archive import require_free
     from lookalike.evidence.bundle import select_findings, write_bundle
     from lookalike.evidence.explain import draw_finding
@@ -125,7 +130,12 @@ def verify(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Check all hashes, derive the verdicts again, and with --index or --model compute the similarities again."""
+    """Check all hashes, derive the verdicts again, and with --index or --model compute the similarities again.
+
+    Examples:
+    lookalike bundle verify evidence.zip
+    lookalike bundle verify evidence.zip --index genuine.index --seal SEAL
+    """
     from lookalike.evidence.audit import verify_bundle
 
     audit = verify_bundle(bundle, index=index, policy=policy, model=model, weights=weights, device=device, seal=seal)

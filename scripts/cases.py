@@ -81,7 +81,12 @@ def find(
     accept_truncated: Truncated = False,
     quiet: Quiet = False,
 ) -> int:
-    """Find the cases of a findings table. This verb may be left out."""
+    """Find the cases of a findings table. This verb may be left out.
+
+    Examples:
+    lookalike cases find findings.parquet --index i --out cases.parquet
+    lookalike cases find f.csv --out c.csv --listings l.csv --join-on phone
+    """
     from lookalike.cases.building import find_cases
     from lookalike.cases.case import Effort
     from lookalike.cases.grouping import Joining
@@ -166,7 +171,11 @@ def diff(
     new: Annotated[Path, typer.Argument(help="Cases of this run.")],
     as_json: Json = False,
 ) -> int:
-    """Say what is new, gone, merged or changed between two cases tables."""
+    """Say what is new, gone, merged or changed between two cases tables.
+
+    Examples:
+    lookalike cases diff last-week.parquet cases.parquet
+    """
     from lookalike.cases.diff import compare_cases
     from lookalike.cases.table import read_cases
 

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable
 from enum import IntEnum
 from functools import wraps
+from inspect import cleandoc
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -137,7 +138,7 @@ def _guarded(command: Callable[..., int]) -> Callable[..., None]:
 
 def _help(doc: str | None) -> tuple[str, str | None]:
     """The help text of a docstring, and its examples, which the terminal must not reflow."""
-    text, _, examples = (doc or "").strip().partition(_EXAMPLES)
+    text, _, examples = cleandoc(doc or "").partition(_EXAMPLES)
     text = "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
     if not examples:
         return text, None

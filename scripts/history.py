@@ -46,7 +46,12 @@ def add(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Append an entry, and print the seal."""
+    """Append an entry, and print the seal.
+
+    Examples:
+    lookalike history add h.jsonl --seller s9 --answer licence --who anna
+    lookalike history add h.jsonl --notice 1 --outcome accepted --who ben
+    """
     if answer is None and notice is None:
         raise HistoryError("history add needs --answer, or --notice with the number of the entry to decide")
     said = Statement(who, why, answer or Answer.OTHER, outcome, listing, seller, brand, territory, since, until, notice)
@@ -69,7 +74,11 @@ def show(
     seller: Annotated[str | None, typer.Option("--seller", help="Only entries about this seller_id.")] = None,
     as_json: Json = False,
 ) -> int:
-    """Print the entries."""
+    """Print the entries.
+
+    Examples:
+    lookalike history show h.jsonl --seller s9
+    """
     for entry in History.load(file).entries:
         if listing not in (None, entry.said.listing) or seller not in (None, entry.said.seller):
             continue
@@ -97,7 +106,11 @@ def verify(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Name each entry that was changed, cut out or moved."""
+    """Name each entry that was changed, cut out or moved.
+
+    Examples:
+    lookalike history verify h.jsonl --seal SEAL
+    """
     audit = verify_history(file, seal=seal)
     if as_json:
         print(json.dumps({**asdict(audit), "holds": not audit.disagreements}, indent=1))

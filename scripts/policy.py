@@ -31,7 +31,11 @@ PolicyArgument = Annotated[Path, typer.Argument(metavar="POLICY", help="A policy
 
 
 def show(policy: PolicyArgument) -> int:
-    """Print a policy: its promise, its thresholds by brand and territory, and what they rest on."""
+    """Print a policy: its promise, its thresholds by brand and territory, and what they rest on.
+
+    Examples:
+    lookalike policy show policy.toml
+    """
     from lookalike.policy.policy import Policy
 
     loaded, console = Policy.load(policy), output()
@@ -59,7 +63,11 @@ def diff(
     ] = None,
     as_json: Json = False,
 ) -> int:
-    """Count what another policy would change in findings."""
+    """Count what another policy would change in findings.
+
+    Examples:
+    lookalike policy diff old.toml new.toml --findings findings.parquet
+    """
     from lookalike.detection.protection import count_authorised
     from lookalike.detection.replay import compare_policies
     from lookalike.policy.policy import Policy
@@ -103,7 +111,11 @@ def bind(
     out: Annotated[Path, typer.Option("--out", help="The policy to write.")],
     quiet: Quiet = False,
 ) -> int:
-    """Take a policy over to an index that has changed since the policy was tuned."""
+    """Take a policy over to an index that has changed since the policy was tuned.
+
+    Examples:
+    lookalike policy bind policy.toml --index genuine.index --out new.toml
+    """
     from lookalike.index.reference_index import ReferenceIndex
     from lookalike.policy.binding import bind_policy
     from lookalike.policy.policy import Policy
