@@ -41,7 +41,7 @@ def test_scans_with_rights_and_rechecks_when_one_has_lapsed(
     assert [row["verdict"] for row in read_findings(out)] == ["flagged", "authorised", "flagged", "unprotected"]
     assert main(["recheck", str(out), *tables, "--date", "2026-07-01", "--out", str(later)]) == 1
     said = capsys.readouterr().err
-    assert "2 unprotected that were flagged" in said and "4 findings, 2 changed (0 in their grounds only)" in said
+    assert "2 from flagged to unprotected" in said and "4 findings, 2 changed (0 only in their grounds)" in said
     changes = [line.values for line in read_rows(tmp_path / "later.changes.parquet")]
     assert [row["listing_id"] for row in changes] == ["L0", "L2"]
     assert {row["why"] for row in changes} == {"copyright everywhere ended on 2026-06-30; listing is in DE"}
