@@ -19,8 +19,8 @@ CREATE TABLE IF NOT EXISTS results (key TEXT PRIMARY KEY, value BLOB NOT NULL, c
 class BlobCache(Database):
     """A file of bytes by key (see `Database`). A damaged row counts as missing."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, _SCHEMA)
+    def __init__(self, path: Path, *, optional: bool = False) -> None:
+        super().__init__(path, _SCHEMA, optional=optional)
 
     def get(self, key: str) -> bytes | None:
         """The bytes under that key, or None."""
@@ -28,7 +28,7 @@ class BlobCache(Database):
         if row is None:
             return None
         value, stored = row
-        if stored != checksum(key, value):
+        if not isinstance(value, bytes) or stored != checksum(key, value):
             _log.warning("%s: the row of %s is damaged; its value will be computed again", self._path, key)
             return None
         return bytes(value)

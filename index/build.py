@@ -104,7 +104,7 @@ def remove_references(
     products: Iterable[str] = (),
     brands: Iterable[str] = (),
 ) -> int:
-    """Remove references from the index in that folder by id, product or brand; give how many there were."""
+    """Remove references from the index in that folder, as `ReferenceIndex.remove` does; give how many there were."""
     folder = Path(index)
     store.read_manifest(folder)
     with store.writing(folder):

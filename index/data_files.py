@@ -10,6 +10,7 @@ import hashlib
 import math
 import os
 import re
+import tokenize
 from collections.abc import Callable, Mapping
 from io import BufferedReader
 from pathlib import Path
@@ -26,12 +27,16 @@ from lookalike.errors import IndexDamagedError
 BIG = 1 << 28
 """A file of vectors or features with more bytes is mapped, and its checksum is only verified on request."""
 
+_CATALOGUE = frozenset({"reference_id", "product_id", "brand", "image", "sha256"})
 _KINDS = "catalogue|vectors|lists|codes|centroids|codebook|removed|features"
 _NAME = re.compile(
     r"(catalogue-[0-9a-f]{16}\.parquet|(vectors|lists|codes|centroids|codebook|removed)-[0-9a-f]{16}\.npy"
     r"|features-[0-9a-f]{16}\.bin)"
 )
 _TEMPORARY_NAME = re.compile(rf"({_KINDS}|manifest)\..*\.tmp")
+_NO_HEADER = (ValueError, OSError, SyntaxError, TypeError, LookupError, ArithmeticError, MemoryError,
+              RecursionError, tokenize.TokenError)  # fmt: skip
+"""What NumPy raises for bytes that aren't a header: it parses them as Python."""
 _ROW_BYTES = 1 << 16  # a catalogue that unpacks to more than this per row was made to exhaust the memory
 
 
@@ -92,10 +97,18 @@ def read_catalogue(file: BinaryIO, count: int) -> pa.Table:
             table = parquet.read()
     except (pa.ArrowException, OSError) as error:
         raise IndexDamagedError(f"{file.name} can't be read as a catalogue ({error}); build the index again") from error
-    missing = {"reference_id", "product_id", "brand", "image", "sha256"} - set(table.column_names)
+    missing = _CATALOGUE - set(table.column_names)
     if missing:
         raise IndexDamagedError(f"{file.name} lacks the columns {', '.join(sorted(missing))}; build the index again")
+    for name in sorted(_CATALOGUE):
+        column = table.column(name) if table.column_names.count(name) == 1 else None
+        if column is None or column.null_count or not _is_text(column.type):
+            raise IndexDamagedError(f"{file.name} has no text for every row in {name}; build the index again")
     return table
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def read_array(file: BufferedReader, dtype: DTypeLike, shape: tuple[int, ...], *, mapped: bool = False) -> NDArray[Any]:
@@ -103,7 +116,7 @@ def read_array(file: BufferedReader, dtype: DTypeLike, shape: tuple[int, ...], *
     try:
         version = np.lib.format.read_magic(file)
         claimed = np.lib.format.read_array_header_1_0(file) if version == (1, 0) else None
-    except (ValueError, OSError, SyntaxError, TypeError, RecursionError) as error:
+    except _NO_HEADER as error:
         raise IndexDamagedError(f"{file.name} can't be read as an array ({error}); build the index again") from error
     start, wanted = file.tell(), np.dtype(dtype)
     if claimed != (shape, False, wanted):

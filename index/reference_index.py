@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from lookalike.errors import EncoderMismatchError, FeaturesError, IndexDamagedError
+from lookalike.errors import EncoderMismatchError, FeaturesError, IndexDamagedError, ReferenceIndexError
 from lookalike.model.encoder import EncoderSpec, Vectors
 from lookalike.records import Match, Reference
 
@@ -165,7 +166,7 @@ class ReferenceIndex:
 
     @property
     def digest(self) -> str:
-        """The sha256 of the manifest that was last read or written, in hexadecimal; empty before that."""
+        """The sha256, in hexadecimal, of encoder, catalogue, vectors and features; empty before they are on disk."""
         return self._digest
 
     @property
@@ -197,6 +198,12 @@ class ReferenceIndex:
     def references(self) -> Iterator[Reference]:
         """All references, in order."""
         return all_references(self._state.catalogue)
+
+    @property
+    def products(self) -> set[tuple[str, str]]:
+        """The brand and the product_id of every product."""
+        columns = (self._state.catalogue[name].to_pylist() for name in ("brand", "product_id"))
+        return set(zip(*columns, strict=True))
 
     @property
     def packed_features(self) -> Sequence[Packed]:
@@ -283,11 +290,22 @@ class ReferenceIndex:
         products: Iterable[str] = (),
         brands: Iterable[str] = (),
     ) -> int:
-        """Remove the references with these ids, of these products or of these brands; give how many there were."""
-        old = self._state
-        gone = np.zeros(len(self), bool)
-        for column, values in (("reference_id", references), ("product_id", products), ("brand", brands)):
-            gone |= rows_with(old.catalogue, column, values)
+        """Remove the references with these ids, and those of these products or brands; give how many there were.
+
+        With products and brands, only those products of those brands are removed. Raises ReferenceIndexError for a
+        product_id without a brand that several brands have.
+        """
+        old, products, brands = self._state, list(products), list(brands)
+        gone = rows_with(old.catalogue, "reference_id", references)
+        if products or brands:
+            gone[rows_of(old.catalogue, brands=brands or None, products=products or None)] = True
+        for product in products if not brands else ():
+            own = sorted(set(old.catalogue.filter(pc.field("product_id") == product)["brand"].to_pylist()))
+            if len(own) > 1:
+                raise ReferenceIndexError(
+                    f"product {product!r} is one of {', '.join(own)}; name the brand, too: --brand {own[0]} "
+                    f"--product {product}"
+                )
         if gone.any():
             table = old.catalogue.filter(pa.array(~gone))
             if old.whole is None:
@@ -319,6 +337,7 @@ class ReferenceIndex:
         similarity, found = best_of_each_product(
             state.nearest, state.product, vectors, products=state.products, top=top, rows=rows
         )
+        similarity = similarity.clip(-1, 1)  # products of float32 vectors of length 1 may exceed it a little
         reference = references_at(state.catalogue, np.unique(found[found >= 0]))
         return [
             tuple(Match(reference[row], value) for row, value in zip(best, values, strict=True) if row >= 0)

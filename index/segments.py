@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from lookalike.disk import open_regular
 from lookalike.model.encoder import EncoderSpec, Vectors
 
 from . import data_files, store
@@ -73,7 +74,8 @@ class Segments:
 def write(folder: Path, whole: Segments, *, spec: EncoderSpec, exact_up_to: int) -> tuple[str, Segments]:
     """Make the folder hold exactly this, in one step; segments that it holds already are not written again.
 
-    Gives the new manifest's digest (sha256, hexadecimal), and the same segments with the entries for their files.
+    Gives the digest of what the folder holds (see `store.digest_of`), and the same segments with the entries for their
+    files.
     """
     folder.mkdir(parents=True, exist_ok=True)
     partition = whole.partition
@@ -194,7 +196,7 @@ class _Reader:
 
     def _open(self, entry: Mapping[str, Any]) -> BufferedReader:
         path = self._folder / data_files.data_name(entry["name"])
-        file = self._opened.enter_context(path.open("rb"))
+        file = self._opened.enter_context(open_regular(path))
         big = entry["name"].startswith(("vectors-", "features-")) and entry["bytes"] > data_files.BIG
         data_files.check(file, entry, content=self._verify or not big)
         return file

@@ -19,10 +19,9 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from lookalike.disk import written
+from lookalike.disk import held, open_regular, read_regular, written
 from lookalike.errors import IndexDamagedError, IndexNotFoundError, ReferenceIndexError
 from lookalike.model.encoder import EncoderSpec
 
@@ -44,6 +43,8 @@ MANIFEST = "manifest.json"
 
 _MANIFEST_BYTES = 1 << 20
 _TRIES = 20
+_ABSURD = (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, MemoryError, pa.ArrowException, OSError)
+"""What reading raises for a manifest or file that can't be right, or that isn't a regular file."""
 
 _Read = TypeVar("_Read")
 
@@ -66,7 +67,7 @@ def write(
     features: Sequence[Packed] = (),
     more: Mapping[str, Any] | None = None,
 ) -> str:
-    """Make the folder hold exactly this, in one step; give the new manifest's digest (sha256, hexadecimal).
+    """Make the folder hold exactly this, in one step; give the digest of what it holds (see `digest_of`).
 
     `features` has one packed entry for each row of the catalogue; no file is written for them if all are empty. `more`
     goes into the manifest.
@@ -102,15 +103,20 @@ def manifest_head(version: int, spec: EncoderSpec, count: int) -> dict[str, Any]
 
 
 def replace_manifest(folder: Path, manifest: dict[str, Any]) -> str:
-    """Replace the folder's manifest, then remove the files that the new one doesn't name.
-
-    Gives its digest (sha256, hexadecimal).
-    """
+    """Replace the folder's manifest, then remove the files that the new one doesn't name; give its digest."""
     text = _manifest_text(manifest)
     with written(folder / MANIFEST) as temporary:
         temporary.write_bytes(text.encode())
     remove_unnamed(folder, data_names(manifest))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return digest_of(manifest)
+
+
+def digest_of(manifest: Mapping[str, Any]) -> str:
+    """The sha256, in hexadecimal, of all that a manifest says except when it was written.
+
+    Its files are named after their content, so two builds of the same references have the same digest.
+    """
+    return _checksum({name: value for name, value in manifest.items() if name != "created"})
 
 
 def data_names(manifest: Mapping[str, Any]) -> set[str]:
@@ -134,11 +140,13 @@ def read(folder: Path, read_data: Callable[[dict[str, Any], str], _Read]) -> _Re
                 raise IndexDamagedError(
                     f"index {folder} lacks {Path(error.filename).name}, which its manifest names; build it again"
                 ) from error
+        except _ABSURD as error:
+            raise unusable(folder, error) from error
     raise ReferenceIndexError(f"index {folder} changed {_TRIES} times while it was being read; try again")
 
 
 def read_manifest(folder: Path) -> tuple[dict[str, Any], str]:
-    """The checked manifest and its digest (sha256, hexadecimal). Reads no data, so it is cheap. Raises as `read`."""
+    """The checked manifest and its digest (see `digest_of`). Reads no data, so it is cheap. Raises as `read`."""
     path = folder / MANIFEST
     if not path.is_file():
         raise IndexNotFoundError(
@@ -147,7 +155,7 @@ def read_manifest(folder: Path) -> tuple[dict[str, Any], str]:
         )
     if path.stat().st_size > _MANIFEST_BYTES:
         raise IndexDamagedError(f"{path} is larger than {_MANIFEST_BYTES} bytes, so it is not a manifest; build again")
-    raw = path.read_bytes()
+    raw = read_regular(path, most=_MANIFEST_BYTES)
     try:
         manifest = json.loads(raw)
         if manifest["format"] != FORMAT or manifest["version"] not in VERSIONS:
@@ -162,7 +170,7 @@ def read_manifest(folder: Path) -> tuple[dict[str, Any], str]:
         raise IndexDamagedError(f"{path} can't be read ({type(error).__name__}); build the index again") from error
     if not intact:
         raise IndexDamagedError(f"{path} is not as it was written (checksum differs); build the index again")
-    return manifest, hashlib.sha256(raw).hexdigest()
+    return manifest, digest_of(manifest)
 
 
 def _unfinished(folder: Path) -> str:
@@ -176,23 +184,9 @@ def writing(folder: Path) -> Iterator[None]:
     """Keep other writers out of the folder; raises ReferenceIndexError while another one is at work."""
     if folder.exists() and not folder.is_dir():
         raise ReferenceIndexError(f"{folder} is not a folder, so it can't hold an index; use another --index")
-    folder.mkdir(parents=True, exist_ok=True)
-    lock, held = folder / ".lock", False
-    try:
-        with FileLock(lock, timeout=0):
-            held = True
-            yield
-    except Timeout as error:
-        raise ReferenceIndexError(f"another process is changing the index {folder}; wait until it is done") from error
-    finally:
-        if held:
-            _remove_if_unused(folder, lock)
-
-
-def _remove_if_unused(folder: Path, lock: Path) -> None:
-    if [path.name for path in folder.iterdir()] == [lock.name]:  # nothing was written
-        lock.unlink()
-        folder.rmdir()
+    busy = ReferenceIndexError(f"another process is changing the index {folder}; wait until it is done")
+    with held(folder, busy):
+        yield
 
 
 def read_spec(folder: Path, manifest: Mapping[str, Any]) -> EncoderSpec:
@@ -225,7 +219,7 @@ def read_rows(folder: Path, manifest: Mapping[str, Any]) -> Stored:
         raise unusable(folder, error) from error
     # a file that is open stays readable when a writer removes it
     with ExitStack() as stack:
-        files = {kind: stack.enter_context(open(path, "rb")) for kind, path in paths.items()}
+        files = {kind: stack.enter_context(open_regular(path)) for kind, path in paths.items()}
         for kind, file in files.items():
             check(file, entries[kind])
         rows, table = read_array(files["vectors"], "<f4", (count, spec.dim)), read_catalogue(files["catalogue"], count)

@@ -55,8 +55,8 @@ class VectorCache(Database):
     holds more than `most_bytes`, the vectors unused for longest are removed. A damaged row counts as missing.
     """
 
-    def __init__(self, path: Path, spec: EncoderSpec, *, most_bytes: int = MOST_BYTES) -> None:
-        super().__init__(path, _SCHEMA)
+    def __init__(self, path: Path, spec: EncoderSpec, *, most_bytes: int = MOST_BYTES, optional: bool = False) -> None:
+        super().__init__(path, _SCHEMA, optional=optional)
         self._dim, self._most_bytes = spec.dim, most_bytes
         canonical = json.dumps({**spec.to_json(), "name": ""}, sort_keys=True)
         self._encoder = hashlib.sha256(canonical.encode()).digest()
@@ -66,7 +66,7 @@ class VectorCache(Database):
         """Record which vectors were used, and close the file."""
         try:
             self.change(self._write_uses)
-        except sqlite3.DatabaseError as error:  # no vector is lost, only the order in which they are removed
+        except (sqlite3.DatabaseError, OSError) as error:  # no vector is lost, only the order in which they are removed
             _log.warning("%s: could not record which vectors were used (%s)", self._path, error)
         super().close()
 
@@ -78,7 +78,8 @@ class VectorCache(Database):
         if row is None:
             return None
         vector, hint, stored, used = row
-        if stored != self._checksum(key, vector, hint) or len(vector) != 4 * self._dim:
+        whole = isinstance(vector, bytes) and isinstance(used, float) and len(vector) == 4 * self._dim
+        if not whole or stored != self._checksum(key, vector, hint):
             _log.warning("%s: the row of %s is damaged; its vector will be computed again", self._path, key)
             return None
         if time.time() - used > _USE_SECONDS:

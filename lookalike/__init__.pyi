@@ -3,6 +3,7 @@ from .detection.detector import Detector as Detector
 from .detection.lookup import Lookup as Lookup
 from .detection.lookup import PhotoMatches as PhotoMatches
 from .errors import BundleError as BundleError
+from .errors import ChangedIndexWarning as ChangedIndexWarning
 from .errors import EncoderError as EncoderError
 from .errors import EncoderMismatchError as EncoderMismatchError
 from .errors import EngineError as EngineError
@@ -15,6 +16,7 @@ from .errors import IndexNotFoundError as IndexNotFoundError
 from .errors import LookalikeError as LookalikeError
 from .errors import MissingExtraError as MissingExtraError
 from .errors import PolicyError as PolicyError
+from .errors import PolicyWarning as PolicyWarning
 from .errors import ReferenceIndexError as ReferenceIndexError
 from .errors import ScanStateError as ScanStateError
 from .errors import TableError as TableError

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
+import shutil
+import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+LOCK = ".lock"
+"""The file in a folder that its only writer holds."""
 
 
 @contextmanager
@@ -65,6 +74,41 @@ def _put(temporary: Path, path: Path) -> None:
     sync(path.parent)
 
 
+@contextmanager
+def held(folder: Path, busy: Exception) -> Iterator[None]:
+    """Keep other processes out of a folder, which is made if there is none; raises `busy` while another one holds it.
+
+    The hold ends with its process, however that dies. A folder with nothing but the lock in it is removed at the end.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise busy from error
+    try:
+        yield
+    finally:
+        unused = [path.name for path in folder.iterdir()] == [LOCK]
+        if unused and os.name == "posix":  # before anyone else can hold it; Windows removes no open file
+            (folder / LOCK).unlink()
+        lock.release()
+        if unused:
+            with suppress(OSError):  # another process came in between, and uses the folder
+                if os.name != "posix":
+                    (folder / LOCK).unlink(missing_ok=True)
+                folder.rmdir()
+
+
+def clear(folder: Path) -> None:
+    """Remove everything that a folder holds, except its lock."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != LOCK:
+            path.unlink()
+
+
 def sync(path: Path) -> None:
     """Return once a file's bytes, or a folder's names, are on disk.
 
@@ -79,7 +123,29 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def open_regular(path: Path) -> BufferedReader:
+    """Open a file to read its bytes. Raises OSError for a pipe or device, which would keep its reader waiting."""
+    return open(path, "rb", opener=_open_regular)
+
+
+def _open_regular(path: str, flags: int) -> int:
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    return descriptor
+
+
+def read_regular(path: Path, *, most: int) -> bytes:
+    """All bytes of a file. Raises OSError for a pipe or device, and for a file of more than `most` bytes."""
+    with open_regular(path) as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise OSError(errno.EFBIG, f"larger than {most} bytes", str(path))
+    return data
+
+
 def file_sha256(path: Path) -> str:
     """The sha256 of a file's bytes, in hexadecimal."""
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -18,7 +18,9 @@ LookalikeError
 ├── EngineError               the cluster can't be reached, or failed
 └── MissingExtraError         an optional package is not installed
 
-ExpiredPolicyWarning          a policy is used after its last day
+PolicyWarning                 a policy judges, but its promise doesn't hold here
+├── ExpiredPolicyWarning      a policy is used after its last day
+└── ChangedIndexWarning       a policy is used on another index than it was tuned on
 """
 
 from __future__ import annotations
@@ -103,5 +105,13 @@ class MissingExtraError(LookalikeError):
         super().__init__(f"this needs the package {package}; install it with: pip install 'lookalike[{extra}]'")
 
 
-class ExpiredPolicyWarning(UserWarning):
-    """A policy is used after its last day. Its thresholds apply, but its promise no longer holds."""
+class PolicyWarning(UserWarning):
+    """A policy's thresholds apply, but its promise doesn't hold here."""
+
+
+class ExpiredPolicyWarning(PolicyWarning):
+    """A policy is used after its last day."""
+
+
+class ChangedIndexWarning(PolicyWarning):
+    """A policy is used on another index than it was tuned on, for example after references were added."""

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import platformdirs
 
-from lookalike.disk import written
+from lookalike.disk import read_regular, written
 from lookalike.errors import EncoderError
 
 from .encoder import ARITHMETICS
 
+_MOST_BYTES = 16 << 20
 BOUND = 0.002
 """The most that the similarity of any two probe pictures may change."""
 
@@ -49,7 +50,7 @@ def calibrated(weights_sha256: str, device: str = "cpu") -> Calibration | None:
     if not path.exists():
         return None
     try:
-        entry = json.loads(path.read_bytes()).get(f"{_machine(device)} {weights_sha256}")
+        entry = json.loads(read_regular(path, most=_MOST_BYTES)).get(f"{_machine(device)} {weights_sha256}")
         found = None if entry is None else Calibration(**entry)
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise EncoderError(f"{path} can't be read ({error}); remove it, or run: lookalike bench --calibrate") from error
@@ -68,7 +69,7 @@ def keep(found: Sequence[Calibration], weights_sha256: str, device: str = "cpu")
         raise EncoderError(f"on {device} every arithmetic moves similarities by more than {BOUND}; use --device cpu")
     path = _path()
     path.parent.mkdir(parents=True, exist_ok=True)
-    entries = json.loads(path.read_bytes()) if path.exists() else {}
+    entries = json.loads(read_regular(path, most=_MOST_BYTES)) if path.exists() else {}
     entries[f"{_machine(device)} {weights_sha256}"] = asdict(best)
     with written(path) as temporary:
         temporary.write_text(json.dumps(entries, indent=1), encoding="utf-8")

@@ -32,6 +32,7 @@ from lookalike.scripts.options import (
     Truncated,
     Weights,
     photo_reader,
+    require_apart,
     vector_cache,
 )
 from lookalike.scripts.terminal import progress
@@ -60,6 +61,7 @@ def add(
     from lookalike.tables.files import require_readable
     from lookalike.tables.inputs import HARMLESS_COLUMNS, REFERENCE_COLUMNS, read_harmless, read_references
 
+    require_apart({"--index": index, "--cache": cache}, {"REFERENCES": references, "--weights": weights})
     require_readable(references, required=HARMLESS_COLUMNS if harmless else REFERENCE_COLUMNS)
     if harmless:
         change, read = add_harmless, read_harmless

@@ -34,6 +34,7 @@ from lookalike.scripts.options import (
     cache_path,
     cluster,
     photo_reader,
+    require_apart,
 )
 from lookalike.scripts.terminal import note, note_first, progress
 
@@ -62,6 +63,7 @@ def build(
     from lookalike.model.loading import load_encoder
     from lookalike.scanning.tables import build_from_table
 
+    require_apart({"--index": index, "--cache": cache}, {"REFERENCES": references, "--weights": weights})
     on = cluster(engine, address, workers, device)
     with progress("embedding references", quiet=quiet) as advance:
         summary = build_from_table(

@@ -36,6 +36,7 @@ from lookalike.scripts.terminal import note, progress
 
 if TYPE_CHECKING:
     from lookalike.evidence.audit import Audit
+    from lookalike.evidence.bundle import BundleSummary
 
 
 def write(
@@ -88,6 +89,11 @@ def write(
             picture=draw_finding,
             progress=advance,
         )
+    return _report_made(made, out, as_json=as_json, quiet=quiet)
+
+
+def _report_made(made: BundleSummary, out: Path, *, as_json: bool, quiet: bool) -> Exit:
+    """Print the seal of a bundle and what it contains, and return the exit status."""
     print(json.dumps(asdict(made)) if as_json else f"seal {made.seal}")
     troubles = [
         f"{count:,} {what}"

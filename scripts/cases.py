@@ -36,6 +36,7 @@ from lookalike.scripts.options import (
     Truncated,
     Weights,
     photo_reader,
+    require_apart,
 )
 from lookalike.scripts.terminal import note, output, progress
 
@@ -97,6 +98,12 @@ def find(
     from lookalike.tables.files import require_ending
 
     require_ending(out)
+    require_apart(
+        {"--out": out, "--report": report, "--cache": cache},
+        {"FINDINGS": findings, "--index": index, "--listings": listings, "--rates": rates, "--history": history,
+         "--weights": weights},
+    )  # fmt: skip
+    require_apart({"--report": report, "--cache": cache}, {"--previous": previous})
     if (rates is None) != (currency is None):
         raise TableError("--rates and --currency belong together: rates.csv says what one unit is in that currency")
     joining = Joining(tuple(name.strip() for name in join_on.split(",") if name.strip()), most_sellers)
@@ -105,7 +112,11 @@ def find(
     decided = History.load(history) if history is not None else None
     reader = photo_reader(allow_scheme, private=allow_private, truncated=accept_truncated)
     lookup = Lookup.open(index, weights=weights, device=device, reader=reader) if index is not None else None
-    kept = VectorCache(cache, lookup.encoder.spec) if cache is not None and lookup is not None else nullcontext()
+    kept = (
+        VectorCache(cache, lookup.encoder.spec, optional=True)
+        if cache is not None and lookup is not None
+        else nullcontext()
+    )
     with kept as vectors, progress("comparing photos", quiet=quiet or lookup is None) as step:
         found = find_cases(
             findings,

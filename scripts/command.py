@@ -21,7 +21,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from lookalike.errors import ExpiredPolicyWarning, LookalikeError
+from lookalike.errors import LookalikeError, PolicyWarning
 from lookalike.scripts.terminal import errors
 
 _M_ARENA_MAX = -8  # malloc.h
@@ -101,7 +101,7 @@ def run_app(app: typer.Typer, argv: list[str] | None, name: str) -> int:
     _share_one_arena()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("always", ExpiredPolicyWarning)
+            warnings.simplefilter("always", PolicyWarning)
             warnings.showwarning = _one_line  # type: ignore[assignment]
             status = app(argv, prog_name=name, standalone_mode=False)
     except _UsageError as error:
@@ -147,7 +147,7 @@ def _help(doc: str | None) -> tuple[str, str | None]:
 
 def _one_line(message: Warning | str, category: type[Warning], *_: object) -> None:
     """Print a warning of this library as one line on stderr; other warnings are for developers."""
-    if issubclass(category, ExpiredPolicyWarning):
+    if issubclass(category, PolicyWarning):
         errors.print(f"warning: {message}", markup=False)
 
 

@@ -32,6 +32,7 @@ from lookalike.scripts.options import (
     Truncated,
     Weights,
     photo_reader,
+    require_apart,
 )
 from lookalike.scripts.terminal import note, output, progress
 
@@ -63,6 +64,7 @@ def evaluate(
     from lookalike.tables.inputs import read_labelled_photos
     from lookalike.thresholds.evaluation import evaluate as measure
 
+    require_apart({"--plots": plots}, {"LABELS": labels, "--index": index, "--policy": policy, "--weights": weights})
     if plots is not None:
         from lookalike.plots.style import require_matplotlib
 

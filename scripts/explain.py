@@ -29,6 +29,7 @@ from lookalike.scripts.options import (
     Truncated,
     Weights,
     photo_reader,
+    require_apart,
 )
 from lookalike.scripts.terminal import note
 
@@ -54,6 +55,7 @@ def explain(
 
     if out.suffix.lower() not in _ENDINGS:
         raise TableError(f"the picture {out} ends in {out.suffix or 'nothing'}; name it .png, .jpg or .webp")
+    require_apart({"--out": out}, {"PHOTO": photo, "--index": index, "--policy": policy, "--weights": weights})
     reader = photo_reader(allow_scheme, private=allow_private, truncated=accept_truncated)
     detector = Detector.open(index, policy=policy, model=model, weights=weights, device=device, reader=reader)
     explained = explain_photo(photo, detector=detector)

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lookalike.scripts.command import Exit, run
-from lookalike.scripts.options import Json, Quiet
+from lookalike.scripts.options import Json, Quiet, require_apart
 from lookalike.scripts.terminal import note
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 def monitor(
     findings: Annotated[Path, typer.Argument(help="Findings that the verdicts are about.")],
-    labels: Annotated[Path, typer.Argument(help="Verdicts: listing_id, lookalike, and if known product_id, date.")],
+    labels: Annotated[Path, typer.Argument(help="Verdicts: listing_id, lookalike; optional product_id, brand, date.")],
     policy: Annotated[Path, typer.Option("--policy", help="Policy to watch.")],
     before: Annotated[
         Path | None, typer.Option("--before", help="Earlier findings, to compare drift and floods with.")
@@ -47,6 +47,7 @@ def monitor(
     from lookalike.tables.inputs import read_verdicts
     from lookalike.thresholds.monitor import monitor_policy, withdraw_broken
 
+    require_apart({"--out": out}, {"FINDINGS": findings, "LABELS": labels, "--policy": policy, "--before": before})
     loaded = Policy.load(policy)
     report = monitor_policy(
         read_findings(findings),

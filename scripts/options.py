@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -83,6 +84,28 @@ HistoryDay = Annotated[
 ]
 
 
+def require_apart(outputs: Mapping[str, Path | None], inputs: Mapping[str, str | Path | None] | None = None) -> None:
+    """Refuse to write over what is read, or two results to one path. Both are by the name that the user knows.
+
+    Raises TableError; paths that differ only in spelling, or are links to each other, count as the same.
+    """
+    read = [(name, Path(path)) for name, path in (inputs or {}).items() if path is not None]
+    written: list[tuple[str, Path]] = []
+    for name, path in outputs.items():
+        if path is None:
+            continue
+        for other, taken in (*read, *written):
+            if _is_same(path, taken):
+                raise TableError(f"{path} is both {other} and {name}; give two different paths")
+        written.append((name, path))
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    if os.path.realpath(one) == os.path.realpath(other):
+        return True
+    return one.exists() and other.exists() and one.samefile(other)
+
+
 def photo_reader(
     allow_scheme: list[str] | None = None, *, private: bool = False, truncated: bool = False
 ) -> PhotoReader:
@@ -104,7 +127,7 @@ def vector_cache(path: Path | None, encoder: Encoder, *, off: bool) -> Iterator[
     if where is None:
         yield None
         return
-    with VectorCache(where, encoder.spec) as cache:
+    with VectorCache(where, encoder.spec, optional=True) as cache:
         yield cache
 
 

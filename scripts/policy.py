@@ -19,7 +19,7 @@ from rich.table import Table
 
 from lookalike.records import Verdict
 from lookalike.scripts.command import Exit, run
-from lookalike.scripts.options import IndexFolder, Json, Quiet
+from lookalike.scripts.options import IndexFolder, Json, Quiet, require_apart
 from lookalike.scripts.terminal import note, output
 
 if TYPE_CHECKING:
@@ -120,6 +120,7 @@ def bind(
     from lookalike.policy.binding import bind_policy
     from lookalike.policy.policy import Policy
 
+    require_apart({"--out": out}, {"POLICY": policy, "--index": index})
     loaded = ReferenceIndex.load(index)
     bind_policy(Policy.load(policy), weights_sha256=loaded.spec.weights_sha256, index_digest=loaded.digest).save(out)
     note(f"{out} is bound to the index {loaded.digest[:8]}; its promise was made on the old one", quiet=quiet)

@@ -26,6 +26,7 @@ from lookalike.scripts.options import (
     SellersTable,
     load_rights,
     note_unknown_brands,
+    require_apart,
 )
 from lookalike.scripts.terminal import note, progress
 
@@ -48,9 +49,13 @@ def recheck(
     from lookalike.policy.policy import Policy
     from lookalike.scanning.recheck import policy_of, recheck
 
+    changed = changes or out.with_name(f"{out.stem}.changes{out.suffix}")
+    require_apart(
+        {"--out": out, "--changes": changed},
+        {"FINDINGS": findings, "--policy": policy, "--rights": rights, "--sellers": sellers, "--regions": regions},
+    )
     used = Policy.load(policy) if policy is not None else policy_of(findings)
     asked = load_rights(rights, sellers, regions, quiet=quiet)
-    changed = changes or out.with_name(f"{out.stem}.changes{out.suffix}")
     with progress("rechecking findings", quiet=quiet) as advance:
         done = recheck(
             findings, out, policy=used, rights=asked, day=day.date() if day else None, changes=changed, progress=advance

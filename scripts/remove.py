@@ -1,7 +1,11 @@
 """Remove references from an index, by id, product or brand.
 
+A product belongs to a brand: if several brands have that product_id, name the brand, too. With --brand and --product,
+only those products of those brands are removed.
+
 Examples:
 lookalike remove --index genuine.index --product p17
+lookalike remove --index genuine.index --brand Chovolme --product p17
 lookalike remove --index genuine.index --brand Chovolme --brand Zembossa
 """
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lookalike.scripts.command import Exit, run
-from lookalike.scripts.options import EVIDENCE, Evidence, Private, Quiet, Scheme, Truncated, photo_reader
+from lookalike.scripts.options import EVIDENCE, Evidence, Private, Quiet, Scheme, Truncated, photo_reader, require_apart
 from lookalike.scripts.terminal import note, progress
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def report(
     accept_truncated: Truncated = False,
     quiet: Quiet = False,
 ) -> int:
+    require_apart({"--out": out}, {"FINDINGS": findings})
     reader = photo_reader(allow_scheme, private=allow_private, truncated=accept_truncated)
     write_page(findings, out, reader=reader, evidence=evidence, quiet=quiet, most=most)
     return Exit.DONE

@@ -1,6 +1,7 @@
 """Update findings after the references of an index changed.
 
-The listings are not read again; their vectors are in the state that scan --since left.
+The listings are not read again; their vectors are in the state that scan --since left. If that scan took rights or
+sellers into account, give their tables again.
 
 Examples:
 lookalike rescan --since state --index genuine.index --out findings.parquet
@@ -13,9 +14,10 @@ from typing import Annotated
 
 import typer
 
-from lookalike.scripts.command import run
+from lookalike.scripts.command import Exit, run
 from lookalike.scripts.options import (
     EVIDENCE,
+    Day,
     Device,
     Evidence,
     FindingsOut,
@@ -24,11 +26,16 @@ from lookalike.scripts.options import (
     PolicyFile,
     Private,
     Quiet,
+    RegionsTable,
     ReportOut,
+    RightsTable,
     Scheme,
+    SellersTable,
     Truncated,
     Weights,
+    load_rights,
     photo_reader,
+    require_apart,
 )
 from lookalike.scripts.scan import print_changes
 from lookalike.scripts.terminal import progress
@@ -39,6 +46,10 @@ def rescan(
     index: IndexFolder,
     out: FindingsOut,
     policy: PolicyFile = None,
+    rights: RightsTable = None,
+    sellers: SellersTable = None,
+    regions: RegionsTable = None,
+    day: Day = None,
     report: ReportOut = None,
     evidence: Evidence = EVIDENCE,
     model: Model = None,
@@ -49,14 +60,32 @@ def rescan(
     accept_truncated: Truncated = False,
     quiet: Quiet = False,
 ) -> int:
-    from lookalike.detection.detector import Detector
     from lookalike.scanning.changes import rescan_references
+    from lookalike.scanning.tables import DetectorSettings
 
+    require_apart(
+        {"--out": out, "--report": report, "--since": since},
+        {"--index": index, "--policy": policy, "--rights": rights, "--sellers": sellers, "--regions": regions,
+         "--weights": weights},
+    )  # fmt: skip
     reader = photo_reader(allow_scheme, private=allow_private, truncated=accept_truncated)
-    detector = Detector.open(index, policy=policy, model=model, weights=weights, device=device, reader=reader)
+    asked = load_rights(rights, sellers, regions, quiet=quiet)
+    settings = DetectorSettings(
+        index,
+        policy=policy,
+        model=model,
+        weights=weights,
+        device=device,
+        reader=reader,
+        rights=rights,
+        sellers=sellers,
+        regions=regions,
+        day=day.date() if day else None,
+    )
     with progress("comparing listings with the changed references", quiet=quiet) as advance:
-        summary = rescan_references(detector=detector, since=since, out=out, progress=advance)
-    return print_changes(summary, out, report=report, reader=reader, quiet=quiet, evidence=evidence)
+        summary = rescan_references(detector=settings.open(asked), since=since, out=out, progress=advance)
+    status = print_changes(summary, out, report=report, reader=reader, quiet=quiet, evidence=evidence)
+    return Exit.SOME_ROWS_FAILED if asked is not None and asked.unusable else status
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -44,6 +44,7 @@ from lookalike.scripts.options import (
     load_rights,
     note_unknown_brands,
     photo_reader,
+    require_apart,
 )
 from lookalike.scripts.report import write_page
 from lookalike.scripts.terminal import note, progress
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
 
 
 def scan(
-    listings: Annotated[Path, typer.Argument(help="Table with listing_id and image, one row per photo.")],
+    listings: Annotated[Path, typer.Argument(help="Table with listing_id and image, one or more photos a row.")],
     index: IndexFolder,
     out: FindingsOut,
     policy: PolicyFile = None,
@@ -86,6 +87,11 @@ def scan(
     on = cluster(engine, address, workers, device)
     if on is not None and since is not None:
         raise typer.BadParameter("--since needs --engine local")
+    require_apart(
+        {"--out": out, "--report": report, "--since": since, "--cache": cache},
+        {"LISTINGS": listings, "--index": index, "--policy": policy, "--rights": rights, "--sellers": sellers,
+         "--regions": regions, "--weights": weights},
+    )  # fmt: skip
     reader = photo_reader(allow_scheme, private=allow_private, truncated=accept_truncated)
     asked = load_rights(rights, sellers, regions, quiet=quiet)
     settings = DetectorSettings(

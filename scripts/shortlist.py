@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 
 from lookalike.scripts.command import Exit, run
-from lookalike.scripts.options import FindingsOut, Quiet
+from lookalike.scripts.options import FindingsOut, Quiet, require_apart
 from lookalike.scripts.terminal import note
 
 
@@ -39,6 +39,7 @@ def shortlist(
     from lookalike.tables.findings import write_findings
     from lookalike.thresholds.shortlist import shortlist_findings
 
+    require_apart({"--out": out}, {"FINDINGS": findings, "--labels": labels, "--labelled": labelled})
     require_ending(out)
     chosen = shortlist_findings(findings, most=most, false_share=false_share, labels=labels, labelled=labelled)
     write_findings(chosen.rows, out)

@@ -34,6 +34,7 @@ from lookalike.scripts.options import (
     Truncated,
     Weights,
     photo_reader,
+    require_apart,
 )
 from lookalike.scripts.terminal import note, note_first, progress
 
@@ -100,6 +101,11 @@ def tune(
 
     if out.suffix.lower() != ".toml":
         raise PolicyError(f"the policy {out} ends in {out.suffix or 'nothing'}; give it a name that ends in .toml")
+    require_apart(
+        {"--out": out},
+        {"LABELS": labels, "--index": index, "--findings": findings, "--unrelated": unrelated, "--cohort": cohort,
+         "--fusion": fusion, "--policy": policy, "--weights": weights},
+    )  # fmt: skip
     if findings is not None and cohort is not None:
         raise TableError("--cohort embeds photos, and --findings embeds none; give only one of them")
     goal = Goal(

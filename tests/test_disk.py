@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from lookalike.disk import write_named_by_content, written
+from lookalike.disk import clear, file_sha256, held, open_regular, read_regular, write_named_by_content, written
 
 
 def test_a_file_appears_only_at_the_end(tmp_path: Path) -> None:
@@ -53,3 +56,60 @@ def test_a_file_can_be_named_after_what_was_written(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
         write_named_by_content(tmp_path, "vectors", ".bin", fail)
     assert list(tmp_path.iterdir()) == [path]
+
+
+BUSY = RuntimeError("another process holds it")
+
+
+def test_a_folder_has_one_holder_and_is_gone_if_nothing_was_written(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "folder"
+    with held(folder, BUSY), pytest.raises(RuntimeError, match="another process holds it"), held(folder, BUSY):
+        pytest.fail("two hold it")
+    assert not folder.exists()
+    with held(folder, BUSY):
+        (folder / "kept").touch()
+    assert (folder / "kept").exists()
+
+
+def test_a_folder_is_free_once_its_holder_was_killed(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from lookalike.disk import *\n"
+        "with held(Path(sys.argv[1]), OSError()): print(1, flush=True); time.sleep(60)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE)
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    with pytest.raises(RuntimeError), held(tmp_path, BUSY):
+        pytest.fail("two hold it")
+    holder.kill()
+    holder.communicate()
+    with held(tmp_path, BUSY):
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "folder" / "file").touch()
+        clear(tmp_path)
+        with pytest.raises(RuntimeError), held(tmp_path, BUSY):
+            pytest.fail("clearing removed the lock")
+    assert not tmp_path.exists()
+
+
+def test_reads_only_regular_files_up_to_a_size(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"12345")
+    assert read_regular(tmp_path / "file", most=5) == b"12345"
+    with pytest.raises(OSError, match="larger than 4 bytes"):
+        read_regular(tmp_path / "file", most=4)
+    with open_regular(tmp_path / "file") as file:
+        assert (file.name, file.read()) == (str(tmp_path / "file"), b"12345")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="makes a pipe")
+@pytest.mark.parametrize("kind", ["pipe", "link", "device"])
+def test_neither_a_pipe_nor_a_device_keeps_its_reader_waiting(tmp_path: Path, kind: str) -> None:
+    path = Path("/dev/zero") if kind == "device" else tmp_path / "pipe"
+    if kind != "device":
+        os.mkfifo(path)
+    if kind == "link":
+        (tmp_path / "link").symlink_to(path)
+        path = tmp_path / "link"
+    for read in (open_regular, file_sha256):
+        with pytest.raises(OSError, match="not a regular file"):
+            read(path)

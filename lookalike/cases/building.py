@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lookalike.errors import ImageReadError, TableError
+from lookalike.tables.cells import cell_text, id_text
 from lookalike.tables.files import read_rows, require_ending, require_readable
 from lookalike.tables.findings import FINDING_COLUMNS, read_findings
 from lookalike.tables.inputs import read_listings
@@ -136,22 +137,27 @@ def case_photos(rows: Iterable[Row], listings: str | Path | None, *, verdicts: S
 
 def listing_keys(listings: str | Path, columns: Sequence[str]) -> Iterator[tuple[str, str, str]]:
     """The values in these columns of a listings table: seller_id, column, value. Empty ones are left out."""
-    for line in read_rows(Path(listings), required=("listing_id",)):
-        seller = line.values.get("seller_id")
+    for line in read_rows(Path(listings), required=("listing_id",), columns=("seller_id", *columns)):
+        seller = id_text(line.values.get("seller_id"))
         for column in columns:
-            value = line.values.get(column)
-            if seller not in (None, "") and value not in (None, ""):
-                yield str(seller), column, str(value)
+            value = cell_text(line.values.get(column))
+            if seller is not None and value is not None:
+                yield seller, column, value
 
 
 def _require_columns(columns: Sequence[str], findings: Path, listings: str | Path | None) -> None:
     """Raise TableError for a column to join on that neither table has."""
     tables = [findings, *([] if listings is None else [Path(listings)])]
-    there = {name for table in tables for name in next(read_rows(table)).values}
+    there = {name for table in tables for name in _columns(table)}
     if missing := ", ".join(name for name in columns if name not in there):
         if listings is not None:
             raise TableError(f"neither {findings} nor {listings} has a column {missing} to join on")
         raise TableError(f"{findings} has no column {missing} to join on; give the listings table that has it")
+
+
+def _columns(table: Path) -> Iterable[str]:
+    """The columns of a table, as its first good row has them."""
+    return next((line.values for line in read_rows(table) if line.error is None), {})
 
 
 def _thumbnails(reader: PhotoReader | None) -> Callable[[str], Image.Image | None]:

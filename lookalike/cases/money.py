@@ -32,7 +32,7 @@ class Rates:
         Raises TableError for a table that can't be read, and for a rate that is not a number above 0.
         """
         rates: dict[str, Decimal] = {}
-        for line in read_rows(Path(path), required=("currency", "rate")):
+        for line in read_rows(Path(path), required=("currency", "rate"), columns=()):
             name = currency_code(line.values.get("currency"))
             rate = read_amount(line.values.get("rate"))
             if line.error or not name or not rate or rates.get(name, rate) != rate:

@@ -24,6 +24,8 @@ from .times import read_time
 GROUPS = ("brand", "territory", "kind", "seller_id")
 """The columns that figures are given by."""
 
+_COUNTED = ("listing_id", "verdict", "verdict_before", "product_id", "scanned_at", *GROUPS)
+
 Row = Mapping[str, Any]
 
 
@@ -117,17 +119,21 @@ def count_findings(
     day: date | None = None,
     by: Sequence[str] = ("brand", "territory", "kind"),
 ) -> Stats:
-    """The figures of findings, in one pass over the rows.
+    """The figures of findings, in one pass over the rows; memory grows with listings.
 
-    `reviews` are people's verdicts. If a listing has several, the last one about the finding's product counts; a
-    look-alike of another product is an error of the finding. `history` is applied as of `day`, by default today. Raises
-    TableError for a column that figures are not given by.
+    A listing counts once, by its last row. `reviews` are people's verdicts. If a listing has several, the last one
+    about the finding's product counts; a look-alike of another product is an error of the finding. `history` is applied
+    as of `day`, by default today. Raises TableError for a column that figures are not given by.
     """
     if unknown := [column for column in by if column not in GROUPS]:
         raise TableError(f"figures are not given by {', '.join(unknown)}; choose from {', '.join(GROUPS)}")
     history = history or History()
     count = _Count(by, reviews_by_listing(reviews), history)
-    for row in apply_history(rows, history, day or datetime.now(UTC).date()):
+    last = {
+        str(row["listing_id"]): {name: row.get(name) for name in _COUNTED}
+        for row in apply_history(rows, history, day or datetime.now(UTC).date())
+    }
+    for row in last.values():
         count.add(row)
     return count.stats()
 
@@ -150,7 +156,7 @@ class _Count:
             self._first, self._last = min(self._first or time, time), max(self._last or time, time)
         reviews = self._reviews.get(str(row["listing_id"]))
         self._reviewed += reviews is not None
-        review = None if reviews is None else deciding_review(reviews, row.get("product_id"))
+        review = None if reviews is None else deciding_review(reviews, row.get("product_id"), row.get("brand"))
         notices = {entry.number: entry for entry in self._notices.about(row)}
         of_groups = (groups.setdefault(str(row.get(column) or ""), _Tally()) for column, groups in self._groups.items())
         for tally in (self._all, *of_groups):
@@ -193,7 +199,7 @@ class _Tally:
         self.withdrawn += row["verdict"] != "flagged"
         if review is None:
             return
-        right = review.lookalike and review.product_id in (None, row.get("product_id"))
+        right = review.lookalike and review.is_about(row.get("product_id"), row.get("brand"))
         self.right += right
         self.wrong += not right
         if review.day is not None and time is not None:

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lookalike.errors import ExpiredPolicyWarning, PolicyError
+from lookalike.errors import ChangedIndexWarning, ExpiredPolicyWarning, PolicyError, PolicyWarning
 from lookalike.policy.policy import Policy
 from lookalike.policy.shipped import default_policy
 from lookalike.policy.terms import Reach
@@ -37,8 +37,9 @@ class Detector:
     The policy decides what the lookup compares point by point and how it normalises, so `lookup` takes both from it.
     With `rights`, each finding also takes into account the rights in force on `day` (by default the day of the scan).
 
-    Raises PolicyError if the policy belongs to another encoder or index, or decides by points and the index has no
-    local features. Warns with ExpiredPolicyWarning if the policy has expired.
+    Raises PolicyError if the policy belongs to another encoder, or decides by points and the index has no local
+    features. Warns with ExpiredPolicyWarning if the policy has expired, and with ChangedIndexWarning if it was tuned on
+    another index.
     """
 
     lookup: Lookup
@@ -50,13 +51,8 @@ class Detector:
         _require_fit(self.policy, self.lookup)
         compared = replace(self.lookup, reach=_reach(self.policy), cohort=self.policy.cohort)
         object.__setattr__(self, "lookup", compared)
-        if self.policy.expired(date.today()):
-            warnings.warn(
-                f"policy {self.policy.name} expired on {self.policy.expires}, so its promise no longer holds; "
-                "tune it again on newer labels",
-                ExpiredPolicyWarning,
-                stacklevel=3,
-            )
+        for warning in _warnings(self.policy, self.lookup.index):
+            warnings.warn(warning, stacklevel=3)
 
     @classmethod
     def open(
@@ -152,15 +148,25 @@ def _require_fit(policy: Policy, lookup: Lookup) -> None:
             f"policy {policy.name} is for an encoder with weights {str(policy.weights_sha256)[:8]}, but the index was "
             f"built with {spec}; use a policy that was tuned on this index"
         )
-    if policy.index_digest not in (None, index.digest):
-        raise PolicyError(
-            f"policy {policy.name} was tuned on the index {str(policy.index_digest)[:8]}, but this one is "
-            f"{index.digest[:8]}; tune it again, or take it over with: lookalike policy bind"
-        )
-    if policy.fusion is not None and len(index) and not index.has_features:
+    if policy.fusion is not None and not index.has_features:
         raise PolicyError(
             f"policy {policy.name} also decides by matching points, but the index has no local features; "
             "build it again with them, or use a policy without [fusion]"
+        )
+
+
+def _warnings(policy: Policy, index: ReferenceIndex) -> Iterator[PolicyWarning]:
+    """Why the policy's promise doesn't hold on this index today."""
+    if policy.expired(date.today()):
+        yield ExpiredPolicyWarning(
+            f"policy {policy.name} expired on {policy.expires}, so its promise no longer holds; "
+            "tune it again on newer labels"
+        )
+    if policy.index_digest not in (None, index.digest):
+        yield ChangedIndexWarning(
+            f"policy {policy.name} was tuned on the index {str(policy.index_digest)[:8]} and this one is "
+            f"{index.digest[:8]}, so its promise was made on another index; tune it again to renew the promise, or "
+            "accept the change with: lookalike policy bind"
         )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lookalike.errors import PolicyError
+from lookalike.errors import PolicyError, ReferenceIndexError
 from lookalike.policy.terms import Reach
 from lookalike.records import NAMELESS, ImageSource, Listing, Match
 
@@ -71,8 +71,8 @@ class Lookup:
     all photos are compared. The index must hold local features for that. With a `cohort`, matches carry a normalised
     similarity. `harmless` holds photos that resemble genuine ones and yet are harmless.
 
-    Raises EncoderMismatchError if an index was built with another encoder, and PolicyError for a cohort of another
-    dimension.
+    Raises EncoderMismatchError if an index was built with another encoder, ReferenceIndexError if it holds no
+    references, since nothing could be compared, and PolicyError for a cohort of another dimension.
     """
 
     encoder: Encoder
@@ -85,6 +85,8 @@ class Lookup:
 
     def __post_init__(self) -> None:
         self.index.require(self.encoder.spec)
+        if not len(self.index):
+            raise ReferenceIndexError("the index holds no references; add some with: lookalike add")
         if self.harmless is not None:
             self.harmless.require(self.encoder.spec)
         if self.cohort is not None and self.cohort.vectors.shape[1] != self.encoder.spec.dim:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .differences import Pixels
+from .matching import Pixels
 
 Matrix: TypeAlias = NDArray[np.float64]
 Places: TypeAlias = NDArray[np.floating] | NDArray[np.integer]

@@ -210,9 +210,9 @@ class _Check:
         except (*DAMAGE, OSError, BundleError, PolicyError) as error:
             self.say("the policy", f"the bundle's policy can't be read ({plain(error)})")
             return given
-        if str(own) != label:
+        if not own.made(label):
             self.say("the policy", f"the bundle's file is {plain(own)}, but its first entry names {plain(label)}")
-        if given is not None and str(given) != label:
+        if given is not None and not given.made(label):
             self.say("the policy", f"the bundle's is {plain(label)}, but the one given is {plain(given)}")
         return given or own
 
@@ -236,7 +236,7 @@ class _Check:
         scope, said = policy.scope(row["brand"], row["territory"]), entry.said["thresholds"]
         pairs = (
             ("verdict", said_by_similarity(row), str(again.verdict)),
-            ("policy", row["policy"], again.policy),
+            ("policy", row["policy"], row["policy"] if policy.made(row["policy"]) else again.policy),
             ("threshold", row["threshold"], again.threshold),
             ("similarity", row["similarity"], again.similarity),
             ("normalised similarity", row["normalised_similarity"], again.normalised_similarity),

@@ -143,7 +143,7 @@ def _checked(rows: Iterable[Row], index: ReferenceIndex, policy: Policy) -> Iter
                 f"{place} was made with the encoder {row['encoder']}, but the index with {index.spec}; "
                 "give the index that was scanned"
             )
-        if row["policy"] != str(policy):
+        if not policy.made(row["policy"]):
             raise PolicyError(
                 f"{place} was made with the policy {row['policy']}, not with {policy}; give the policy of the scan"
             )

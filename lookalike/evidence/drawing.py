@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from .alignment import Matrix, between, through
-from .differences import Pixels, Region
+from .differences import Region
+from .matching import Pixels
 
 Colour = tuple[int, int, int]
 

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from .alignment import Alignment, Pair, bring_to_size, depths, through
 from .comparison import Comparison, compare_in_view
-from .differences import Difference, Mask, Pixels, Region
+from .differences import Difference, Region
 from .drawing import (
     COLOURS,
     FRAME,
@@ -29,6 +29,7 @@ from .drawing import (
     stacked,
     text_strip,
 )
+from .matching import Mask, Pixels
 
 _PHOTO_HEIGHT = 440
 _MOST_LINES = 60
@@ -207,7 +208,7 @@ def _dimmed(pixels: Pixels, mask: Mask) -> Pixels:
 def _heat(reference: Pixels, found: Difference) -> Pixels:
     """The reference, pale, with differences in colour."""
     grey = cv2.cvtColor(reference, cv2.COLOR_RGB2GRAY).astype(np.float32)[..., None]
-    share = np.clip((found.score - 0.15) / 0.35, 0, 1)[..., None] * found.mask[..., None]
+    share = np.clip((found.score - 0.3) / 0.3, 0, 1)[..., None] * found.mask[..., None]
     pale = 255 - 0.4 * (255 - grey)
     heat = np.asarray(pale * (1 - 0.85 * share) + 0.85 * share * np.array(MARK, np.float32), np.uint8)
     return np.where(found.mask[..., None], heat, _dimmed(reference, found.mask))

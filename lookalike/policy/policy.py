@@ -1,7 +1,7 @@
 """The policy: what flags, for which brand and territory, and what was promised when that was set.
 
-A policy is a file, policy.toml, that people read, review and keep under version control. `str(policy)` is its name with
-a hash of everything that it says.
+A policy is a file, policy.toml, that people read, review and keep under version control. `str(policy)` is its label:
+its name with a hash of what it judges with.
 """
 
 from __future__ import annotations
@@ -82,9 +82,21 @@ class Policy:
     def __str__(self) -> str:
         return self._label
 
+    def made(self, label: object) -> bool:
+        """Whether a finding that carries this label was made with this policy.
+
+        Older findings carry a hash of the whole file, which counts as well.
+        """
+        return label in (self._label, self._label_of_file)
+
     @cached_property
     def _label(self) -> str:
-        return f"{self.name}@{hashlib.sha256(json.dumps(self._tables(), default=str).encode()).hexdigest()[:8]}"
+        alike = json.loads(json.dumps(self._judging()), parse_int=float)  # 1 judges as 1.0 does
+        return f"{self.name}@{_hash(alike)}"
+
+    @cached_property
+    def _label_of_file(self) -> str:
+        return f"{self.name}@{_hash(self._tables())}"
 
     def scope(self, brand: str | None = None, territory: str | None = None) -> Scope:
         """The thresholds for a brand in a territory: those for both, else the brand's, the territory's, the policy's.
@@ -131,7 +143,7 @@ class Policy:
         write_file(tables, path)
 
     def _tables(self) -> dict[str, Any]:
-        """Everything that the file says except where the cohort is. The order of the entries is part of the label."""
+        """Everything that the file says except where the cohort is. Labels of older findings rest on the order."""
         tables: dict[str, Any] = {"name": self.name, "about": self.about or None, "created": self.created,
                                   "expires": self.expires}  # fmt: skip
         tables["thresholds"] = _thresholds(self._by_place[None, None])
@@ -147,6 +159,20 @@ class Policy:
         ] or None
         shown: dict[str, Any] = _without_none(tables)
         return shown
+
+    def _judging(self) -> dict[str, Any]:
+        """What verdicts depend on. What the thresholds rest on, what was promised and when, is left out."""
+        return {
+            "scopes": [
+                [*place, scope.flag, scope.review, scope.withdrawn is not None]
+                for place, scope in sorted(self._by_place.items(), key=lambda item: [each or "" for each in item[0]])
+            ],
+            "weights_sha256": self.weights_sha256,
+            "cohort": self.cohort.to_dict() if self.cohort else None,
+            "reach": asdict(self.reach),
+            "fusion": {**asdict(self.fusion), "labels": None} if self.fusion else None,
+            "claims": self.claims.to_dict(),
+        }
 
 
 def parse(text: str, *, source: str, folder: Path | None) -> Policy:
@@ -189,6 +215,10 @@ def withdraw(policy: Policy, reason: str, *, brand: str | None = None, territory
         for scope in policy.scopes
     )
     return replace(policy, scopes=scopes, withdrawn=reason if everything else policy.withdrawn)
+
+
+def _hash(said: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(said, default=str).encode()).hexdigest()[:8]
 
 
 def _thresholds(scope: Scope) -> dict[str, Any]:

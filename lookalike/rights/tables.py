@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 from lookalike.errors import TableError
 from lookalike.records import BadRow
-from lookalike.tables.files import Line, read_rows, row_day
+from lookalike.tables.cells import cell_text
+from lookalike.tables.files import read_rows, row_day
+from lookalike.tables.lines import Line
 
 from .claims import RIGHT_KINDS
 from .territories import EVERYWHERE, Regions
@@ -47,7 +49,7 @@ def read_rights(path: str | Path, regions: Regions) -> Iterator[Right | BadRow]:
     An empty day means no limit. A row that can't be used becomes a BadRow: without it a claim may be missed, but nobody
     is accused. Raises TableError if the table is missing or lacks a column.
     """
-    for line in read_rows(Path(path), required=RIGHT_COLUMNS):
+    for line in read_rows(Path(path), required=RIGHT_COLUMNS, columns=("product_id", "owner")):
         try:
             yield _right(line, regions)
         except ValueError as error:
@@ -60,7 +62,7 @@ def read_sellers(path: str | Path, regions: Regions) -> Iterator[Authorisation]:
     An empty territory means everywhere, and an empty day means no limit. Raises TableError if the table is missing or
     lacks a column, and for a row that can't be used: without it a genuine seller would be flagged.
     """
-    for line in read_rows(Path(path), required=SELLER_COLUMNS):
+    for line in read_rows(Path(path), required=SELLER_COLUMNS, columns=()):
         try:
             brand, seller = _text(line, "brand"), _text(line, "seller_id")
             if line.error or not brand or not seller:
@@ -104,5 +106,4 @@ def _term(line: Line) -> tuple[date, date]:
 
 
 def _text(line: Line, column: str) -> str:
-    value = line.values.get(column)
-    return "" if value is None else str(value).strip()
+    return (cell_text(line.values.get(column)) or "").strip()

@@ -68,7 +68,7 @@ class Regions:
         every claim in that territory would be lost.
         """
         members = []
-        for line in read_rows(Path(path), required=_COLUMNS):
+        for line in read_rows(Path(path), required=_COLUMNS, columns=()):
             try:
                 if line.error:
                     raise ValueError(line.error)

@@ -18,7 +18,7 @@ class Basis:
     """What findings rest on besides the listings; equal bases give equal findings.
 
     A picture's vector depends on `encoder` and `reading`; what is made of its matches depends on `judging`. `index` is
-    the digest of the index's manifest.
+    the index's digest.
     """
 
     encoder: Mapping[str, Any]
@@ -39,6 +39,12 @@ class Basis:
         }
         encoder = json.loads(json.dumps(detector.encoder.spec.to_json()))  # equal to one that was read from a file
         return cls(encoder, reading_text(detector.reader), json.dumps(judging, sort_keys=True), detector.index.digest)
+
+    @property
+    def tables(self) -> frozenset[str]:
+        """The tables that findings rest on, of "rights", "sellers" and "regions"."""
+        words = (json.loads(self.judging)["rights"] or "").split()
+        return frozenset(name for name, hashed, _ in (word.partition("@") for word in words) if hashed)
 
     def embeds_like(self, other: Basis) -> bool:
         """Whether a picture has the same vector on both."""

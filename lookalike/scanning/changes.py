@@ -24,7 +24,8 @@ from lookalike.tables.findings import finding_schema
 from .basis import Basis
 from .changed_listings import rows_by_signature, signature
 from .changed_references import ChangedReferences, reference_digests
-from .state import ScanState
+from .parts import writing_findings
+from .state import ScanState, writing_state
 from .state_rows import embedded_listing, state_row, state_schema
 
 if TYPE_CHECKING:
@@ -73,22 +74,24 @@ def scan_changes(
     afterwards. A listing is unchanged if its row is, and its photos are local files of the same size and time of
     change. If policy, index or harmless photos changed, unchanged listings are judged again by their stored vectors.
     A scan of changes does not resume after an interruption, but embeds nothing twice if there is a `cache`, and
-    compares no pair twice. Raises ScanStateError for a damaged state.
+    compares no pair twice. Raises ScanStateError for a damaged state, or one that rests on rights or sellers if the
+    detector has none, and as `rescan_references` while another process writes.
     """
     from lookalike.index.blobs import BlobCache
 
-    require_ending(Path(out))
-    state, basis = ScanState.load(since), Basis.of(detector)
-    if state is not None and not state.basis.embeds_like(basis):
-        state = None  # none of its vectors can be used
-    with BlobCache(Path(since) / "verified.sqlite") as verified:
+    since, out, basis = Path(since), Path(out), Basis.of(detector)
+    require_ending(out)
+    with writing_state(since), writing_findings(out), BlobCache(since / "verified.sqlite", optional=True) as verified:
+        state = _last_state(since, basis)
+        if state is not None and not state.basis.embeds_like(basis):
+            state = None  # none of its vectors can be used
         run = _Run(detector, Verifier(detector.index, detector.reader, verified), state, basis, cache)
         remaining, tables = iter(listings), []
         while window := list(islice(remaining, _WINDOW)):
             tables.append(run.judge(window))
             if progress is not None:
                 progress(len(window))
-    return run.finish(tables, Path(since), Path(out))
+        return run.finish(tables, since, out)
 
 
 def rescan_references(
@@ -99,17 +102,16 @@ def rescan_references(
     References that are new in the index are compared with the listings' vectors in the folder `since`; findings that
     rest on removed references are withdrawn. A photo is opened only if it comes into reach of a reference that it was
     not compared with point by point. Writes `out` and the folder's state. Raises ScanStateError if there is no state,
-    or its scan used another encoder or other limits on pictures.
+    its scan used another encoder, other limits on pictures, or rights or sellers that the detector lacks, or another
+    process uses the folder, and TableError while another process writes `out`.
     """
     from lookalike.index.blobs import BlobCache
 
-    require_ending(Path(out))
-    state, basis = ScanState.load(since), Basis.of(detector)
-    if state is None:
-        raise ScanStateError(f"there is no state of a scan in {since}; make one with: lookalike scan --since {since}")
-    if not state.basis.embeds_like(basis):
-        raise ScanStateError(f"the scan in {since} used another encoder or other limits on pictures; scan again")
-    with BlobCache(Path(since) / "verified.sqlite") as verified:
+    since, out, basis = Path(since), Path(out), Basis.of(detector)
+    require_ending(out)
+    _known_state(since, basis)  # before anything is written
+    with writing_state(since), writing_findings(out), BlobCache(since / "verified.sqlite", optional=True) as verified:
+        state = _known_state(since, basis)
         run = _Run(detector, Verifier(detector.index, detector.reader, verified), state, basis, None)
         changed = ChangedReferences.since(state.references, detector.index)
         everything = state.basis.judging != basis.judging
@@ -120,7 +122,26 @@ def rescan_references(
             tables.append(run.judge_again(table, due))
             if progress is not None:
                 progress(len(table))
-    return run.finish(tables, Path(since), Path(out))
+        return run.finish(tables, since, out)
+
+
+def _last_state(since: Path, basis: Basis) -> ScanState | None:
+    """The state of the last scan. Raises ScanStateError if it took rights into account that this one would forget."""
+    state = ScanState.load(since)
+    forgotten = frozenset() if state is None else state.basis.tables - basis.tables
+    if forgotten:
+        options = " ".join(f"--{name}" for name in sorted(forgotten))
+        raise ScanStateError(f"the findings of the scan in {since} rest on tables that are not given; add {options}")
+    return state
+
+
+def _known_state(since: Path, basis: Basis) -> ScanState:
+    state = _last_state(since, basis)
+    if state is None:
+        raise ScanStateError(f"there is no state of a scan in {since}; make one with: lookalike scan --since {since}")
+    if not state.basis.embeds_like(basis):
+        raise ScanStateError(f"the scan in {since} used another encoder or other limits on pictures; scan again")
+    return state
 
 
 def state_of(detector: Detector, known: Sequence[tuple[Listing, Sequence[EmbeddedPhoto]]]) -> ScanState:
@@ -215,7 +236,7 @@ class _Run:
         seconds = self._seconds / self._read if self._read else before
         with writing_table(out, finding_schema()) as writer:
             writer.write_table(table.select(finding_schema().names))
-        ScanState(self._basis, table, reference_digests(self._detector.index), seconds).save(since)
+        ScanState(self._basis, table, reference_digests(self._detector.index), seconds).save(since, locked=True)
         return RescanSummary(
             table.num_rows,
             verdicts=dict(Counter(table["verdict"].to_pylist())),

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lookalike.disk import open_regular
 from lookalike.errors import EngineError, LookalikeError, MissingExtraError
 
 from .parts import part_path, write_part
@@ -90,8 +91,8 @@ def read_part(path: Path) -> Rows:
     """The rows of one part."""
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(path) as file:
-        rows: Rows = file.read().to_pylist()
+    with open_regular(path) as file:
+        rows: Rows = pq.read_table(file).to_pylist()
     return rows
 
 

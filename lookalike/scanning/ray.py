@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lookalike.detection.detector import Detector
+from lookalike.disk import clear
 from lookalike.errors import TableError
 from lookalike.records import BadRow, ImageSource, Listing, Reference
 from lookalike.tables.files import require_ending
@@ -28,7 +29,7 @@ from lookalike.tables.findings import finding_row, finding_schema
 
 from .basis import Basis, reading_text
 from .cluster import Cluster, Rows, Work, cut_table, do_parts, done_parts, read_part, require_ray
-from .parts import ScanSummary, begin_parts, join_parts
+from .parts import ScanSummary, begin_parts, join_parts, writing_findings
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,20 +58,20 @@ def scan_on_ray(
     `open_detector` is called once in each worker; what it refers to is sent there. `cache` is the path of the vector
     cache, of which each machine has its own. Pictures must be paths or URLs. `part` listings go to a worker at a time.
     Raises EngineError if the cluster can't be reached or a part fails again and again, MissingExtraError without Ray,
-    and TableError for another ending or other pictures.
+    and TableError for another ending or other pictures, or while another process writes the same table.
     """
     require_ray()
     out = Path(out).absolute()
     require_ending(out)
-    folder = out.with_name(out.name + ".partial")
-    basis = Basis.of(open_detector())
-    resumed = begin_parts(folder, f"ray, parts of {part}\nlistings {fingerprint}\n{basis}")
-    if progress is not None and resumed:
-        progress(resumed)
-    cut_table((_listing_row(listing) for listing in listings), _listing_schema(), folder, part)
-    do_parts(folder, partial(_judging, open_detector, cache), finding_schema(), cluster or Cluster(), progress)
-    summary = join_parts(folder, out, resumed=resumed)
-    shutil.rmtree(folder)
+    basis = f"ray, parts of {part}\nlistings {fingerprint}\n{Basis.of(open_detector())}"
+    with writing_findings(out) as folder:
+        resumed = begin_parts(folder, basis)
+        if progress is not None and resumed:
+            progress(resumed)
+        cut_table((_listing_row(listing) for listing in listings), _listing_schema(), folder, part)
+        do_parts(folder, partial(_judging, open_detector, cache), finding_schema(), cluster or Cluster(), progress)
+        summary = join_parts(folder, out, basis=basis, count=len(done_parts(folder)), resumed=resumed)
+        clear(folder)
     return summary
 
 
@@ -117,7 +118,7 @@ def _judging(open_detector: Callable[[], Detector], cache: Path | None) -> Work:
     from lookalike.index.vector_cache import VectorCache
 
     detector = open_detector()
-    vectors = None if cache is None else VectorCache(cache, detector.encoder.spec)
+    vectors = None if cache is None else VectorCache(cache, detector.encoder.spec, optional=True)
 
     def judge(rows: Rows) -> Rows:
         return [finding_row(found) for found in detector.stream(map(_listing, rows), cache=vectors)]
@@ -131,7 +132,7 @@ def _embedding(open_encoder: Callable[[], Encoder], reader: PhotoReader, feature
     from lookalike.index.vector_cache import VectorCache
 
     encoder = open_encoder()
-    vectors = None if cache is None else VectorCache(cache, encoder.spec)
+    vectors = None if cache is None else VectorCache(cache, encoder.spec, optional=True)
 
     def embed(rows: Rows) -> Rows:
         with ExitStack() as stack:

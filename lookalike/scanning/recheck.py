@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import date
 from itertools import islice
@@ -30,6 +30,8 @@ from lookalike.tables.findings import (
     said_by_similarity,
     stored,
 )
+
+from .parts import writing_findings
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -70,7 +72,7 @@ def policy_of(findings: str | Path) -> Policy:
     """The shipped policy that the findings were made with. Raises PolicyError if it was another policy."""
     first = next(read_findings(findings))
     for policy in shipped_policies():
-        if str(policy) == first["policy"]:
+        if policy.made(first["policy"]):
             return policy
     raise PolicyError(f"the findings were made with {first['policy']}, which is not a shipped policy; give its file")
 
@@ -89,7 +91,8 @@ def recheck(
 
     `changes` is a table to write each finding to whose verdict, product or grounds changed, with the reason. Memory is
     bounded, whatever the number of findings. Both tables appear, or are replaced, at the end, `changes` first. Raises
-    TableError for tables that can't be read or written, and PolicyError if the policy can't judge the findings.
+    TableError for tables that can't be read or written, or that another process writes, and PolicyError if the policy
+    can't judge the findings.
     """
     findings, out, on = Path(findings), Path(out), day or date.today()
     require_ending(out)
@@ -100,8 +103,12 @@ def recheck(
     moved: Counter[tuple[str, str]] = Counter()
     brands: set[str] = set()
     regrounded = errors = 0
-    telling = nullcontext() if told is None else writing_table(told, _change_schema())
-    with writing_table(out, finding_schema()) as writer, telling as teller:
+    with ExitStack() as stack:
+        for path in (out, told):
+            if path is not None:
+                stack.enter_context(writing_findings(path))
+        writer = stack.enter_context(writing_table(out, finding_schema()))
+        teller = None if told is None else stack.enter_context(writing_table(told, _change_schema()))
         for before in _tables(findings):
             after = _rechecked(_replayed(before, policy), policy, rights, on)
             rows = list(_changes(before, after))
@@ -152,7 +159,7 @@ def _replayed(table: pa.Table, policy: Policy) -> pa.Table:
     rows = table.to_pylist()
     for place, row in enumerate(rows):
         require_fit(row, policy)
-        if row["policy"] != str(policy):
+        if not policy.made(row["policy"]):
             rows[place] = finding_row(replay(row, policy))
     return arrow_table(rows, table.schema)
 

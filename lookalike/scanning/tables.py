@@ -188,7 +188,7 @@ def scan_changed_table(
 def _opened(cache: Path | None, encoder: Encoder, stack: ExitStack) -> VectorCache | None:
     from lookalike.index.vector_cache import VectorCache
 
-    return None if cache is None else stack.enter_context(VectorCache(cache, encoder.spec))
+    return None if cache is None else stack.enter_context(VectorCache(cache, encoder.spec, optional=True))
 
 
 def _whole(path: Path | None) -> Path | None:

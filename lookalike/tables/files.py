@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -14,43 +12,38 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from lookalike.disk import written
 from lookalike.errors import TableError
 
-from .amounts import WrittenFloat
 from .arrow import arrow_table, with_text_amounts
+from .csv_rows import read_csv
+from .json_rows import read_jsonl
+from .lines import Line, Wanted
+from .parquet_rows import read_parquet
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 ENDINGS = (".csv", ".parquet", ".jsonl")
-
-_BATCH_ROWS = 1024
-_LINE_BYTES = 1 << 20
-
-Row = dict[str, Any]
+_WORKBOOKS = (".xlsx", ".xls", ".ods")
 
 
-@dataclass(frozen=True)
-class Line:
-    """A row of a file: its values, or why it could not be parsed."""
-
-    number: int
-    values: Row
-    error: str | None = None
-
-
-def read_rows(path: Path, *, required: Sequence[str] = ()) -> Iterator[Line]:
+def read_rows(path: Path, *, required: Sequence[str] = (), columns: Collection[str] | None = None) -> Iterator[Line]:
     """All rows of a table, in order, in bounded memory. CSV values stay text, so that "007" stays "007".
 
-    Raises TableError for a table that is missing, empty, of another format or without a required column.
+    With `columns`, only those and the required ones are read. A row that can't be used keeps its place, and its value
+    of the first required column. Raises TableError for a table that is missing, empty, of another format, without a
+    required column or with two columns of one name, and where a CSV file doesn't tell where its rows end.
     """
     if not path.is_file():
         raise TableError(f"there is no table {path}")
-    readers: dict[str, Callable[[Path, Sequence[str]], Iterator[Line]]] = {
-        ".csv": _read_csv,
-        ".parquet": _read_parquet,
-        ".jsonl": _read_jsonl,
+    if path.suffix.lower() in _WORKBOOKS:
+        raise TableError(f"{path} is a workbook; save its sheet as CSV UTF-8, with commas")
+    readers: dict[str, Callable[[Path, Wanted], Iterator[Line]]] = {
+        ".csv": read_csv,
+        ".parquet": read_parquet,
+        ".jsonl": read_jsonl,
     }
+    wanted = Wanted(tuple(required), None if columns is None else frozenset(columns))
     empty = True
-    for line in readers[require_ending(path)](path, required):
+    for line in readers[require_ending(path)](path, wanted):
         empty = False
         yield line
     if empty:
@@ -59,7 +52,7 @@ def read_rows(path: Path, *, required: Sequence[str] = ()) -> Iterator[Line]:
 
 def require_readable(path: Path, *, required: Sequence[str]) -> None:
     """Raise what reading the table's first row raises, so that a wrong call fails before long work."""
-    next(read_rows(path, required=required), None)
+    next(read_rows(path, required=required, columns=()), None)
 
 
 def table_fingerprint(path: Path) -> str:
@@ -139,103 +132,3 @@ def require_ending(path: Path) -> str:
     if ending not in ENDINGS:
         raise TableError(f"{path} ends in {ending or 'nothing'}; use .csv, .parquet or .jsonl")
     return ending
-
-
-def _require(path: Path, columns: Iterable[str], required: Sequence[str]) -> None:
-    columns = list(columns)
-    missing = [name for name in required if name not in columns]
-    if missing:
-        raise TableError(f"{path} has no column {', '.join(missing)}; its columns are: {', '.join(columns) or 'none'}")
-
-
-def _read_csv(path: Path, required: Sequence[str]) -> Iterator[Line]:
-    import pyarrow as pa
-    import pyarrow.csv as pacsv
-
-    with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
-        names = next(csv.reader([file.readline(_LINE_BYTES)]), [])
-    _require(path, names, required)
-    refused: list[Line] = []
-
-    def refuse(row: Any) -> str:
-        text = f"has {row.actual_columns} values, but the header names {row.expected_columns} columns"
-        refused.append(Line(row.number or 0, {}, f"row {row.number}: {text}"))
-        return "skip"
-
-    try:
-        reader = pacsv.open_csv(
-            path,
-            read_options=pacsv.ReadOptions(use_threads=False, block_size=1 << 22),
-            parse_options=pacsv.ParseOptions(newlines_in_values=True, invalid_row_handler=refuse),
-            # bytes, so that a value that isn't UTF-8 spoils its row and not the table
-            convert_options=pacsv.ConvertOptions(check_utf8=False, column_types=dict.fromkeys(names, pa.binary())),
-        )
-        number = 0
-        for batch in reader:
-            yield from refused
-            refused.clear()
-            for values in batch.to_pylist():
-                number += 1
-                yield _decoded(number, values)
-        yield from refused
-    except pa.ArrowInvalid as error:
-        if "Empty CSV" in str(error):
-            return
-        raise TableError(f"{path} can't be read as CSV: {error}") from error
-
-
-def _decoded(number: int, values: dict[str, bytes | None]) -> Line:
-    try:
-        return Line(number, {name: (v or b"").decode() for name, v in values.items()})
-    except UnicodeDecodeError:
-        kept = {name: (v or b"").decode(errors="replace") for name, v in values.items() if name.endswith("_id")}
-        return Line(number, kept, f"row {number} is not UTF-8; save the table as UTF-8")
-
-
-def _read_parquet(path: Path, required: Sequence[str]) -> Iterator[Line]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path) as file:
-            _require(path, file.schema_arrow.names, required)
-            number = 0
-            for batch in file.iter_batches(batch_size=_BATCH_ROWS):
-                for values in _rows(batch):
-                    number += 1
-                    yield Line(number, values)
-    except (pa.ArrowException, OSError) as error:
-        raise TableError(f"{path} can't be read as Parquet: {error}") from error
-
-
-def _rows(batch: pa.RecordBatch) -> list[Row]:
-    """The rows of a batch; a number of 32 bits keeps its text, which is shorter than that of the same float in 64."""
-    import pyarrow as pa
-
-    rows: list[Row] = batch.to_pylist()
-    for name, column in zip(batch.schema.names, batch.columns, strict=True):
-        if pa.types.is_float32(column.type):
-            for row, text in zip(rows, column.cast(pa.string()).to_pylist(), strict=True):
-                row[name] = None if text is None else WrittenFloat(text, row[name])
-    return rows
-
-
-def _read_jsonl(path: Path, required: Sequence[str]) -> Iterator[Line]:
-    """Line by line with the standard library, because pyarrow gives up a whole block for one bad line."""
-    with open(path, "rb") as file:
-        number = 0
-        while raw := file.readline(_LINE_BYTES):
-            if not raw.strip():
-                continue
-            number += 1
-            try:
-                values = json.loads(raw, parse_float=WrittenFloat)
-            except (ValueError, RecursionError) as error:
-                yield Line(number, {}, f"row {number} is not JSON ({error})")
-                continue
-            if not isinstance(values, dict):
-                yield Line(number, {}, f"row {number} is not a JSON object")
-                continue
-            if number == 1:
-                _require(path, values, required)
-            yield Line(number, values)

@@ -14,6 +14,7 @@ from lookalike.errors import TableError
 from lookalike.records import NAMELESS, Finding, Listing, Match, Reference, Verdict, Verification
 
 from .amounts import read_decimal
+from .cells import cell_text
 from .files import read_rows, writing_table
 
 if TYPE_CHECKING:
@@ -183,28 +184,29 @@ def read_findings(path: str | Path) -> Iterator[FindingRow]:
         yield row
 
 
+def last_findings(rows: Iterable[FindingRow]) -> Iterable[FindingRow]:
+    """The last finding of each listing, in the order of the first: tables of several days may be joined to one."""
+    return {row["listing_id"]: row for row in rows}.values()
+
+
 def typed_row(values: Row) -> FindingRow:
     """The columns of the findings table, each of its type. Raises ValueError for a value that isn't of that type."""
     row: dict[str, object] = {}
     for name, (kind, _, read) in _columns().items():
         value = values.get(name)
-        if value is None or value == "":
-            row[name] = "" if name in FINDING_COLUMNS else None
-        elif type(value) is kind:
-            row[name] = value
-        else:
+        typed = None
+        if value is not None and value != "":
             try:
-                row[name] = read(value)
+                typed = value if type(value) is kind else read(value)
             except (TypeError, ValueError, ArithmeticError, KeyError):
                 expected = "true or false" if kind is bool else "a number"
                 raise ValueError(f"has {name} {str(value)[:40]!r}, expected {expected}") from None
+        row[name] = "" if typed is None and name in FINDING_COLUMNS else typed
     return cast("FindingRow", row)
 
 
-def _text(value: object) -> str:
-    if isinstance(value, list | dict):
-        return json.dumps(value, ensure_ascii=False, default=str)
-    return str(value)
+def _text(value: object) -> str | None:
+    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, list | dict) else cell_text(value)
 
 
 def _truth(value: object) -> bool:

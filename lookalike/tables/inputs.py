@@ -5,27 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from itertools import groupby
 from pathlib import Path
+from typing import TypeAlias
 
 from lookalike.errors import TableError
 from lookalike.records import BadRow, Listing, Reference
 
-from .amounts import AMOUNTS, read_amount
-from .files import Line, Row, read_rows
+from .cells import cell_text, id_text, photos_in, resolve_image
+from .files import read_rows
+from .gathering import OFFER_COLUMNS, gather, rows_apart
 
 REFERENCE_COLUMNS = ("reference_id", "image", "product_id", "brand")
 HARMLESS_COLUMNS = ("reference_id", "image")
 LISTING_COLUMNS = ("listing_id", "image")
-MOST_PHOTOS = 100
-"""How many photos of a listing are compared; one with more gets an error that says so."""
 
 
 def read_references(path: str | Path) -> Iterator[Reference | BadRow]:
     """The references table: reference_id, image, product_id, brand; further columns are carried along.
 
     A relative image path starts at the table's folder. A row that can't be used becomes a BadRow. Raises TableError for
-    a table that is missing, empty, of another format or without one of these columns.
+    a table that is missing, empty, of another format or without one of these columns, or if it isn't clear where its
+    rows end: before the first reference, because the table is read twice.
     """
     yield from _references(Path(path), REFERENCE_COLUMNS)
 
@@ -39,33 +39,46 @@ def read_harmless(path: str | Path) -> Iterator[Reference | BadRow]:
 
 
 def _references(path: Path, required: tuple[str, ...]) -> Iterator[Reference | BadRow]:
+    for _ in read_rows(path, required=required, columns=()):
+        pass  # so that a table that can't be read to its end fails before long work
     for line in read_rows(path, required=required):
         values = dict(line.values)
-        missing = [name for name in required if not values.get(name)]
-        if line.error or missing:
-            name = str(values.get("reference_id") or f"row {line.number}")
-            yield BadRow(name, line.error or f"row {line.number} has no {', '.join(missing)}")
-            continue
-        name = str(values.pop("reference_id"))
-        yield Reference(
-            id=name,
-            product=str(values.pop("product_id", None) or name),
-            brand=str(values.pop("brand", None) or ""),
-            image=resolve_image(str(values.pop("image")), path.parent),
-            more=values,
-        )
+        ids = {name: id_text(values.pop(name, None)) for name in ("reference_id", "product_id", "brand")}
+        name, trouble = ids["reference_id"], line.error
+        photos: list[str] = []
+        if not trouble:
+            try:
+                photos = photos_in(values.pop("image"), path.parent)
+            except ValueError as error:
+                trouble = f"row {line.number} {error}"
+        missing = [each for each in required if not (photos if each == "image" else ids[each])]
+        if not trouble and missing:
+            trouble = f"row {line.number} has no {', '.join(missing)}"
+        if not trouble and len(photos) > 1:
+            trouble = f"row {line.number} has {len(photos)} images; a reference is one photo, so give each a row"
+        if trouble or name is None:
+            yield BadRow(name or f"row {line.number}", str(trouble))
+        else:
+            image = resolve_image(photos[0], path.parent)
+            yield Reference(name, ids["product_id"] or name, ids["brand"] or "", image, values)
 
 
 def read_listings(path: str | Path) -> Iterator[Listing]:
-    """The listings table: listing_id and image, one row per photo; seller, territory, price and so on are optional.
+    """The listings table: listing_id and image, one row per photo or several photos in a cell (see `photos_in`).
 
-    The rows of a listing stand together. A row that can't be used becomes a listing with an `error`. Prices are exact:
-    of a float, the shortest decimal that stands for it. Raises TableError as `read_references` does.
+    Seller, territory, price, currency, title and url are optional, and other columns are not read. A listing whose rows
+    don't stand together comes in the place of its last row, so the table is read twice. A row that can't be used
+    becomes a listing with an `error`. Prices are exact: of a float, the shortest decimal that stands for it. Raises
+    TableError as `read_references` does, before the first listing.
     """
     path = Path(path)
-    lines = read_rows(path, required=LISTING_COLUMNS)
-    for key, group in groupby(lines, key=_listing_key):
-        yield _listing(key, list(_first(group, MOST_PHOTOS)), path.parent)
+    apart = rows_apart(read_rows(path, required=LISTING_COLUMNS, columns=()))
+    lines = read_rows(path, required=LISTING_COLUMNS, columns=OFFER_COLUMNS)
+    yield from gather(lines, path.parent, apart=apart)
+
+
+ProductLabel: TypeAlias = str | tuple[str, str]
+"""The product that a label names: brand and product_id, or the product_id alone if the table has no brand for it."""
 
 
 @dataclass(frozen=True)
@@ -77,12 +90,12 @@ class LabelledPhoto:
     """
 
     image: str
-    products: frozenset[str] = frozenset()
+    products: frozenset[ProductLabel] = frozenset()
     strata: frozenset[str] = frozenset()
     territory: str | None = None
 
 
-def read_labels(path: str | Path) -> dict[str, set[str]]:
+def read_labels(path: str | Path) -> dict[str, set[ProductLabel]]:
     """For each photo of a labels table, in order, the products that it shows or imitates (lookalike true).
 
     A row with lookalike false, or without a product, only adds the photo. Raises TableError as `read_references` does,
@@ -92,70 +105,71 @@ def read_labels(path: str | Path) -> dict[str, set[str]]:
 
 
 def read_labelled_photos(path: str | Path) -> list[LabelledPhoto]:
-    """The photos of a labels table, in order, with the rows of each photo joined; stratum and territory are optional.
+    """The photos of a labels table, in order, with the rows of each photo joined.
 
+    The columns brand, stratum and territory are optional; a product is named by its brand and id where both are given.
     Raises TableError as `read_labels` does, and for a photo in two territories.
     """
     path = Path(path)
     photos: dict[str, LabelledPhoto] = {}
-    for line in read_rows(path, required=("image", "product_id", "lookalike")):
-        image, product = line.values.get("image"), line.values.get("product_id")
+    further = ("brand", "stratum", "territory")
+    for line in read_rows(path, required=("image", "product_id", "lookalike"), columns=further):
+        image, product = cell_text(line.values.get("image")), id_text(line.values.get("product_id"))
+        brand = id_text(line.values.get("brand"))
+        label: ProductLabel | None = (brand, product) if brand and product else product
         alike = str(line.values.get("lookalike")).lower()
         if line.error or not image or alike not in ("true", "false"):
             trouble = line.error or f"row {line.number} needs an image, and true or false as lookalike"
             raise TableError(f"{path}: {trouble}")
-        name = resolve_image(str(image), path.parent)
-        photo, territory = photos.get(name, LabelledPhoto(name)), _text(line.values.get("territory") or None)
+        name = resolve_image(image, path.parent)
+        photo, territory = photos.get(name, LabelledPhoto(name)), cell_text(line.values.get("territory"))
         if None not in (photo.territory, territory) and photo.territory != territory:
             raise TableError(f"{path}: row {line.number} has {image} in {territory}, an earlier row in "
                              f"{photo.territory}; give each photo one territory")  # fmt: skip
         photos[name] = replace(
             photo,
-            products=photo.products | ({str(product)} if alike == "true" and product else set()),
-            strata=photo.strata | {str(stratum) for stratum in (line.values.get("stratum"),) if stratum},
+            products=photo.products | ({label} if alike == "true" and label else set()),
+            strata=photo.strata | {stratum for stratum in (cell_text(line.values.get("stratum")),) if stratum},
             territory=territory or photo.territory,
         )
     return list(photos.values())
 
 
-def resolve_image(image: str, folder: Path) -> str:
-    """A table's image as a path or URL that can be opened from anywhere.
-
-    >>> resolve_image("a.jpg", Path("/data"))
-    '/data/a.jpg'
-    >>> resolve_image("https://example.com/a.jpg", Path("/data"))
-    'https://example.com/a.jpg'
-    """
-    return image if "://" in image else str((folder / image).absolute())
-
-
 @dataclass(frozen=True)
 class Review:
-    """A person's verdict on a listing: whether it is a look-alike, of which product (None: any), and on which day."""
+    """A person's verdict on a listing: whether it is a look-alike, of which product (None: any), and on which day.
+
+    `brand` is the product's, None if the table doesn't name it.
+    """
 
     listing_id: str
     lookalike: bool
     product_id: str | None = None
     day: date | None = None
+    brand: str | None = None
+
+    def is_about(self, product: str | None, brand: str | None) -> bool:
+        """Whether it is about this product of this brand, as far as it names either."""
+        return self.product_id in (None, product) and self.brand in (None, brand)
 
 
 def read_verdicts(path: str | Path) -> Iterator[Review]:
-    """Reviewers' verdicts, in the order of the table: listing_id, lookalike (true or false), product_id, date.
+    """Reviewers' verdicts, in the order of the table: listing_id, lookalike (true or false), product_id, brand, date.
 
-    The last two are optional and may be empty. A date is ISO 8601, like 2026-11-24; a time of day is ignored. A listing
-    may have several rows. Raises TableError as `read_labels` does: no verdict may be lost.
+    The last three are optional and may be empty. A date is ISO 8601, like 2026-11-24; a time of day is ignored. A
+    listing may have several rows. Raises TableError as `read_labels` does: no verdict may be lost.
     """
-    for line in read_rows(Path(path), required=("listing_id", "lookalike")):
-        listing, product = line.values.get("listing_id"), line.values.get("product_id")
+    for line in read_rows(Path(path), required=("listing_id", "lookalike"), columns=("product_id", "brand", "date")):
+        listing, product = id_text(line.values.get("listing_id")), id_text(line.values.get("product_id"))
         alike = str(line.values.get("lookalike")).lower()
-        if line.error or listing in (None, "") or alike not in ("true", "false"):
+        if line.error or listing is None or alike not in ("true", "false"):
             trouble = line.error or f"row {line.number} needs a listing_id, and true or false as lookalike"
             raise TableError(f"{path}: {trouble}")
         try:
             day = _day(line.values.get("date"))
         except ValueError as error:
             raise TableError(f"{path}: row {line.number}: {error}") from None
-        yield Review(str(listing), alike == "true", None if product in (None, "") else str(product), day)
+        yield Review(listing, alike == "true", product, day, id_text(line.values.get("brand")))
 
 
 def reviews_by_listing(reviews: Iterable[Review]) -> dict[str, list[Review]]:
@@ -166,62 +180,15 @@ def reviews_by_listing(reviews: Iterable[Review]) -> dict[str, list[Review]]:
     return grouped
 
 
-def deciding_review(reviews: Sequence[Review], product: str | None) -> Review | None:
-    """The one of a listing's reviews that counts for a finding of that product: the last one about it.
+def deciding_review(reviews: Sequence[Review], product: str | None, brand: str | None) -> Review | None:
+    """The one of a listing's reviews that counts for a finding of that product of that brand: the last one about it.
 
     If none is about it, the last one counts if it calls the listing a look-alike, so of another product; otherwise it
     says nothing about the finding, and there is none.
     """
-    about = [review for review in reviews if review.product_id in (None, product)]
+    about = [review for review in reviews if review.is_about(product, brand)]
     last = (about or reviews)[-1]
     return last if about or last.lookalike else None
-
-
-def _listing_key(line: Line) -> str:
-    """The listing that a row belongs to; a row without a listing_id stands alone."""
-    return str(line.values.get("listing_id") or f"row {line.number}")
-
-
-def _first(lines: Iterable[Line], most: int) -> Iterator[Line]:
-    """The first lines of a listing, and one that reports how many were left out."""
-    count, last = 0, None
-    for last in lines:
-        count += 1
-        if count <= most:
-            yield last
-    if last is not None and count > most:
-        yield Line(last.number, {}, f"has {count} photos, of which the first {most} were compared")
-
-
-def _listing(key: str, lines: list[Line], folder: Path) -> Listing:
-    errors = [line.error for line in lines if line.error]
-    images = []
-    for line in lines:
-        image = line.values.get("image")
-        if image:
-            images.append(resolve_image(str(image), folder))
-        elif not line.error:
-            errors.append(f"row {line.number} has no image")
-    values: Row = {}
-    for line in lines:
-        values.update({name: v for name, v in line.values.items() if v not in (None, "") and name not in values})
-    if not values.get("listing_id") and not errors:
-        errors.append(f"{key} has no listing_id")
-    asked = values.get("price")
-    price = read_amount(asked)
-    if asked is not None and price is None:
-        errors.append(f"the price {str(asked)[:40]!r} is not {AMOUNTS}; write it like 1234.50")
-    return Listing(
-        id=key,
-        images=images,
-        seller=_text(values.get("seller_id")),
-        territory=_text(values.get("territory")),
-        price=price,
-        currency=_text(values.get("currency")),
-        title=_text(values.get("title")),
-        url=_text(values.get("url")),
-        error="; ".join(errors) or None,
-    )
 
 
 def _day(value: object) -> date | None:
@@ -232,7 +199,3 @@ def _day(value: object) -> date | None:
         return datetime.fromisoformat(str(value)).date()
     except ValueError:
         raise ValueError(f"the date {str(value)[:40]!r} is not valid; write it like 2026-11-24") from None
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from lookalike.detection.decision import decide
 from lookalike.detection.detector import Detector
-from lookalike.errors import ReferenceIndexError, TableError
+from lookalike.errors import TableError
 from lookalike.policy.policy import Policy
 from lookalike.records import Listing, Match
-from lookalike.tables.inputs import LabelledPhoto
+from lookalike.tables.inputs import LabelledPhoto, ProductLabel
 
 from .brands import BrandFigures, Opis, Spread, brand_figures, opis, spread
+from .labels import is_named, require_one_brand
 from .metrics import Retrieval, evaluate_retrieval, most_hit, precision_at_budget
 from .photos import Progress
 from .realised import Realised, realised_promise
@@ -93,14 +94,14 @@ def evaluate(
     answers are ranked by the lookup's similarity. Brands are compared at the policy's flag threshold, or else where 1 %
     of the unrelated photos are hit. `budget` is how many photos a person has time to look at.
 
-    Raises ReferenceIndexError for an empty index, TableError if no photo with a right product can be read, and what
-    `Detector` raises if the policy doesn't fit the lookup.
+    Raises TableError if no photo with a right product can be read, and for a product without a brand that several
+    brands have; and what `Detector` raises if the policy doesn't fit the lookup.
     """
     if policy is not None:
         lookup = Detector(lookup, policy).lookup
-    if not len(lookup.index):
-        raise ReferenceIndexError("the index holds no references; add some with: lookalike add")
-    found, failed = _looked_up(list(photos), lookup, policy, progress)
+    labelled = list(photos)
+    require_one_brand(set().union(*(photo.products for photo in labelled)), lookup.index.products)
+    found, failed = _looked_up(labelled, lookup, policy, progress)
     answers = _answers(found, lookup.index)
     if not answers.related.any():
         why = f"; the first: {failed[0]}" if failed else ""
@@ -144,7 +145,7 @@ class _Found(NamedTuple):
     deciding: Match
 
     def is_right(self, match: Match) -> bool:
-        return match.reference.product in self.photo.products
+        return is_named(match.reference, self.photo.products)
 
 
 def _looked_up(
@@ -172,7 +173,8 @@ def _matches(photo: LabelledPhoto, seen: PhotoMatches, lookup: Lookup, policy: P
 
 
 def _answers(found: Sequence[_Found], index: ReferenceIndex) -> Answers:
-    brands = dict(zip(index.catalogue["product_id"].to_pylist(), index.catalogue["brand"].to_pylist(), strict=True))
+    known = index.products
+    brands: dict[ProductLabel, str] = {product: brand for brand, product in known} | {pair: pair[0] for pair in known}
 
     def brand(each: _Found) -> str:
         if not each.photo.products or each.is_right(each.strongest):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -11,10 +11,28 @@ from typing import Any
 from lookalike.errors import TableError
 from lookalike.policy.fusion import Fusion
 from lookalike.records import Match, Reference
-from lookalike.tables.findings import matches_of, read_findings
-from lookalike.tables.inputs import deciding_review, read_verdicts, reviews_by_listing
+from lookalike.tables.findings import last_findings, matches_of, read_findings
+from lookalike.tables.inputs import ProductLabel, Review, deciding_review, read_verdicts, reviews_by_listing
 
 from .pairs import LabelledPairs
+
+
+def is_named(reference: Reference, products: Container[ProductLabel]) -> bool:
+    """Whether labels name the reference's product."""
+    return reference.product in products or (reference.brand, reference.product) in products
+
+
+def require_one_brand(labelled: Iterable[ProductLabel], known: Iterable[tuple[str, str]]) -> None:
+    """Raise TableError for a label without a brand whose product_id several brands have in `known` (brand, product)."""
+    brands: dict[str, set[str]] = {}
+    for brand, product in known:
+        brands.setdefault(product, set()).add(brand)
+    for product in sorted(each for each in labelled if isinstance(each, str)):
+        if len(brands.get(product, ())) > 1:
+            raise TableError(
+                f"product_id {product!r} in the labels is one of {', '.join(sorted(brands[product]))}; "
+                "add a column brand to the labels that says which"
+            )
 
 
 @dataclass(frozen=True)
@@ -25,14 +43,14 @@ class LabelledMatches:
     """
 
     matches: tuple[Match, ...]
-    right: frozenset[str]
+    right: frozenset[ProductLabel]
     territory: str | None = None
     day: date | None = None
     decided: Match | None = None
 
     def is_right(self, match: Match) -> bool:
         """Whether the photo shows or imitates the match's product."""
-        return match.reference.product in self.right
+        return is_named(match.reference, self.right)
 
     def answer(self, fusion: Fusion | None) -> Match:
         """The strongest match, by the fusion's probability or else by similarity; a suppressed one only if all are."""
@@ -73,41 +91,54 @@ class Labels:
 
 
 def labels_of_findings(labels: str | Path, findings: str | Path, *, candidates: bool = False) -> Labels:
-    """Labels (listing_id, lookalike; optional product_id, date) of findings already made; nothing is embedded.
+    """Labels (listing_id, lookalike; optional product_id, brand, date) of findings already made; nothing is embedded.
 
-    If a listing has several labels, the last one about the finding's product counts. A label that calls the listing a
-    look-alike of another product counts as an error of the finding. With `candidates`, all matches of the listings are
-    read, otherwise only the one that decided. Raises TableError as reading either table does, and if no label is about
-    any of the findings.
+    A listing counts once, by its last finding with a similarity. If it has several labels, the last one about the
+    finding's product counts. A label that calls the listing a look-alike of another product counts as an error of the
+    finding. With `candidates`, all matches of the listings are read, otherwise only the one that decided. Raises
+    TableError as reading either table does, if no label is about any of the findings, and for a label of another
+    product than the finding's that doesn't say of which of its candidates' brands.
     """
     verdicts = reviews_by_listing(read_verdicts(labels))
     photos: list[LabelledMatches] = []
     seen = other = 0
-    for row in read_findings(findings):
-        of_listing = verdicts.get(str(row["listing_id"]))
-        if of_listing is None or row["similarity"] is None:
-            continue
+    found = (row for row in read_findings(findings) if row["similarity"] is not None)
+    for row in last_findings(row for row in found if row["listing_id"] in verdicts):
         seen += 1
-        verdict = deciding_review(of_listing, row["product_id"])
+        verdict = deciding_review(verdicts[row["listing_id"]], row["product_id"], row["brand"])
         if verdict is None:
             other += 1
             continue
-        right = frozenset({str(verdict.product_id or row["product_id"])} if verdict.lookalike else ())
-        photos.append(LabelledMatches(_matches(row, candidates), right, row["territory"], verdict.day, _decided(row)))
+        matches = _matches(row, candidates)
+        right = _right(verdict, _decided(row).reference, matches)
+        photos.append(LabelledMatches(matches, right, row["territory"], verdict.day, _decided(row)))
     if not photos:
         raise TableError(f"none of the {len(verdicts)} labels of {labels} is about a finding in {findings}")
     return Labels(tuple(photos), unknown=len(verdicts) - seen, other=other)
 
 
+def _right(review: Review, found: Reference, matches: Sequence[Match]) -> frozenset[ProductLabel]:
+    """The products that a review of a finding calls right; without a brand, it means the found product if it can."""
+    if not review.lookalike:
+        return frozenset()
+    if review.is_about(found.product, found.brand):
+        return frozenset({(found.brand, found.product)})
+    if review.product_id is None:
+        return frozenset()
+    label = (review.brand, review.product_id) if review.brand is not None else review.product_id
+    require_one_brand([label], {(match.reference.brand, match.reference.product) for match in matches})
+    return frozenset({label})
+
+
 def unrelated_findings(findings: str | Path, *, candidates: bool = False) -> Labels:
-    """Findings of listings believed to be unrelated, each with what it matched nevertheless."""
-    rows = (row for row in read_findings(findings) if row["similarity"] is not None)
-    return Labels(
-        tuple(
-            LabelledMatches(_matches(row, candidates), frozenset(), row["territory"], decided=_decided(row))
-            for row in rows
-        )
-    )
+    """Listings believed to be unrelated, each with what it matched nevertheless, by the last finding."""
+    photos = {
+        row["listing_id"]: LabelledMatches(_matches(row, candidates), frozenset(), row["territory"],
+                                           decided=_decided(row))
+        for row in read_findings(findings)
+        if row["similarity"] is not None
+    }  # fmt: skip
+    return Labels(tuple(photos.values()))
 
 
 def _matches(row: Mapping[str, Any], candidates: bool) -> tuple[Match, ...]:

@@ -60,7 +60,7 @@ def monitor_policy(
     findings come from different encoders, as their similarities can't be compared then.
     """
     now = observe(findings, asked={review.listing_id for review in reviews})
-    judged = judge_flags(reviews, now, policy=str(policy))
+    judged = judge_flags(reviews, now, policy=policy)
     promises = check_promises(judged.flags, policy, alpha=alpha)
     report = MonitorReport(str(policy), day or date.today(), alpha, judged, promises)
     if before is None:

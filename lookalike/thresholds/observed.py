@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lookalike.policy.policy import Policy
 from lookalike.records import Verdict
 from lookalike.tables.inputs import Review
 
@@ -79,7 +80,7 @@ class Reviews:
     unknown: int = 0
 
 
-def judge_flags(reviews: Sequence[Review], observed: Observed, *, policy: str) -> Reviews:
+def judge_flags(reviews: Sequence[Review], observed: Observed, *, policy: Policy) -> Reviews:
     """Which flags of that policy were right, ordered by day and then as in the table; undated ones come first.
 
     A flag is right if a person says look-alike, of the finding's product or of none in particular. One said to be a
@@ -92,12 +93,12 @@ def judge_flags(reviews: Sequence[Review], observed: Observed, *, policy: str) -
         row = observed.asked.get(review.listing_id)
         if row is None:
             useless["unknown"] += 1
-        elif row["policy"] != policy:
+        elif not policy.made(row["policy"]):
             useless["other_policy"] += 1
         elif row["verdict"] != Verdict.FLAGGED:
             useless["not_flagged"] += 1
         else:
-            same = review.product_id in (None, row.get("product_id"))
+            same = review.is_about(row.get("product_id"), row.get("brand"))
             known = flags.get(review.listing_id)
             if not same and (known is not None or not review.lookalike):
                 useless["other_product"] += 1

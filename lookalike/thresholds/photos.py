@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from lookalike.errors import ReferenceIndexError, TableError
+from lookalike.errors import TableError
 from lookalike.records import ImageSource
-from lookalike.tables.inputs import read_labels, read_listings
+from lookalike.tables.inputs import ProductLabel, read_labels, read_listings
 
-from .labels import LabelledMatches, Labels
+from .labels import LabelledMatches, Labels, require_one_brand
 
 if TYPE_CHECKING:
     from lookalike.detection.lookup import Lookup
@@ -25,11 +25,13 @@ Progress = Callable[[int], None]
 
 
 def labels_of_photos(labels: str | Path, *, lookup: Lookup, progress: Progress | None = None) -> Labels:
-    """Labels of photos (image, product_id, lookalike), each photo with its matches.
+    """Labels of photos (image, product_id, lookalike; optional brand), each photo with its matches.
 
-    Raises TableError as reading the table does, and if no photo could be read; ReferenceIndexError for an empty index.
+    Raises TableError as reading the table does, if no photo could be read, and for a product_id without a brand that
+    several brands have.
     """
     right = read_labels(labels)
+    require_one_brand(set().union(*right.values()), lookup.index.products)
     found = _looked_up(lookup, list(right), [frozenset(products) for products in right.values()], progress)
     if not found.photos:
         raise TableError(f"none of the photos of {labels} could be read; the first: {found.failed[0]}")
@@ -39,7 +41,7 @@ def labels_of_photos(labels: str | Path, *, lookup: Lookup, progress: Progress |
 def unrelated_photos(listings: str | Path, *, lookup: Lookup, progress: Progress | None = None) -> Labels:
     """All photos of a table of listings believed to be unrelated. Raises what `labels_of_photos` does."""
     images = listed_images(listings)
-    found = _looked_up(lookup, images, [frozenset[str]()] * len(images), progress)
+    found = _looked_up(lookup, images, [frozenset[ProductLabel]()] * len(images), progress)
     if not found.photos:
         raise TableError(f"none of the photos of {listings} could be read")
     return found
@@ -67,10 +69,8 @@ def listed_images(listings: str | Path) -> list[str]:
 
 
 def _looked_up(
-    lookup: Lookup, images: Sequence[str], right: Sequence[frozenset[str]], progress: Progress | None
+    lookup: Lookup, images: Sequence[str], right: Sequence[frozenset[ProductLabel]], progress: Progress | None
 ) -> Labels:
-    if not len(lookup.index):
-        raise ReferenceIndexError("the index holds no references; add some with: lookalike add")
     found, failed = [], []
     for photo, products in zip(_counted(lookup.look_up(images), progress), right, strict=True):
         if photo.error is not None:

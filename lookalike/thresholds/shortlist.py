@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lookalike.errors import TableError
-from lookalike.tables.findings import read_findings, strength_of
+from lookalike.tables.findings import last_findings, read_findings, strength_of
 
 from .guarantees import shortlist
 from .labels import labels_of_findings
@@ -36,7 +36,8 @@ def shortlist_findings(
 
     With `false_share` and a labels table, at most that share of the list are no look-alikes, on average: conformal
     selection as in `guarantees.shortlist`, provided the labels are from the same stream. The labels are about the
-    findings table `labelled`, by default `findings`. Findings that a harmless photo suppressed are left out.
+    findings table `labelled`, by default `findings`. Findings that a harmless photo suppressed are left out, and of
+    several findings of one listing all but the last.
     Raises TableError if nothing limits the list, and for tables that can't be read.
     """
     if most is None and false_share is None:
@@ -45,7 +46,8 @@ def shortlist_findings(
         raise TableError(
             f"got --false-share {false_share} and --labels {labels}; give both, with a share between 0 and 1"
         )
-    rows = [row for row in read_findings(findings) if row["similarity"] is not None and not row.get("suppressed_by")]
+    found = last_findings(row for row in read_findings(findings) if row["similarity"] is not None)
+    rows = [row for row in found if not row.get("suppressed_by")]
     strength = np.array([strength_of(row) for row in rows], float)
     chosen = np.ones(len(rows), bool)
     if labels is not None and false_share is not None:

@@ -47,6 +47,17 @@ def test_joins_on_columns_of_the_listings_and_keeps_the_ids_of_the_table_it_repl
     assert joined.value == Decimal("20.00")
 
 
+def test_keys_of_listings_are_read_alike_and_odd_columns_are_not_read(tmp_path: Path) -> None:
+    (tmp_path / "l.jsonl").write_text(
+        'broken\n{"listing_id": 1.0, "seller_id": 7.0, "phone": 49.0, "note": "\\ud83d"}\n'
+        '{"listing_id": 2, "seller_id": NaN, "phone": 49}\n{"listing_id": 3, "seller_id": 0, "phone": "049"}\n'
+    )
+    assert list(listing_keys(tmp_path / "l.jsonl", ["phone"])) == [("7", "phone", "49"), ("0", "phone", "049")]
+    findings = write(tmp_path / "f.jsonl", [row("L1", "7"), row("L2", "0")])
+    found = find_cases(findings, tmp_path / "c.csv", listings=tmp_path / "l.jsonl", joining=Joining(("phone",)))
+    assert [case.sellers for case in found.cases.cases] == [("0",), ("7",)]
+
+
 def test_ids_come_from_another_table_where_one_is_named(tmp_path: Path, findings: Path) -> None:
     older = write(tmp_path / "older.jsonl", [row("L1", "a"), row("L2", "b")])
     shared = write(tmp_path / "shared.jsonl", [row("L1", "a", phone="1"), row("L2", "b", phone="1")])

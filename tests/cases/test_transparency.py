@@ -51,11 +51,27 @@ def test_counts_errors_and_times_of_reviewed_flags() -> None:
     assert counted.first == counted.last == "2026-11-01T12:00:00+00:00"
 
 
+def test_a_listing_counts_once_by_its_last_row() -> None:
+    days = [row(f"L{k}", scanned_at=f"2026-11-{day:02}T12:00:00+00:00") for day in range(1, 11) for k in range(8)]
+    rows = [*days, row("L0", "clear", scanned_at="2026-11-11T12:00:00+00:00")]
+    counted = count_findings(rows, reviews=[Review(f"L{k}", True) for k in range(9)], day=DAY)
+    whole = counted.all
+    assert (whole.findings, whole.verdicts) == (8, {"clear": 1, "flagged": 7})
+    assert (whole.flagged, whole.reviewed, whole.upheld.count, counted.unknown) == (7, 7, 7, 1)
+    assert (counted.by["brand"]["Acme"].findings, counted.first) == (8, "2026-11-10T12:00:00+00:00")
+
+
 def test_a_look_alike_of_another_product_is_an_error_and_the_last_word_counts() -> None:
     rows = [row("L1"), row("L2"), row("L3")]
     reviews = [Review("L1", True, "p2"), Review("L2", False), Review("L2", True, "p1"), Review("L3", False, "p2")]
     whole = count_findings(rows, reviews=reviews, day=DAY).all
     assert (whole.upheld.count, whole.errors.count) == (1, 1)
+
+
+def test_a_look_alike_of_the_same_product_id_of_another_brand_is_an_error() -> None:
+    reviews = [Review(f"L{k}", True, "p1", None, brand) for k, brand in enumerate(("Acme", "Zeta", None))]
+    whole = count_findings([row(f"L{k}") for k in range(3)], reviews=reviews, day=DAY).all
+    assert (whole.upheld.count, whole.errors.count) == (2, 1)
 
 
 def test_answers_and_what_became_of_them() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,8 @@ from toy import ToyEncoder, save_pictures
 
 from lookalike import Detector, Listing, Policy, Verdict
 from lookalike.detection.lookup import Lookup
-from lookalike.errors import EncoderMismatchError, PolicyError
-from lookalike.index.build import build_index
+from lookalike.errors import ChangedIndexWarning, EncoderMismatchError, PolicyError
+from lookalike.index.build import add_references, build_index
 from lookalike.index.embedding import PhotoReader
 from lookalike.index.reference_index import ReferenceIndex
 from lookalike.records import Reference
@@ -41,6 +42,17 @@ def test_flags_the_genuine_photo_and_clears_another(detector: Detector, paths: l
     assert finding.listing.seller == "s9"
     assert len(finding.matches) == 8
     assert detector.check(Listing("M", (paths[25],))).verdict is Verdict.CLEAR
+
+
+def test_a_changed_index_warns_and_is_judged(detector: Detector, paths: list[Path], tmp_path: Path) -> None:
+    tuned = replace(POLICY, index_digest=detector.index.digest)
+    assert Detector(detector.lookup, tuned).check(Listing("L", (paths[25],))).verdict is Verdict.CLEAR
+    add_references([Reference("new", "p25", "Brand", paths[25])], index=tmp_path / "index", encoder=ToyEncoder())
+    lookup = Lookup(ToyEncoder(), ReferenceIndex.load(tmp_path / "index"), PhotoReader())
+    with pytest.warns(ChangedIndexWarning, match="its promise was made on another index; tune it again"):
+        changed = Detector(lookup, tuned)
+    finding = changed.check(Listing("L", (paths[25],)))
+    assert (finding.verdict, finding.product, finding.policy) == (Verdict.FLAGGED, "p25", str(tuned))
 
 
 def test_takes_bytes_arrays_and_pil_images(detector: Detector, paths: list[Path]) -> None:

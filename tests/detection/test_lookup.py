@@ -11,7 +11,7 @@ from toy import ToyEncoder, save_pictures, unit_vectors
 
 from lookalike.detection.detector import Detector
 from lookalike.detection.lookup import Lookup
-from lookalike.errors import EncoderMismatchError, PolicyError
+from lookalike.errors import EncoderMismatchError, PolicyError, ReferenceIndexError
 from lookalike.index.build import build_index
 from lookalike.index.embedding import PhotoReader
 from lookalike.index.reference_index import ReferenceIndex
@@ -71,6 +71,11 @@ def test_compares_only_the_nearest_photos_of_a_listing(lookup: Lookup, paths: li
 def test_gives_as_many_products_as_it_compares(lookup: Lookup, paths: list[Path]) -> None:
     (photo,) = replace(lookup, top=3, reach=Reach(None, references=8)).look_up([paths[3]])
     assert len(photo.matches) == 8
+
+
+def test_refuses_an_index_without_references(lookup: Lookup) -> None:
+    with pytest.raises(ReferenceIndexError, match="the index holds no references; add some with: lookalike add"):
+        replace(lookup, index=ReferenceIndex(lookup.encoder.spec))
 
 
 def test_refuses_another_encoder_and_a_cohort_of_another_dimension(lookup: Lookup) -> None:

@@ -1,6 +1,8 @@
-"""The composed picture shows both photos, what joins them and what differs, whatever it is given."""
+"""The composed picture shows both photos, what matches and what differs, whatever it is given."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -8,12 +10,19 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from lookalike.evidence.alignment import Alignment
-from lookalike.evidence.comparison import compare_pair
+from lookalike.evidence.alignment import Alignment, between, bring_to_size, through
+from lookalike.evidence.comparison import Comparison, compare_in_view
 from lookalike.evidence.drawing import MARK, OUTLINE, WIDTH
 from lookalike.evidence.pair_picture import compose_pair
 
 NAME_AT = (90, 190)
+
+
+class Box(NamedTuple):
+    left: float
+    top: float
+    right: float
+    bottom: float
 
 
 def packshot(name: str) -> NDArray[np.uint8]:
@@ -63,15 +72,27 @@ def letter(name: str, place: int) -> tuple[float, float, float, float]:
     return box
 
 
+def compared(reference: Image.Image, listing: Image.Image, alignment: Alignment) -> tuple[Comparison, list[Box]]:
+    """The comparison, and the boxes of what differs in pixels of the reference photo, largest first."""
+    pair = bring_to_size(reference, listing, alignment)
+    comparison = compare_in_view(pair)
+    assert comparison is not None
+    to_photo = between((pair.reference.shape[1], pair.reference.shape[0]), reference.size) @ comparison.view
+    boxes = []
+    for each in comparison.difference.regions:
+        corners = through(to_photo, np.array([[each.left, each.top], [each.right, each.bottom]]))
+        boxes.append(Box(*corners.ravel()))
+    return comparison, boxes
+
+
 @pytest.mark.parametrize("mirrored", [False, True], ids=["as it is", "mirrored"])
 def test_marks_the_changed_letter_in_a_tilted_photo_before_another_background(mirrored: bool) -> None:
     listing = photographed(packshot("elmora"), TILTED, GROUND)
     if mirrored:
         listing = listing.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    found = compare_pair(as_image(packshot("elmira")), listing, Alignment(TILTED, points_on_label(TILTED), mirrored))
-    assert found is not None
+    _, places = compared(as_image(packshot("elmira")), listing, Alignment(TILTED, points_on_label(TILTED), mirrored))
     left, top, right, bottom = letter("elmira", 3)
-    first = found.places[0]
+    first = places[0]
     assert first.left <= (left + right) / 2 <= first.right
     assert first.top <= (top + bottom) / 2 <= first.bottom
     assert first.right - first.left < 70
@@ -81,18 +102,18 @@ def test_compares_only_the_label_where_the_backgrounds_differ() -> None:
     genuine, listing = packshot("elmora"), packshot("elmora")
     plain = (genuine == 244).all(axis=2)
     listing[plain] = np.asarray(cv2.resize(GROUND, (300, 360)))[plain]
-    found = compare_pair(as_image(genuine), as_image(listing), EXACT)
-    assert found is not None and not found.whole
-    assert found.places == ()
+    found, places = compared(as_image(genuine), as_image(listing), EXACT)
+    assert not found.whole
+    assert places == []
 
 
 def test_compares_all_of_a_copied_photo_so_that_words_beside_the_goods_are_marked() -> None:
     listing = packshot("elmora")
     cv2.putText(listing, "NEW", (4, 352), cv2.FONT_HERSHEY_SIMPLEX, 0.9, (220, 20, 20), 3, cv2.LINE_AA)
-    found = compare_pair(as_image(packshot("elmora")), as_image(listing), EXACT)
-    assert found is not None and found.whole
-    assert found.places
-    assert all(place.top > 315 and place.right < 90 for place in found.places)
+    found, places = compared(as_image(packshot("elmora")), as_image(listing), EXACT)
+    assert found.whole
+    assert places
+    assert all(place.top > 315 and place.right < 90 for place in places)
 
 
 def test_names_the_changed_letter_before_a_large_sticker_beside_the_print() -> None:
@@ -100,27 +121,26 @@ def test_names_the_changed_letter_before_a_large_sticker_beside_the_print() -> N
     cv2.circle(listing, (45, 340), 18, (230, 20, 20), -1)
     cv2.rectangle(listing, (2, 2), (56, 90), (20, 160, 60), -1)
     cv2.putText(listing, "50%", (6, 55), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (255, 255, 255), 2, cv2.LINE_AA)
-    found = compare_pair(as_image(packshot("elmira")), as_image(listing), EXACT)
-    assert found is not None and found.whole
+    found, places = compared(as_image(packshot("elmira")), as_image(listing), EXACT)
+    assert found.whole
     left, _, right, _ = letter("elmira", 3)
-    assert found.places[0].left <= (left + right) / 2 <= found.places[0].right
-    assert any(place.right < 80 for place in found.places[1:])
+    assert places[0].left <= (left + right) / 2 <= places[0].right
+    assert any(place.right < 80 for place in places[1:])
 
 
 def test_a_copy_cut_out_of_the_photo_differs_nowhere() -> None:
     shift = np.array([[1, 0, -80], [0, 1, -60], [0, 0, 1]], np.float64)
     listing = as_image(packshot("elmora")[60:300, 80:])
-    found = compare_pair(as_image(packshot("elmora")), listing, Alignment(shift, points_on_label(shift)[20:]))
-    assert found is not None and found.places == ()
+    _, places = compared(as_image(packshot("elmora")), listing, Alignment(shift, points_on_label(shift)[20:]))
+    assert places == []
 
 
 def test_large_photos_are_compared_in_their_own_pixels() -> None:
     size = (1800, 2160)
     large = [as_image(packshot(name)).resize(size, Image.Resampling.LANCZOS) for name in ("elmira", "elmora")]
-    found = compare_pair(large[0], large[1], Alignment(np.eye(3), 6 * points_on_label(np.eye(3))))
-    assert found is not None
+    _, places = compared(large[0], large[1], Alignment(np.eye(3), 6 * points_on_label(np.eye(3))))
     left, top, right, bottom = (6 * edge for edge in letter("elmira", 3))
-    first = found.places[0]
+    first = places[0]
     assert first.left <= (left + right) / 2 <= first.right
     assert first.top <= (top + bottom) / 2 <= first.bottom
 

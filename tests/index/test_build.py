@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, tzinfo
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +67,31 @@ def test_a_second_build_embeds_nothing(tmp_path: Path) -> None:
     build_index(rows, index=tmp_path / "index", encoder=ToyEncoder())
     summary = build_index(rows, index=tmp_path / "index", encoder=ToyEncoder())
     assert (summary.embedded, summary.reused) == (0, 20)
+
+
+def test_an_index_has_the_digest_of_its_content_whenever_it_was_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def built(year: int, rows: list[Reference], folder: str) -> str:
+        class Clock(datetime):
+            @classmethod
+            def now(cls, tz: tzinfo | None = None) -> Clock:
+                return cls(year, 1, 1, tzinfo=tz)
+
+        monkeypatch.setattr(store, "datetime", Clock)
+        build_index(rows, index=tmp_path / folder, encoder=ToyEncoder())
+        loaded = ReferenceIndex.load(tmp_path / folder)
+        assert loaded.created.startswith(str(year)) and len(loaded.digest) == 64
+        return loaded.digest
+
+    rows = references(tmp_path / "photos", 20)
+    first = built(2026, rows, "index")
+    assert built(2027, rows, "index") == built(2028, rows, "other") == first
+    renamed = [replace(rows[0], product="other"), *rows[1:]]
+    repainted = [replace(rows[0], image=rows[1].image), *rows[1:]]
+    assert len({first, *(built(2027, other, "index") for other in (rows[:19], renamed, repainted))}) == 4
+    added = add_references(rows[19:], index=tmp_path / "index", encoder=ToyEncoder())
+    assert added.references == 20 and ReferenceIndex.load(tmp_path / "index").digest != first
 
 
 def test_a_build_replaces_an_index_of_another_encoder(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from toy import ToyEncoder, unit_vectors
 
-from lookalike.errors import EncoderMismatchError, IndexDamagedError, IndexNotFoundError
+from lookalike.errors import EncoderMismatchError, IndexDamagedError, IndexNotFoundError, ReferenceIndexError
 from lookalike.index.reference_index import ReferenceIndex
 from lookalike.records import Reference
 
@@ -80,6 +80,21 @@ def test_similarity_is_the_cosine_and_comes_best_first() -> None:
     assert expected == sorted(expected, reverse=True)
 
 
+@pytest.mark.parametrize("exact_up_to", [10_000, 500])
+def test_no_similarity_is_above_1_or_below_minus_1(exact_up_to: int, tmp_path: Path) -> None:
+    vectors = np.float32(1.0005) * unit_vectors(1000)
+    index = ReferenceIndex(SPEC, exact_up_to=exact_up_to)
+    index.add(references(1000), vectors, hashes=[str(i) for i in range(1000)])
+    index.save(tmp_path)
+    assert (index.agreement is None) == (exact_up_to > 1000)
+    for brands in (None, {reference.brand for reference in references(1000)}):
+        for sign in (1, -1):
+            found = [
+                m.similarity for matches in index.search(sign * vectors[:9], top=1000, brands=brands) for m in matches
+            ]
+            assert (max(found) == 1.0) if sign == 1 else (min(found) == -1.0)
+
+
 def test_an_empty_index_finds_nothing() -> None:
     assert ReferenceIndex(SPEC).search(unit_vectors(2)) == [(), ()]
 
@@ -112,10 +127,24 @@ def test_keeps_every_column_of_references_that_have_different_ones(tmp_path: Pat
 def test_removes_by_reference_product_and_brand() -> None:
     index = index_of(90)
     rows = references(90)
-    expected = [r for r in rows if not (r.id == "r50" or r.product == "p1" or r.brand == "B")]
-    assert index.remove(references=["r50"], products=["p1"], brands=["B"]) == 90 - len(expected)
+    expected = [r for r in rows if not (r.id == "r50" or r.product == "p5")]
+    assert index.remove(references=["r50"], products=["p5"]) == 90 - len(expected)
     assert list(index.references) == expected
-    assert index.remove(references=["nobody"]) == 0
+    expected = [r for r in expected if r.brand != "B"]
+    index.remove(brands=["B"])
+    assert list(index.references) == expected
+    assert index.remove(references=["nobody"]) == index.remove(products=["nothing"]) == 0
+
+
+def test_removes_a_product_of_one_brand_and_asks_which() -> None:
+    index = index_of(90)
+    rows = references(90)
+    assert {r.brand for r in rows if r.product == "p1"} == {"A", "B", "C"}
+    with pytest.raises(ReferenceIndexError, match="product 'p1' is one of A, B, C; name the brand, too: --brand A"):
+        index.remove(products=["p1"])
+    expected = [r for r in rows if not (r.product in ("p1", "p2") and r.brand in ("A", "C"))]
+    assert index.remove(products=["p1", "p2"], brands=["A", "C"]) == 90 - len(expected) > 0
+    assert list(index.references) == expected
 
 
 def test_refuses_an_encoder_it_was_not_built_with() -> None:

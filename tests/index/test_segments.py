@@ -122,7 +122,8 @@ def test_a_change_writes_what_is_new_and_ends_as_a_fresh_build(folder: Path) -> 
     add(index, range(COUNT, COUNT + 100))
     changed = Reference("r7", "moved", "B", "/photos/new.jpg", {"row": 1050})
     index.add([changed], VECTORS[1050:1051], hashes=["new"])
-    assert index.remove(references=[f"r{i}" for i in range(0, 300, 3)], products=["p310"]) == 103
+    third = [f"r{i}" for i in range(0, 300, 3)]
+    assert index.remove(references=third, products=["p310"], brands=["A", "B", "C"]) == 103
     index.save(folder)
     loaded = ReferenceIndex.load(folder)
     kept = {path.name: path.stat().st_ino for path in folder.iterdir() if path.name.startswith("vectors")}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -152,3 +154,91 @@ def test_four_processes_share_it_and_are_killed(tmp_path: Path) -> None:
     assert sum(entry is not None for entry in found) >= 200
     for vector, entry in zip(vectors, found, strict=True):
         assert entry is None or np.array_equal(entry.vector, vector)
+
+
+def other_tables(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("CREATE TABLE rows (name TEXT, price REAL)")
+
+
+def locked(path: Path) -> None:
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("CREATE TABLE other (name TEXT)")
+    connection.execute("BEGIN EXCLUSIVE")
+    HELD.append(connection)
+
+
+HELD: list[sqlite3.Connection] = []
+UNUSABLE: dict[str, Callable[[Path], object]] = {
+    "a folder": Path.mkdir,
+    "a pipe": os.mkfifo,
+    "a pipe for its log": lambda path: os.mkfifo(f"{path}-wal"),
+    "other tables": other_tables,
+    "locked": locked,
+    "below a file": lambda path: path.parent.rmdir() or path.parent.write_text("a file"),
+}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="makes a pipe")
+@pytest.mark.parametrize("why", UNUSABLE)
+def test_a_file_that_can_not_be_used_is_set_aside_with_one_warning(
+    tmp_path: Path, why: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lookalike.index.database._WAIT", 0)
+    path = tmp_path / "folder" / "c.sqlite"
+    path.parent.mkdir()
+    UNUSABLE[why](path)
+    with caplog.at_level(logging.WARNING), VectorCache(path, SPEC, optional=True) as cache:
+        cache.put(["a"], unit_vectors(1), [None])
+        assert cache.get("a") is None
+    (message,) = caplog.messages
+    assert message.startswith(f"{path} can't be used (") and message.endswith("); going on without it")
+    with pytest.raises((OSError, sqlite3.OperationalError)):
+        VectorCache(path, SPEC)
+    while HELD:
+        HELD.pop().close()
+
+
+def test_a_full_disk_sets_it_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    keys = [str(i) for i in range(500)]
+    with caplog.at_level(logging.WARNING), VectorCache(tmp_path / "c.sqlite", SPEC, optional=True) as cache:
+        cache.put(["first"], unit_vectors(1), [None])
+        assert cache._connection is not None
+        cache._connection.execute("PRAGMA max_page_count = 8")
+        for _ in range(3):
+            cache.put(keys, unit_vectors(500), [None] * 500)
+        assert cache.get("first") is None
+    assert [message.endswith("(database or disk is full); going on without it") for message in caplog.messages] == [
+        True
+    ]
+    with VectorCache(tmp_path / "c.sqlite", SPEC) as cache:
+        assert cache.get("first") is not None and cache.get("0") is None
+
+
+@pytest.mark.parametrize("change", ["vector = 5", "vector = 'text'", "hint = x'ff'", "hint = CAST(x'ff' AS TEXT)",
+                                    "used = 'never'", "checksum = 7"])  # fmt: skip
+def test_a_value_of_another_type_counts_as_missing(tmp_path: Path, change: str) -> None:
+    with VectorCache(tmp_path / "c.sqlite", SPEC) as cache:
+        cache.put(["a", "b"], unit_vectors(2), [None, None])
+    damage(tmp_path / "c.sqlite", f"UPDATE rows SET {change} WHERE key = 'a'")
+    with VectorCache(tmp_path / "c.sqlite", SPEC) as cache:
+        assert cache.get("a") is None
+        assert cache.get("b") is not None
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_whatever_the_disk_made_of_it_a_vector_is_right_or_missing(tmp_path: Path, seed: int) -> None:
+    path, keys, vectors = tmp_path / "c.sqlite", [str(i) for i in range(300)], unit_vectors(300)
+    with VectorCache(path, SPEC) as cache:
+        cache.put(keys, vectors, [None] * 300)
+    rng = np.random.default_rng(seed)
+    data = bytearray(path.read_bytes())
+    for start in rng.integers(0, len(data), rng.integers(1, 6)):
+        data[start : start + 40] = rng.bytes(len(data[start : start + 40]))
+    path.write_bytes(data[: len(data) if seed % 2 else rng.integers(len(data))])
+    with VectorCache(path, SPEC, optional=True) as cache:
+        for _ in range(2):
+            for key, vector in zip(keys, vectors, strict=True):
+                found = cache.get(key)
+                assert found is None or np.array_equal(found.vector, vector)
+            cache.put(keys, vectors, [None] * 300)

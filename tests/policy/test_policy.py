@@ -1,4 +1,4 @@
-"""A policy decides by its scopes, is named by everything that it says, and reads back as it was saved."""
+"""A policy decides by its scopes, is named by what it judges with, and reads back as it was saved."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from toy import unit_vectors
 
 from lookalike.errors import PolicyError
+from lookalike.policy.binding import bind_policy
 from lookalike.policy.cohort import Cohort
 from lookalike.policy.fusion import Fusion
 from lookalike.policy.policy import Policy, parse, withdraw
@@ -42,7 +43,7 @@ FULL = Policy(
 def test_reads_back_what_it_wrote(tmp_path: Path) -> None:
     FULL.save(tmp_path / "p.toml")
     assert Policy.load(tmp_path / "p.toml") == FULL
-    assert str(Policy.load(tmp_path / "p.toml")) == str(FULL) == "full@7396064a"
+    assert str(Policy.load(tmp_path / "p.toml")) == str(FULL) == "full@43244e78"
 
 
 def test_a_promise_says_how_surely_its_index_is_searched(tmp_path: Path) -> None:
@@ -53,11 +54,35 @@ def test_a_promise_says_how_surely_its_index_is_searched(tmp_path: Path) -> None
     assert "search" not in str(FULL.promise)
 
 
-def test_its_label_changes_with_anything_that_it_says() -> None:
-    changes = [{"flag": 0.81}, {"scopes": FULL.scopes[:2]}, {"expires": date(2027, 2, 23)}, {"index_digest": None},
-               {"promise": Promise(0.95, precision=0.91)}, {"claims": Claims()},
-               {"claims": replace(FULL.claims, unknown_territory="unprotected")}]  # fmt: skip
+def test_its_label_changes_with_anything_that_it_judges_with() -> None:
+    fused = {"fusion": Fusion(0, 1, 1, 1, 1), "reach": Reach(0.5)}
+    background = unit_vectors(3, 8)
+    changes = [{"flag": 0.81}, {"flag": None}, {"review": 0.59}, {"scopes": FULL.scopes[:2]}, {"claims": Claims()},
+               {"scopes": (replace(FULL.scopes[0], territory="DE"), *FULL.scopes[1:])}, {"withdrawn": "broken"},
+               {"claims": replace(FULL.claims, unknown_territory="unprotected")}, {"weights_sha256": "ac" * 32},
+               {"reach": Reach(0.5)}, {"reach": Reach(photos=3)}, fused,
+               {**fused, "fusion": Fusion(0, 1, 1, 1, 2)}, {"cohort": Cohort(background)},
+               {"cohort": Cohort(background[:2])}, {"cohort": Cohort(background, share=0.4)}]  # fmt: skip
     assert len({str(FULL), *(str(replace(FULL, **change)) for change in changes)}) == len(changes) + 1
+
+
+def test_what_it_rests_on_is_not_part_of_its_label() -> None:
+    fused = replace(FULL, fusion=Fusion(0, 1, 1, 1, 1, labels=100), reach=Reach(0.5))
+    renewed = replace(fused, about="new", created=date(2026, 12, 1), expires=None, index_digest="ef" * 32, promise=None,
+                      evidence=None, scopes=tuple(replace(scope, evidence=None) for scope in reversed(fused.scopes)),
+                      fusion=replace(fused.fusion, labels=200))  # fmt: skip
+    assert str(renewed) == str(fused)
+    assert bind_policy(FULL, weights_sha256="ab" * 32, index_digest="ef" * 32).made(str(FULL))
+    assert str(Policy("mine", 1, 0)) == str(Policy("mine", 1.0, 0.0)), "a whole number comes back from a file as 1.0"
+    reasons = [replace(FULL, withdrawn=reason) for reason in ("2 of 5 were wrong", "3 of 5 were wrong")]
+    assert str(reasons[0]) == str(reasons[1]) != str(FULL)
+
+
+def test_knows_the_findings_that_it_made() -> None:
+    assert FULL.made(str(FULL))
+    assert FULL.made("full@7396064a"), "older findings carry a hash of the whole file"
+    assert not FULL.made("full@00000000") and not FULL.made(None)
+    assert not replace(FULL, flag=0.81).made(str(FULL)) and not replace(FULL, name="other").made(str(FULL))
 
 
 def test_a_scope_is_found_by_brand_and_territory() -> None:
@@ -116,4 +141,5 @@ def test_the_shipped_policy_is_for_the_shipped_weights() -> None:
     assert policy in shipped_policies()
     text = default_policy_text(policy.weights_sha256 or "")
     assert text is not None and parse(text, source="p.toml", folder=None) == policy
-    assert str(policy) == "embedded-default@977c9934", "findings name the policy that they were made by"
+    assert str(policy) == "embedded-default@b9ab868b", "findings name the policy that they were made by"
+    assert policy.made("embedded-default@977c9934"), "older findings carry a hash of the whole file"

@@ -83,6 +83,7 @@ def test_pictures_that_are_read_otherwise_have_other_vectors(detector: Detector,
 def test_another_encoder_has_other_vectors(detector: Detector, tmp_path: Path) -> None:
     encoder = ToyEncoder("1" * 64)
     index = ReferenceIndex(encoder.spec)
+    index.add([Reference("r", "p", "b", "r.png")], unit_vectors(1), hashes=["0"])
     other = Detector(Lookup(encoder, index, PhotoReader(), 3), POLICY)
     assert not Basis.of(other).embeds_like(Basis.of(detector))
 

@@ -15,7 +15,7 @@ from toy import ToyEncoder, save_pictures
 
 from lookalike import Detector, Listing, Policy
 from lookalike.detection.lookup import Lookup
-from lookalike.errors import ScanStateError
+from lookalike.errors import LookalikeError, ScanStateError, TableError
 from lookalike.index.build import add_harmless, add_references, build_index, load_harmless, remove_references
 from lookalike.index.embedding import PhotoReader
 from lookalike.index.reference_index import ReferenceIndex
@@ -195,3 +195,24 @@ def test_refuses_a_state_that_is_missing_damaged_or_of_another_encoder_or_limits
 def test_of_no_listings_nothing_is_found(market: Path) -> None:
     assert changes(market, []).listings == 0
     assert changes(market, []).listings == 0
+
+
+def test_a_second_scan_with_the_same_state_or_table_is_refused_and_changes_nothing(market: Path) -> None:
+    changes(market, listings(market))
+    saved = (market / "state" / "state.json").read_bytes()
+    refused = []
+
+    def intrude(_: int) -> None:
+        for since, out in (("state", "other.csv"), ("other", "new.csv")):
+            with pytest.raises(LookalikeError, match="another process is .*; wait until it is done, or choose") as no:
+                scan_changes(listings(market), detector=detector(market), since=market / since, out=market / out)
+            refused.append(no.type)
+        with pytest.raises(ScanStateError, match="another process"):
+            rescan_references(detector=detector(market), since=market / "state", out=market / "other.csv")
+
+    rescan_references(detector=detector(market), since=market / "state", out=market / "new.csv", progress=intrude)
+    assert refused == [ScanStateError, TableError]
+    assert rows(market / "new.csv")
+    assert not (market / "other.csv").exists()
+    assert not (market / "other").exists()
+    assert (market / "state" / "state.json").read_bytes() == saved

@@ -21,6 +21,7 @@ from lookalike.errors import PolicyError, TableError
 from lookalike.index.build import build_index
 from lookalike.index.embedding import PhotoReader
 from lookalike.index.reference_index import ReferenceIndex
+from lookalike.policy.shipped import shipped_policies
 from lookalike.policy.terms import Reach
 from lookalike.records import Reference
 from lookalike.rights.claims import Claims
@@ -198,6 +199,16 @@ def test_reads_findings_of_before_there_were_rights(scanned: Scans, tables: Righ
     assert len(first) > 25 and all(found[row["listing_id"]] == row["verdict"] for row in first)
 
 
+def test_findings_with_the_older_label_of_a_policy_are_its_own(scanned: Scans, tmp_path: Path) -> None:
+    rows = scanned[POLICY, False, BEFORE]
+    write_findings([{**row, "policy": "embedded-default@977c9934"} for row in rows], tmp_path / "f.parquet")
+    assert policy_of(tmp_path / "f.parquet") in shipped_policies()
+    older = [{**row, "policy": "toy@470a7ef5"} for row in rows]
+    write_findings(older, tmp_path / "f.parquet")
+    done = recheck(tmp_path / "f.parquet", tmp_path / "g.parquet", policy=POLICY)
+    assert (untimed(tmp_path / "g.parquet"), done.changed) == (older, 0)
+
+
 def test_refuses_what_it_can_not_recheck(scanned: Scans, tables: Rights, tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -219,3 +230,23 @@ def test_refuses_what_it_can_not_recheck(scanned: Scans, tables: Rights, tmp_pat
         with pytest.raises(TableError, match="can't be read|kind 'twin'"):
             recheck(tmp_path / "b.parquet", tmp_path / "g.parquet", policy=POLICY, rights=tables)
     assert {path.name for path in tmp_path.iterdir()} == {"f.parquet", "b.parquet"}
+
+
+def test_refuses_a_table_that_another_process_writes(scanned: Scans, tables: Rights, tmp_path: Path) -> None:
+    findings, out, told, other = (tmp_path / f"{name}.csv" for name in ("stored", "f", "changes", "other"))
+    write_findings(scanned[POLICY, True, BEFORE], findings)
+    refused = []
+
+    def intrude(_: int) -> None:
+        for first, second in ((out, other), (other, told)):
+            with pytest.raises(TableError, match="another process is writing") as no:
+                recheck(findings, first, policy=POLICY, rights=tables, day=AFTER, changes=second)
+            refused.append(str(no.value).split()[4].rstrip(";"))
+
+    recheck(findings, out, policy=POLICY, rights=tables, day=AFTER, changes=told, progress=intrude)
+    assert refused == [str(out), str(told)]
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != "cache") == [
+        "changes.csv",
+        "f.csv",
+        "stored.csv",
+    ]

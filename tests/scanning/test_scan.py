@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -136,3 +137,61 @@ def test_refuses_an_ending_before_any_work(tmp_path: Path, detector: Detector, p
     with pytest.raises(TableError, match="use .csv, .parquet or .jsonl"):
         scan_listings(listings(paths, 3), detector=detector, out=tmp_path / "f.xlsx")
     assert detector.encoder.embedded == 0  # type: ignore[attr-defined]
+
+
+def test_a_second_scan_to_the_same_table_is_refused_and_changes_nothing(
+    tmp_path: Path, detector: Detector, paths: list[Path]
+) -> None:
+    out, refused = tmp_path / "f.csv", []
+
+    def intrude(_: int) -> None:
+        if not refused and (tmp_path / "f.csv.partial" / "part-000000.parquet").exists():
+            with pytest.raises(
+                TableError, match=r"another process is writing .*f\.csv; wait until it is done, or"
+            ) as no:
+                scan_listings(listings(paths, 30), detector=detector, out=out, fingerprint="other")
+            refused.append(no)
+
+    summary = scan_listings(listings(paths, 1500), detector=detector, out=out, fingerprint="t", progress=intrude)
+    assert refused
+    assert (summary.listings, summary.resumed) == (1500, 0)
+    assert [row["listing_id"] for row in read_findings(out)] == [f"L{i}" for i in range(1500)]
+    assert not (tmp_path / "f.csv.partial").exists()
+
+
+@pytest.mark.parametrize("change", ["unlink", "basis", "another"])
+def test_parts_that_somebody_changes_meanwhile_are_not_joined(
+    tmp_path: Path, detector: Detector, paths: list[Path], change: str
+) -> None:
+    folder = tmp_path / "f.csv.partial"
+
+    def intrude(_: int) -> None:
+        if not (part := folder / "part-000000.parquet").exists():
+            return
+        if change == "unlink":
+            part.unlink()
+        elif change == "basis":
+            (folder / "scan.json").write_text("other")
+        else:
+            (folder / "part-000009.parquet").write_bytes(part.read_bytes())
+
+    with pytest.raises(TableError, match=r"f\.csv\.partial were changed during the scan"):
+        scan_listings(listings(paths, 1500), detector=detector, out=tmp_path / "f.csv", progress=intrude)
+    assert not (tmp_path / "f.csv").exists()
+
+
+@pytest.mark.parametrize("damage", ["bytes", "pipe"])
+def test_a_damaged_part_of_an_interrupted_scan_is_named(
+    tmp_path: Path, detector: Detector, paths: list[Path], damage: str
+) -> None:
+    def dying() -> Iterator[Listing]:
+        yield from listings(paths, 1500)
+        raise KeyboardInterrupt
+
+    out, part = tmp_path / "f.csv", tmp_path / "f.csv.partial" / "part-000000.parquet"
+    with pytest.raises(KeyboardInterrupt):
+        scan_listings(dying(), detector=detector, out=out)
+    part.unlink()
+    part.write_bytes(b"no table" * 50) if damage == "bytes" else os.mkfifo(part)
+    with pytest.raises(TableError, match=r"part-000000\.parquet can't be read .*; remove .*f\.csv\.partial to scan"):
+        scan_listings(listings(paths, 1500), detector=detector, out=out)

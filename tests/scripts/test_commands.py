@@ -120,13 +120,9 @@ def test_scans_only_what_changed(shop: Path, tmp_path: Path, capsys: pytest.Capt
     assert main(["build", str(shop / "references.csv"), "--index", index, "--quiet"]) == 0
     call = ["scan", str(shop / "listings.csv"), "--index", index, "--out", out, "--since", state]
     assert main(call) == 0
-    assert (
-        "looked at 12, judged 0 again by their vectors, kept 0; 0 pictures not read" in capsys.readouterr().err
-    )
+    assert "looked at 12, judged 0 again by their vectors, kept 0; 0 pictures not read" in capsys.readouterr().err
     assert main(call) == 0
-    assert (
-        "looked at 0, judged 0 again by their vectors, kept 12; 12 pictures not read" in capsys.readouterr().err
-    )
+    assert "looked at 0, judged 0 again by their vectors, kept 12; 12 pictures not read" in capsys.readouterr().err
     before = list(read_findings(Path(out)))
     assert main(["remove", "--index", index, "--product", "p1"]) == 0
     assert main(["rescan", "--since", state, "--index", index, "--out", out, "--quiet"]) == 0
@@ -229,18 +225,20 @@ def test_evaluates_nothing_without_a_photo_that_could_be_found(
     assert "none of the photos" in capsys.readouterr().err
 
 
-def test_an_emptied_index_clears_listings_and_is_not_evaluated(
+def test_an_emptied_index_is_refused_before_any_photo_is_opened(
     shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     index, out = str(tmp_path / "index"), str(tmp_path / "f.csv")
     assert main(["build", str(shop / "references.csv"), "--index", index]) == 0
     assert main(["remove", "--index", index, "--brand", "Brand"]) == 0
-    assert main(["scan", str(shop / "listings.csv"), "--index", index, "--out", out]) == 0
-    assert {row["verdict"] for row in read_findings(Path(out))} == {"clear"}
     (tmp_path / "labels.csv").write_text(f"image,product_id,lookalike\n{shop}/photos/0-1.png,p1,true\n")
-    capsys.readouterr()
-    assert main(["evaluate", str(tmp_path / "labels.csv"), "--index", index]) == 2
-    assert "the index holds no references; add some with" in one_line(capsys)
+    (tmp_path / "listings.csv").write_text("listing_id,image\nL,gone.jpg\n")
+    for call in (["scan", str(tmp_path / "listings.csv"), "--out", out], ["check", "gone.jpg"],
+                 ["evaluate", str(tmp_path / "labels.csv")]):  # fmt: skip
+        capsys.readouterr()
+        assert main([*call, "--index", index]) == 2
+        assert "the index holds no references; add some with" in one_line(capsys)
+    assert not Path(out).exists()
 
 
 def test_lists_models(capsys: pytest.CaptureFixture[str]) -> None:

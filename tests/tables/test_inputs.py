@@ -14,8 +14,8 @@ import pytest
 from lookalike.errors import TableError
 from lookalike.records import BadRow, Listing, Reference
 from lookalike.tables.files import read_rows, writing_table
+from lookalike.tables.gathering import MOST_PHOTOS
 from lookalike.tables.inputs import (
-    MOST_PHOTOS,
     LabelledPhoto,
     read_labelled_photos,
     read_labels,
@@ -66,9 +66,9 @@ def test_a_reference_without_a_value_is_a_bad_row(tmp_path: Path) -> None:
 def test_a_csv_row_of_another_width_or_encoding_is_told_of(tmp_path: Path) -> None:
     (tmp_path / "l.csv").write_bytes(b"listing_id,image\n1,a.jpg\n2\n3,\xff.jpg\n4,d.jpg\n")
     listings = {listing.id: listing for listing in read_listings(tmp_path / "l.csv")}
-    assert len(listings) == 4
-    assert sorted(key for key, listing in listings.items() if listing.error) == ["3", "row 3"]
-    assert "has 1 values, but the header names 2 columns" in str(listings["row 3"].error)
+    assert list(listings) == ["1", "2", "3", "4"]
+    assert sorted(key for key, listing in listings.items() if listing.error) == ["2", "3"]
+    assert "has 1 values, but the header names 2 columns" in str(listings["2"].error)
     assert "not UTF-8" in str(listings["3"].error)
 
 
@@ -157,7 +157,7 @@ def test_labels_join_the_rows_of_one_photo(tmp_path: Path) -> None:
         ("t.csv", b"id,image\n1,a\n", "has no column listing_id; its columns are: id, image"),
         ("t.jsonl", b'{"id": 1}\n', "has no column listing_id"),
         ("t.parquet", b"PAR1 not", "t.parquet can't be read as Parquet"),
-        ("t.xlsx", b"x", "ends in .xlsx; use .csv, .parquet or .jsonl"),
+        ("t.xlsx", b"x", "t.xlsx is a workbook; save its sheet as CSV UTF-8, with commas"),
     ],
 )
 def test_refuses_a_table_that_is_none(tmp_path: Path, name: str, content: bytes, message: str) -> None:
@@ -181,6 +181,14 @@ def test_numbers_keep_their_types(tmp_path: Path) -> None:
             {"a": None, "b": None},
         ]
     assert json.loads((tmp_path / "n.jsonl").read_text().splitlines()[0]) == {"a": 1, "b": 0.5}
+
+
+def test_labels_name_the_brand_of_a_product_where_they_know_it(tmp_path: Path) -> None:
+    rows = "/a,1,true,Acme\n/a,1,true,Zeta\n/b,1,true,\n/c,1,false,Acme\n/d,,true,Acme\n"
+    (tmp_path / "l.csv").write_text("image,product_id,lookalike,brand\n" + rows)
+    assert read_labels(tmp_path / "l.csv") == {
+        "/a": {("Acme", "1"), ("Zeta", "1")}, "/b": {"1"}, "/c": set(), "/d": set()
+    }  # fmt: skip
 
 
 def test_labelled_photos_keep_their_strata_and_territory(tmp_path: Path) -> None:

@@ -60,7 +60,21 @@ def test_the_last_review_about_the_product_counts_then_one_of_another_look_alike
     reviews: list[Review], deciding: int | None
 ) -> None:
     expected = None if deciding is None else reviews[deciding]
-    assert deciding_review(reviews, "p1") == expected
+    assert deciding_review(reviews, "p1", "Acme") == expected
+
+
+def test_a_review_that_names_a_brand_is_about_that_brands_product_only() -> None:
+    zeta, acme, either = (Review("1", True, "1", None, brand) for brand in ("Zeta", "Acme", None))
+    assert zeta.is_about("1", "Zeta") and not zeta.is_about("1", "Acme") and not zeta.is_about("2", "Zeta")
+    assert either.is_about("1", "Zeta") and either.is_about("1", "Acme")
+    assert deciding_review([zeta, acme], "1", "Zeta") == zeta
+    assert deciding_review([either, acme], "1", "Zeta") == either
+    assert deciding_review([Review("1", False, "1", None, "Acme")], "1", "Zeta") is None
+
+
+def test_reads_the_brand_where_there_is_one(tmp_path: Path) -> None:
+    (tmp_path / "v.csv").write_text("listing_id,lookalike,product_id,brand\n1,true,1,Acme\n2,true,1,\n")
+    assert [review.brand for review in read_verdicts(tmp_path / "v.csv")] == ["Acme", None]
 
 
 def test_reviews_are_grouped_in_order() -> None:

@@ -12,7 +12,7 @@ from toy import ToyEncoder, save_pictures, unit_vectors
 
 from lookalike.detection.detector import Detector
 from lookalike.detection.lookup import Lookup
-from lookalike.errors import PolicyError, ReferenceIndexError, TableError
+from lookalike.errors import PolicyError, TableError
 from lookalike.index.build import build_index
 from lookalike.index.embedding import PhotoReader
 from lookalike.index.reference_index import ReferenceIndex
@@ -183,12 +183,20 @@ def test_without_unrelated_photos_and_a_policy_there_is_no_threshold(
     assert (found.threshold, found.threshold_of, found.brands) == (None, None, ())
 
 
-def test_refuses_an_empty_index_and_photos_of_which_none_can_be_found(
-    lookup: Lookup, photos: list[LabelledPhoto], tmp_path: Path
-) -> None:
-    empty = replace(lookup, index=ReferenceIndex(ToyEncoder().spec))
-    with pytest.raises(ReferenceIndexError, match="the index holds no references; add some with: lookalike add"):
-        evaluate(photos, empty)
+def test_the_same_product_id_of_two_brands_is_two_products(paths: list[Path], tmp_path: Path) -> None:
+    rows = [Reference("z", "1", "Zeta", paths[0]), Reference("a", "1", "Acme", paths[1])]
+    build_index(rows, index=tmp_path, encoder=ToyEncoder(), features=False)
+    lookup = Lookup(ToyEncoder(), ReferenceIndex.load(tmp_path), PhotoReader())
+    unrelated = LabelledPhoto(str(paths[30]))
+    for brand, right in (("Zeta", 1.0), ("Acme", 0.0), ("Other", 0.0)):
+        found = evaluate([LabelledPhoto(str(paths[0]), frozenset({(brand, "1")})), unrelated], lookup)
+        assert found.overall.recall_at_1 == right
+        assert found.answers.brand[0] == ("(not in the index)" if brand == "Other" else brand)
+    with pytest.raises(TableError, match="product_id '1' in the labels is one of Acme, Zeta; add a column brand"):
+        evaluate([LabelledPhoto("gone.jpg", frozenset({"1"})), unrelated], lookup)
+
+
+def test_refuses_photos_of_which_none_can_be_found(lookup: Lookup, photos: list[LabelledPhoto]) -> None:
     with pytest.raises(TableError, match="none of the photos that show a product could be read; the first: gone.jpg"):
         evaluate([LabelledPhoto("gone.jpg", frozenset({"p0"})), photos[-1]], lookup)
     with pytest.raises(TableError, match="none of the photos that show a product could be read$"):

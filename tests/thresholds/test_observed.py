@@ -13,7 +13,7 @@ from lookalike.thresholds.observed import judge_flags, observe
 
 def judged(*reviews: Review, **values: Any) -> Any:
     rows = [finding(i, **values) for i in range(5)]
-    return judge_flags(reviews, observe(rows, asked={f"L{i}" for i in range(5)}), policy=str(POLICY))
+    return judge_flags(reviews, observe(rows, asked={f"L{i}" for i in range(5)}), policy=POLICY)
 
 
 def test_judges_flags_in_the_order_of_their_days_then_of_the_table() -> None:
@@ -42,6 +42,11 @@ def test_a_look_alike_of_another_product_only_is_a_wrong_flag() -> None:
     assert [flag.right for flag in result.flags] == [False, True]
     assert result.other_product == 2
     assert [flag.right for flag in judged(Review("L0", True, "p2"), Review("L0", True, "p1")).flags] == [True]
+
+
+def test_a_look_alike_of_the_same_product_id_of_another_brand_is_a_wrong_flag() -> None:
+    reviews = (Review(f"L{i}", True, "p1", DAY, brand) for i, brand in enumerate(("Acme", "Zeta", None)))
+    assert [flag.right for flag in judged(*reviews).flags] == [True, False, True]
 
 
 def test_only_flags_of_the_policy_itself_count_and_the_others_are_counted() -> None:

@@ -114,6 +114,7 @@ def test_rows_of_the_same_subject_are_not_negatives() -> None:
 
 
 def test_fixed_batch_statistics_are_folded_and_train_the_same() -> None:
+    torch.manual_seed(0)  # in one random tower of ten, an activation lies so near a kink that slopes differ
     model = image_tower(PRESETS["embedded"].architecture).to(memory_format=torch.channels_last)
     for norm in (module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)):
         norm.running_mean.uniform_(-0.2, 0.2)
@@ -129,7 +130,7 @@ def test_fixed_batch_statistics_are_folded_and_train_the_same() -> None:
     torch.testing.assert_close(vectors[0], vectors[1], atol=1e-4, rtol=1e-3)
     assert len(slopes[0]) == len(slopes[1]) == len(list(model.parameters()))
     for own, folded_ in zip(*slopes, strict=True):
-        assert (own - folded_).norm() <= 1e-2 * own.norm()
+        assert (own - folded_).norm() <= 1e-4 * own.norm()
 
 
 def test_trains_resumes_and_writes_weights_that_load(
