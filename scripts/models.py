@@ -16,6 +16,7 @@ from lookalike.model.presets import PRESETS, Preset
 from lookalike.scripts.command import Exit, run
 from lookalike.scripts.options import Device
 from lookalike.scripts.terminal import output
+from lookalike.scripts.timing import Spread, seconds_of
 
 _ROUNDS, _BATCH = 5, 8
 
@@ -42,9 +43,6 @@ def models(
 
 def _speed(preset: Preset, device: str | None) -> str:
     """Pictures per second from a decoded 640 px picture to its vector: median and range of some rounds."""
-    import statistics
-    import time
-
     import numpy as np
     from PIL import Image
 
@@ -54,12 +52,8 @@ def _speed(preset: Preset, device: str | None) -> str:
     pixels = np.random.default_rng(0).integers(0, 256, (640, 640, 3), np.uint8)
     pictures = [Image.fromarray(pixels)] * _BATCH
     encoder.encode(pictures)
-    rates = []
-    for _ in range(_ROUNDS):
-        started = time.perf_counter()
-        encoder.encode(pictures)
-        rates.append(_BATCH / (time.perf_counter() - started))
-    return f"{statistics.median(rates):.1f} pictures/s here ({min(rates):.1f} to {max(rates):.1f})"
+    rates = Spread.of(_BATCH / seconds_of(lambda: encoder.encode(pictures)) for _ in range(_ROUNDS))
+    return f"{rates.median:.1f} pictures/s here ({rates.least:.1f} to {rates.most:.1f})"
 
 
 def main(argv: list[str] | None = None) -> int:

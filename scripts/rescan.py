@@ -37,6 +37,7 @@ from lookalike.scripts.options import (
     photo_reader,
     require_apart,
 )
+from lookalike.scripts.report import write_page
 from lookalike.scripts.scan import print_changes
 from lookalike.scripts.terminal import progress
 
@@ -84,7 +85,9 @@ def rescan(
     )
     with progress("comparing listings with the changed references", quiet=quiet) as advance:
         summary = rescan_references(detector=settings.open(asked), since=since, out=out, progress=advance)
-    status = print_changes(summary, out, report=report, reader=reader, quiet=quiet, evidence=evidence)
+    status = print_changes(summary, out, quiet=quiet)
+    if report is not None:
+        write_page(out, report, reader=reader, evidence=evidence, quiet=quiet)
     return Exit.SOME_ROWS_FAILED if asked is not None and asked.unusable else status
 
 

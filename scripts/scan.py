@@ -50,8 +50,8 @@ from lookalike.scripts.report import write_page
 from lookalike.scripts.terminal import note, progress
 
 if TYPE_CHECKING:
-    from lookalike.index.embedding import PhotoReader
     from lookalike.scanning.changes import RescanSummary
+    from lookalike.scanning.parts import ScanSummary
 
 
 def scan(
@@ -116,38 +116,32 @@ def scan(
             summary = scan_table(
                 listings, out, settings=settings, rights=asked, cluster=on, cache=kept, progress=advance
             )
-    if since is not None:
-        status = print_changes(changed, out, report=report, reader=reader, quiet=quiet, evidence=evidence)
-    else:
-        verdicts = ", ".join(f"{count:,} {verdict}" for verdict, count in sorted(summary.verdicts.items()))
-        note(
-            f"{summary.listings:,} listings: {verdicts}; {summary.errors:,} with an error; findings in {out}",
-            quiet=quiet,
-        )
-        status = Exit.SOME_ROWS_FAILED if summary.errors else Exit.DONE
-        if report is not None:
-            write_page(out, report, reader=reader, evidence=evidence, quiet=quiet)
+    status = print_changes(changed, out, quiet=quiet) if since is not None else _print(summary, out, quiet=quiet)
+    if report is not None:
+        write_page(out, report, reader=reader, evidence=evidence, quiet=quiet)
     if asked is not None:
         note_unknown_brands(asked, ReferenceIndex.load(index).catalogue["brand"].unique().to_pylist(), quiet=quiet)
         status = Exit.SOME_ROWS_FAILED if asked.unusable else status
     return status
 
 
-def print_changes(
-    summary: RescanSummary, out: Path, *, report: Path | None, reader: PhotoReader, quiet: bool, evidence: int
-) -> Exit:
-    """Print what a scan of changes did and saved, write its report if asked, and return the exit status."""
+def _print(summary: ScanSummary | RescanSummary, out: Path, *, quiet: bool) -> Exit:
+    """Print what a scan found, and return the exit status."""
     verdicts = ", ".join(f"{count:,} {verdict}" for verdict, count in sorted(summary.verdicts.items()))
+    note(f"{summary.listings:,} listings: {verdicts}; {summary.errors:,} with an error; findings in {out}", quiet=quiet)
+    return Exit.SOME_ROWS_FAILED if summary.errors else Exit.DONE
+
+
+def print_changes(summary: RescanSummary, out: Path, *, quiet: bool) -> Exit:
+    """Print what a scan of changes found, did and saved, and return the exit status."""
+    status = _print(summary, out, quiet=quiet)
     note(
-        f"{summary.listings:,} listings: {verdicts}; {summary.errors:,} with an error; findings in {out}\n"
         f"looked at {summary.looked_at:,}, judged {summary.judged:,} again by their vectors, kept {summary.kept:,}; "
         f"{summary.photos:,} pictures not read, which saved about {summary.spared:,.0f} s; "
         f"{summary.opened:,} opened to compare points",
         quiet=quiet,
     )
-    if report is not None:
-        write_page(out, report, reader=reader, evidence=evidence, quiet=quiet)
-    return Exit.SOME_ROWS_FAILED if summary.errors else Exit.DONE
+    return status
 
 
 def main(argv: list[str] | None = None) -> int:
