@@ -20,20 +20,13 @@ import typer
 from lookalike.scripts.build import print_build
 from lookalike.scripts.command import Exit, run
 from lookalike.scripts.options import (
-    CacheFile,
-    Device,
+    CacheOptions,
+    EncoderOptions,
     IndexFolder,
-    Model,
-    NoCache,
     NoFeatures,
-    Private,
+    PhotoOptions,
     Quiet,
-    Scheme,
-    Truncated,
-    Weights,
-    photo_reader,
     require_apart,
-    vector_cache,
 )
 from lookalike.scripts.terminal import progress
 
@@ -41,18 +34,14 @@ from lookalike.scripts.terminal import progress
 def add(
     references: Annotated[Path, typer.Argument(help="Table with reference_id, image, product_id, brand.")],
     index: IndexFolder,
+    *,
     harmless: Annotated[
         bool, typer.Option("--harmless", help="Add harmless photos (reference_id, image) instead.")
     ] = False,
-    model: Model = None,
+    encoder: EncoderOptions,
     no_features: NoFeatures = False,
-    weights: Weights = None,
-    device: Device = None,
-    allow_scheme: Scheme = None,
-    allow_private: Private = False,
-    accept_truncated: Truncated = False,
-    cache: CacheFile = None,
-    no_cache: NoCache = False,
+    photos: PhotoOptions,
+    cache: CacheOptions,
     quiet: Quiet = False,
 ) -> int:
     from lookalike.index.build import add_harmless, add_references, harmless_folder
@@ -61,22 +50,23 @@ def add(
     from lookalike.tables.files import require_readable
     from lookalike.tables.inputs import HARMLESS_COLUMNS, REFERENCE_COLUMNS, read_harmless, read_references
 
-    require_apart({"--index": index, "--cache": cache}, {"REFERENCES": references, "--weights": weights})
+    require_apart({"--index": index, "--cache": cache.cache}, {"REFERENCES": references, "--weights": encoder.weights})
     require_readable(references, required=HARMLESS_COLUMNS if harmless else REFERENCE_COLUMNS)
     if harmless:
         change, read = add_harmless, read_harmless
     else:
         change, read = partial(add_references, features=not no_features), read_references
-    encoder = load_encoder(model or ReferenceIndex.load(index).spec.name, weights=weights, device=device)
+    asked = {**vars(encoder), "model": encoder.model or ReferenceIndex.load(index).spec.name}
+    loaded = load_encoder(**asked)
     with (
         progress("embedding references", quiet=quiet) as advance,
-        vector_cache(cache, encoder, off=no_cache) as vectors,
+        cache.open(loaded) as vectors,
     ):
         summary = change(
             read(references),
             index=index,
-            encoder=encoder,
-            reader=photo_reader(allow_scheme, private=allow_private, truncated=accept_truncated),
+            encoder=loaded,
+            reader=photos.reader(),
             progress=advance,
             cache=vectors,
         )

@@ -17,23 +17,13 @@ import typer
 
 from lookalike.scripts.command import Exit, run
 from lookalike.scripts.options import (
-    Address,
-    CacheFile,
-    Device,
-    EngineName,
+    CacheOptions,
+    EngineOptions,
     ExactUpTo,
-    NewModel,
-    NoCache,
+    NewEncoderOptions,
     NoFeatures,
-    Private,
+    PhotoOptions,
     Quiet,
-    Scheme,
-    Truncated,
-    Weights,
-    Workers,
-    cache_path,
-    cluster,
-    photo_reader,
     require_apart,
 )
 from lookalike.scripts.terminal import note, note_first, progress
@@ -45,35 +35,29 @@ if TYPE_CHECKING:
 def build(
     references: Annotated[Path, typer.Argument(help="Table with reference_id, image, product_id, brand.")],
     index: Annotated[Path, typer.Option("--index", help="Folder to write; an index there is replaced.")],
-    model: NewModel = "embedded",
+    *,
+    encoder: NewEncoderOptions,
     no_features: NoFeatures = False,
-    weights: Weights = None,
-    device: Device = None,
-    allow_scheme: Scheme = None,
-    allow_private: Private = False,
-    accept_truncated: Truncated = False,
+    photos: PhotoOptions,
     exact_up_to: ExactUpTo = None,
-    cache: CacheFile = None,
-    no_cache: NoCache = False,
-    engine: EngineName = "local",
-    address: Address = None,
-    workers: Workers = None,
+    cache: CacheOptions,
+    engine: EngineOptions,
     quiet: Quiet = False,
 ) -> int:
     from lookalike.model.loading import load_encoder
     from lookalike.scanning.tables import build_from_table
 
-    require_apart({"--index": index, "--cache": cache}, {"REFERENCES": references, "--weights": weights})
-    on = cluster(engine, address, workers, device)
+    require_apart({"--index": index, "--cache": cache.cache}, {"REFERENCES": references, "--weights": encoder.weights})
+    on = engine.cluster(encoder.device)
     with progress("embedding references", quiet=quiet) as advance:
         summary = build_from_table(
             references,
             index=index,
-            open_encoder=partial(load_encoder, model, weights=weights, device=device),
-            reader=photo_reader(allow_scheme, private=allow_private, truncated=accept_truncated),
+            open_encoder=partial(load_encoder, **vars(encoder)),
+            reader=photos.reader(),
             features=not no_features,
             exact_up_to=exact_up_to,
-            cache=cache_path(cache, off=no_cache),
+            cache=cache.path,
             cluster=on,
             progress=advance,
         )

@@ -22,15 +22,11 @@ from lookalike.errors import BundleError
 from lookalike.records import Verdict
 from lookalike.scripts.command import Exit, run
 from lookalike.scripts.options import (
-    Device,
+    EncoderOptions,
     IndexFolder,
     Json,
-    Private,
+    PhotoOptions,
     Quiet,
-    Scheme,
-    Truncated,
-    Weights,
-    photo_reader,
 )
 from lookalike.scripts.terminal import note, progress
 
@@ -43,6 +39,7 @@ def write(
     findings: Annotated[Path, typer.Argument(help="Findings table.")],
     index: IndexFolder,
     out: Annotated[Path, typer.Option("--out", help="Folder or .zip file to write; it must not exist.")],
+    *,
     verdict: Annotated[
         list[Verdict] | None, typer.Option("--verdict", help="Findings to include; by default flagged. Repeatable.")
     ] = None,
@@ -52,9 +49,7 @@ def write(
     policy: Annotated[
         Path | None, typer.Option("--policy", help="The findings' policy; by default the one for the encoder.")
     ] = None,
-    allow_scheme: Scheme = None,
-    allow_private: Private = False,
-    accept_truncated: Truncated = False,
+    photos: PhotoOptions,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -85,7 +80,7 @@ def write(
             index=ReferenceIndex.load(index),
             harmless=load_harmless(index),
             policy=policy,
-            reader=photo_reader(allow_scheme, private=allow_private, truncated=accept_truncated),
+            reader=photos.reader(),
             picture=draw_finding,
             progress=advance,
         )
@@ -121,6 +116,7 @@ def _listings_of(cases: Path, case: str) -> tuple[str, ...]:
 
 def verify(
     bundle: Annotated[Path, typer.Argument(help="Folder or .zip file of the bundle.")],
+    *,
     index: Annotated[
         Path | None, typer.Option("--index", help="Index, to compute the similarities again and check the references.")
     ] = None,
@@ -128,11 +124,7 @@ def verify(
         Path | None, typer.Option("--policy", help="Policy to judge by; by default the bundle's own.")
     ] = None,
     seal: Annotated[str | None, typer.Option("--seal", help="Seal that was printed when the bundle was made.")] = None,
-    model: Annotated[
-        str | None, typer.Option("--model", help="Encoder, to compute the similarities again without an index.")
-    ] = None,
-    weights: Weights = None,
-    device: Device = None,
+    encoder: EncoderOptions,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -144,8 +136,8 @@ def verify(
     """
     from lookalike.evidence.audit import verify_bundle
 
-    audit = verify_bundle(bundle, index=index, policy=policy, model=model, weights=weights, device=device, seal=seal)
-    computed = any(given is not None for given in (index, model, weights))
+    audit = verify_bundle(bundle, index=index, policy=policy, seal=seal, **vars(encoder))
+    computed = any(given is not None for given in (index, encoder.model, encoder.weights))
     return _report(bundle, audit, computed=computed, as_json=as_json, quiet=quiet)
 
 

@@ -26,16 +26,12 @@ from rich.table import Table
 from lookalike.errors import TableError
 from lookalike.scripts.command import Exit, run
 from lookalike.scripts.options import (
-    Device,
+    EncoderOptions,
     HistoryDay,
     Json,
-    Private,
+    PhotoOptions,
     Quiet,
     ReportOut,
-    Scheme,
-    Truncated,
-    Weights,
-    photo_reader,
     require_apart,
 )
 from lookalike.scripts.terminal import note, output, progress
@@ -53,6 +49,7 @@ _VERDICTS = ("flagged", "review")
 def find(
     findings: Annotated[Path, typer.Argument(help="Findings table.")],
     out: Annotated[Path, typer.Option("--out", help="Cases table to write: .csv, .parquet or .jsonl.")],
+    *,
     report: ReportOut = None,
     review: Annotated[bool, typer.Option("--review", help="Include findings in review.")] = False,
     index: Annotated[Path | None, typer.Option("--index", help="The scan's index, to compare photos.")] = None,
@@ -75,11 +72,8 @@ def find(
     case_minutes: Annotated[str, typer.Option("--case-minutes", help="Minutes to open a case.")] = "5",
     pair_minutes: Annotated[str, typer.Option("--pair-minutes", help="Minutes to look at a pair of photos.")] = "0.5",
     cache: Annotated[Path | None, typer.Option("--cache", help="File that keeps photos' vectors.")] = None,
-    weights: Weights = None,
-    device: Device = None,
-    allow_scheme: Scheme = None,
-    allow_private: Private = False,
-    accept_truncated: Truncated = False,
+    encoder: EncoderOptions,
+    photos: PhotoOptions,
     quiet: Quiet = False,
 ) -> int:
     """Find the cases of a findings table. This verb may be left out.
@@ -101,7 +95,7 @@ def find(
     require_apart(
         {"--out": out, "--report": report, "--cache": cache},
         {"FINDINGS": findings, "--index": index, "--listings": listings, "--rates": rates, "--history": history,
-         "--weights": weights},
+         "--weights": encoder.weights},
     )  # fmt: skip
     require_apart({"--report": report, "--cache": cache}, {"--previous": previous})
     if (rates is None) != (currency is None):
@@ -110,8 +104,8 @@ def find(
     effort = Effort(_minutes(case_minutes), _minutes(pair_minutes))
     converted = Rates.load(rates, currency) if rates is not None and currency is not None else None
     decided = History.load(history) if history is not None else None
-    reader = photo_reader(allow_scheme, private=allow_private, truncated=accept_truncated)
-    lookup = Lookup.open(index, weights=weights, device=device, reader=reader) if index is not None else None
+    reader = photos.reader()
+    lookup = Lookup.open(index, reader=reader, **vars(encoder)) if index is not None else None
     kept = (
         VectorCache(cache, lookup.encoder.spec, optional=True)
         if cache is not None and lookup is not None

@@ -18,16 +18,11 @@ from rich.table import Table
 from lookalike.records import Finding, Listing
 from lookalike.scripts.command import Exit, run
 from lookalike.scripts.options import (
-    Device,
+    EncoderOptions,
     IndexFolder,
     Json,
-    Model,
+    PhotoOptions,
     PolicyFile,
-    Private,
-    Scheme,
-    Truncated,
-    Weights,
-    photo_reader,
 )
 from lookalike.scripts.terminal import note, output
 
@@ -38,20 +33,16 @@ _NUMBERS = {"similarity": "similarity", "normalised_similarity": "normalised", "
 def check(
     images: Annotated[list[str], typer.Argument(help="Pictures: paths, or URLs with an allowed scheme.")],
     index: IndexFolder,
+    *,
     policy: PolicyFile = None,
-    model: Model = None,
-    weights: Weights = None,
-    device: Device = None,
-    allow_scheme: Scheme = None,
-    allow_private: Private = False,
-    accept_truncated: Truncated = False,
+    encoder: EncoderOptions,
+    photos: PhotoOptions,
     as_json: Json = False,
 ) -> int:
     from lookalike.detection.detector import Detector
     from lookalike.tables.findings import finding_row
 
-    reader = photo_reader(allow_scheme, private=allow_private, truncated=accept_truncated)
-    detector = Detector.open(index, policy=policy, model=model, weights=weights, device=device, reader=reader)
+    detector = Detector.open(index, policy=policy, reader=photos.reader(), **vars(encoder))
     findings = detector.check_many(Listing(id=image, images=image) for image in images)
     if as_json:
         for finding in findings:

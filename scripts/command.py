@@ -6,17 +6,19 @@ Examples:
 from __future__ import annotations
 
 import ctypes
+import inspect
 import os
 import sqlite3
 import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import fields
 from enum import IntEnum
 from functools import wraps
 from inspect import cleandoc
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_type_hints
 
 import typer
 from typer.core import TyperGroup
@@ -36,6 +38,13 @@ class Exit(IntEnum):
     SOME_ROWS_FAILED = 1
     WRONG_CALL = 2
     INTERRUPTED = 130
+
+
+class Options:
+    """Options that belong together: a frozen dataclass that inherits from this, each field an option.
+
+    A command takes the group as one parameter and its user gives the options one by one.
+    """
 
 
 class _Verbs(TyperGroup):
@@ -114,12 +123,16 @@ def run_app(app: typer.Typer, argv: list[str] | None, name: str) -> int:
 
 
 def _guarded(command: Callable[..., int]) -> Callable[..., None]:
-    """The command with errors as one line, ending with its exit status."""
+    """The command with errors as one line, ending with its exit status, and each option of a group by itself."""
+    own = inspect.signature(command, eval_str=True).parameters
+    groups = {name: each.annotation for name, each in own.items() if _is_group(each.annotation)}
 
     @wraps(command)
-    def guarded(*arguments: Any, **options: Any) -> None:
+    def guarded(**options: Any) -> None:
         try:
-            status = command(*arguments, **options)
+            for name, group in groups.items():
+                options[name] = group(**{each.name: options.pop(each.name) for each in fields(group)})
+            status = command(**options)
         except BrokenPipeError:
             # whatever read our output is gone; keep Python from complaining about it at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -133,7 +146,25 @@ def _guarded(command: Callable[..., int]) -> Callable[..., None]:
             status = Exit.INTERRUPTED
         raise typer.Exit(status)
 
+    shown = [each for name, one in own.items() for each in (_members(groups[name]) if name in groups else [one])]
+    guarded.__signature__ = inspect.Signature([  # type: ignore[attr-defined]
+        each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in shown
+    ])  # fmt: skip
+    guarded.__annotations__ = {each.name: each.annotation for each in shown}
     return guarded
+
+
+def _is_group(annotation: object) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Options)
+
+
+def _members(group: type[Any]) -> list[inspect.Parameter]:
+    """The fields of a group of options as parameters."""
+    hints = get_type_hints(group, include_extras=True)
+    return [
+        inspect.Parameter(each.name, inspect.Parameter.KEYWORD_ONLY, default=each.default, annotation=hints[each.name])
+        for each in fields(group)
+    ]
 
 
 def _help(doc: str | None) -> tuple[str, str | None]:

@@ -23,7 +23,7 @@ from lookalike.policy.fusion import probability_text
 from lookalike.records import Verdict
 from lookalike.scripts.build import print_build
 from lookalike.scripts.command import Exit, run
-from lookalike.scripts.options import Evidence, photo_reader
+from lookalike.scripts.options import Evidence, PhotoOptions
 from lookalike.scripts.report import write_page
 from lookalike.scripts.terminal import note, output, progress
 from lookalike.tables.findings import FindingRow, strength_of
@@ -70,7 +70,7 @@ def demo(
         console.width = max(console.width, _WIDTH) if not console.is_terminal else console.width
         console.print(_examples(rows, truth))
         console.print(_counts(rows, truth))
-        write_page(findings, report, reader=photo_reader(), evidence=evidence, quiet=False)
+        write_page(findings, report, reader=PhotoOptions().reader(), evidence=evidence, quiet=False)
     note(f"Open the report: {report.absolute().as_uri()}")
     return Exit.DONE
 

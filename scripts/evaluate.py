@@ -21,17 +21,12 @@ import typer
 from lookalike.errors import TableError
 from lookalike.scripts.command import Exit, run
 from lookalike.scripts.options import (
-    Device,
+    EncoderOptions,
     IndexFolder,
     Json,
-    Model,
+    PhotoOptions,
     PolicyFile,
-    Private,
     Quiet,
-    Scheme,
-    Truncated,
-    Weights,
-    photo_reader,
     require_apart,
 )
 from lookalike.scripts.terminal import note, output, progress
@@ -43,17 +38,14 @@ if TYPE_CHECKING:
 def evaluate(
     labels: Annotated[Path, typer.Argument(help="Table with image, product_id, lookalike (true or false).")],
     index: IndexFolder,
+    *,
     policy: PolicyFile = None,
     budget: Annotated[
         int | None, typer.Option("--budget", min=1, help="How many photos a person has time to review.")
     ] = None,
     plots: Annotated[Path | None, typer.Option("--plots", help="Folder to write figures to, as PNG.")] = None,
-    model: Model = None,
-    weights: Weights = None,
-    device: Device = None,
-    allow_scheme: Scheme = None,
-    allow_private: Private = False,
-    accept_truncated: Truncated = False,
+    encoder: EncoderOptions,
+    photos: PhotoOptions,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -64,19 +56,20 @@ def evaluate(
     from lookalike.tables.inputs import read_labelled_photos
     from lookalike.thresholds.evaluation import evaluate as measure
 
-    require_apart({"--plots": plots}, {"LABELS": labels, "--index": index, "--policy": policy, "--weights": weights})
+    require_apart(
+        {"--plots": plots}, {"LABELS": labels, "--index": index, "--policy": policy, "--weights": encoder.weights}
+    )
     if plots is not None:
         from lookalike.plots.style import require_matplotlib
 
         require_matplotlib()
-    photos = read_labelled_photos(labels)
-    if not any(photo.products for photo in photos):
+    labelled = read_labelled_photos(labels)
+    if not any(photo.products for photo in labelled):
         raise TableError(f"{labels} has no row with a product_id and lookalike true; expected at least one to be found")
-    reader = photo_reader(allow_scheme, private=allow_private, truncated=accept_truncated)
-    lookup = Lookup.open(index, model=model, weights=weights, device=device, reader=reader)
+    lookup = Lookup.open(index, reader=photos.reader(), **vars(encoder))
     used = default_policy(lookup.encoder.spec.weights_sha256) if policy is None else Policy.load(policy)
-    with progress("embedding labelled photos", total=len(photos), quiet=quiet) as advance:
-        result = measure(photos, lookup, used, budget=budget, progress=advance)
+    with progress("embedding labelled photos", total=len(labelled), quiet=quiet) as advance:
+        result = measure(labelled, lookup, used, budget=budget, progress=advance)
     for failure in result.failed:
         note(failure)
     if as_json:

@@ -18,17 +18,12 @@ import typer
 from lookalike.errors import TableError
 from lookalike.scripts.command import Exit, run
 from lookalike.scripts.options import (
-    Device,
+    EncoderOptions,
     IndexFolder,
     Json,
-    Model,
+    PhotoOptions,
     PolicyFile,
-    Private,
     Quiet,
-    Scheme,
-    Truncated,
-    Weights,
-    photo_reader,
     require_apart,
 )
 from lookalike.scripts.terminal import note
@@ -40,13 +35,10 @@ def explain(
     photo: Annotated[str, typer.Argument(help="The listing's photo: a path, or a URL with an allowed scheme.")],
     index: IndexFolder,
     out: Annotated[Path, typer.Option("--out", help="Picture to write, such as pair.png.")],
+    *,
     policy: PolicyFile = None,
-    model: Model = None,
-    weights: Weights = None,
-    device: Device = None,
-    allow_scheme: Scheme = None,
-    allow_private: Private = False,
-    accept_truncated: Truncated = False,
+    encoder: EncoderOptions,
+    photos: PhotoOptions,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -55,9 +47,8 @@ def explain(
 
     if out.suffix.lower() not in _ENDINGS:
         raise TableError(f"the picture {out} ends in {out.suffix or 'nothing'}; name it .png, .jpg or .webp")
-    require_apart({"--out": out}, {"PHOTO": photo, "--index": index, "--policy": policy, "--weights": weights})
-    reader = photo_reader(allow_scheme, private=allow_private, truncated=accept_truncated)
-    detector = Detector.open(index, policy=policy, model=model, weights=weights, device=device, reader=reader)
+    require_apart({"--out": out}, {"PHOTO": photo, "--index": index, "--policy": policy, "--weights": encoder.weights})
+    detector = Detector.open(index, policy=policy, reader=photos.reader(), **vars(encoder))
     explained = explain_photo(photo, detector=detector)
     explained.explanation.picture.save(out)
     match, found = explained.match, explained.explanation.verification

@@ -18,13 +18,9 @@ import typer
 
 from lookalike.scripts.command import Exit, run
 from lookalike.scripts.options import (
-    Day,
     FindingsOut,
     Quiet,
-    RegionsTable,
-    RightsTable,
-    SellersTable,
-    load_rights,
+    RightsOptions,
     note_unknown_brands,
     require_apart,
 )
@@ -34,13 +30,11 @@ from lookalike.scripts.terminal import note, progress
 def recheck(
     findings: Annotated[Path, typer.Argument(help="Findings table of a scan.")],
     out: FindingsOut,
+    *,
     policy: Annotated[
         Path | None, typer.Option("--policy", help="Policy to judge by; by default the built-in one, if it was used.")
     ] = None,
-    rights: RightsTable = None,
-    sellers: SellersTable = None,
-    regions: RegionsTable = None,
-    day: Day = None,
+    rights: RightsOptions,
     changes: Annotated[
         Path | None, typer.Option("--changes", help="Table of what changed; by default OUT with .changes in its name.")
     ] = None,
@@ -52,14 +46,12 @@ def recheck(
     changed = changes or out.with_name(f"{out.stem}.changes{out.suffix}")
     require_apart(
         {"--out": out, "--changes": changed},
-        {"FINDINGS": findings, "--policy": policy, "--rights": rights, "--sellers": sellers, "--regions": regions},
+        {"FINDINGS": findings, "--policy": policy, **rights.tables},
     )
     used = Policy.load(policy) if policy is not None else policy_of(findings)
-    asked = load_rights(rights, sellers, regions, quiet=quiet)
+    asked = rights.load(quiet=quiet)
     with progress("rechecking findings", quiet=quiet) as advance:
-        done = recheck(
-            findings, out, policy=used, rights=asked, day=day.date() if day else None, changes=changed, progress=advance
-        )
+        done = recheck(findings, out, policy=used, rights=asked, day=rights.on, changes=changed, progress=advance)
     for (before, after), count in sorted(done.moved.items()):
         if before != after:
             note(f"{count:,} from {before} to {after}", quiet=quiet)

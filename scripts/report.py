@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lookalike.scripts.command import Exit, run
-from lookalike.scripts.options import EVIDENCE, Evidence, Private, Quiet, Scheme, Truncated, photo_reader, require_apart
+from lookalike.scripts.options import (
+    EVIDENCE,
+    Evidence,
+    PhotoOptions,
+    Quiet,
+    require_apart,
+)
 from lookalike.scripts.terminal import note, progress
 
 if TYPE_CHECKING:
@@ -27,16 +33,14 @@ _MOST = 2000
 def report(
     findings: Annotated[Path, typer.Argument(help="Findings table, complete or a shortlist.")],
     out: Annotated[Path, typer.Option("--out", help="HTML file to write.")],
+    *,
     most: Annotated[int, typer.Option("--most", min=1, help="Show up to this many findings, the strongest.")] = _MOST,
     evidence: Evidence = EVIDENCE,
-    allow_scheme: Scheme = None,
-    allow_private: Private = False,
-    accept_truncated: Truncated = False,
+    photos: PhotoOptions,
     quiet: Quiet = False,
 ) -> int:
     require_apart({"--out": out}, {"FINDINGS": findings})
-    reader = photo_reader(allow_scheme, private=allow_private, truncated=accept_truncated)
-    write_page(findings, out, reader=reader, evidence=evidence, quiet=quiet, most=most)
+    write_page(findings, out, reader=photos.reader(), evidence=evidence, quiet=quiet, most=most)
     return Exit.DONE
 
 

@@ -17,24 +17,16 @@ import typer
 from lookalike.scripts.command import Exit, run
 from lookalike.scripts.options import (
     EVIDENCE,
-    Day,
-    Device,
+    EncoderOptions,
     Evidence,
     FindingsOut,
     IndexFolder,
-    Model,
+    PhotoOptions,
     PolicyFile,
-    Private,
     Quiet,
-    RegionsTable,
     ReportOut,
-    RightsTable,
-    Scheme,
-    SellersTable,
-    Truncated,
-    Weights,
-    load_rights,
-    photo_reader,
+    RightsOptions,
+    detector_settings,
     require_apart,
 )
 from lookalike.scripts.report import write_page
@@ -46,43 +38,24 @@ def rescan(
     since: Annotated[Path, typer.Option("--since", help="Folder with the scan's state, as scan --since left it.")],
     index: IndexFolder,
     out: FindingsOut,
+    *,
     policy: PolicyFile = None,
-    rights: RightsTable = None,
-    sellers: SellersTable = None,
-    regions: RegionsTable = None,
-    day: Day = None,
+    rights: RightsOptions,
     report: ReportOut = None,
     evidence: Evidence = EVIDENCE,
-    model: Model = None,
-    weights: Weights = None,
-    device: Device = None,
-    allow_scheme: Scheme = None,
-    allow_private: Private = False,
-    accept_truncated: Truncated = False,
+    encoder: EncoderOptions,
+    photos: PhotoOptions,
     quiet: Quiet = False,
 ) -> int:
     from lookalike.scanning.changes import rescan_references
-    from lookalike.scanning.tables import DetectorSettings
 
     require_apart(
         {"--out": out, "--report": report, "--since": since},
-        {"--index": index, "--policy": policy, "--rights": rights, "--sellers": sellers, "--regions": regions,
-         "--weights": weights},
-    )  # fmt: skip
-    reader = photo_reader(allow_scheme, private=allow_private, truncated=accept_truncated)
-    asked = load_rights(rights, sellers, regions, quiet=quiet)
-    settings = DetectorSettings(
-        index,
-        policy=policy,
-        model=model,
-        weights=weights,
-        device=device,
-        reader=reader,
-        rights=rights,
-        sellers=sellers,
-        regions=regions,
-        day=day.date() if day else None,
+        {"--index": index, "--policy": policy, "--weights": encoder.weights, **rights.tables},
     )
+    reader = photos.reader()
+    asked = rights.load(quiet=quiet)
+    settings = detector_settings(index, policy, rights, encoder, reader)
     with progress("comparing listings with the changed references", quiet=quiet) as advance:
         summary = rescan_references(detector=settings.open(asked), since=since, out=out, progress=advance)
     status = print_changes(summary, out, quiet=quiet)

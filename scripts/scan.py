@@ -18,32 +18,19 @@ import typer
 from lookalike.scripts.command import Exit, run
 from lookalike.scripts.options import (
     EVIDENCE,
-    Address,
-    CacheFile,
-    Day,
-    Device,
-    EngineName,
+    CacheOptions,
+    EncoderOptions,
+    EngineOptions,
     Evidence,
     FindingsOut,
     IndexFolder,
-    Model,
-    NoCache,
+    PhotoOptions,
     PolicyFile,
-    Private,
     Quiet,
-    RegionsTable,
     ReportOut,
-    RightsTable,
-    Scheme,
-    SellersTable,
-    Truncated,
-    Weights,
-    Workers,
-    cache_path,
-    cluster,
-    load_rights,
+    RightsOptions,
+    detector_settings,
     note_unknown_brands,
-    photo_reader,
     require_apart,
 )
 from lookalike.scripts.report import write_page
@@ -58,63 +45,41 @@ def scan(
     listings: Annotated[Path, typer.Argument(help="Table with listing_id and image, one or more photos a row.")],
     index: IndexFolder,
     out: FindingsOut,
+    *,
     policy: PolicyFile = None,
-    rights: RightsTable = None,
-    sellers: SellersTable = None,
-    regions: RegionsTable = None,
-    day: Day = None,
+    rights: RightsOptions,
     report: ReportOut = None,
     evidence: Evidence = EVIDENCE,
     since: Annotated[
         Path | None, typer.Option("--since", help="Folder with the last scan's state: look only at what changed.")
     ] = None,
-    model: Model = None,
-    weights: Weights = None,
-    device: Device = None,
-    allow_scheme: Scheme = None,
-    allow_private: Private = False,
-    accept_truncated: Truncated = False,
-    cache: CacheFile = None,
-    no_cache: NoCache = False,
-    engine: EngineName = "local",
-    address: Address = None,
-    workers: Workers = None,
+    encoder: EncoderOptions,
+    photos: PhotoOptions,
+    cache: CacheOptions,
+    engine: EngineOptions,
     quiet: Quiet = False,
 ) -> int:
     from lookalike.index.reference_index import ReferenceIndex
-    from lookalike.scanning.tables import DetectorSettings, scan_changed_table, scan_table
+    from lookalike.scanning.tables import scan_changed_table, scan_table
 
-    on = cluster(engine, address, workers, device)
+    on = engine.cluster(encoder.device)
     if on is not None and since is not None:
         raise typer.BadParameter("--since needs --engine local")
     require_apart(
-        {"--out": out, "--report": report, "--since": since, "--cache": cache},
-        {"LISTINGS": listings, "--index": index, "--policy": policy, "--rights": rights, "--sellers": sellers,
-         "--regions": regions, "--weights": weights},
-    )  # fmt: skip
-    reader = photo_reader(allow_scheme, private=allow_private, truncated=accept_truncated)
-    asked = load_rights(rights, sellers, regions, quiet=quiet)
-    settings = DetectorSettings(
-        index,
-        policy=policy,
-        model=model,
-        weights=weights,
-        device=device,
-        reader=reader,
-        rights=rights,
-        sellers=sellers,
-        regions=regions,
-        day=day.date() if day else None,
+        {"--out": out, "--report": report, "--since": since, "--cache": cache.cache},
+        {"LISTINGS": listings, "--index": index, "--policy": policy, "--weights": encoder.weights, **rights.tables},
     )
-    kept = cache_path(cache, off=no_cache)
+    reader = photos.reader()
+    asked = rights.load(quiet=quiet)
+    settings = detector_settings(index, policy, rights, encoder, reader)
     with progress("scanning listings", quiet=quiet) as advance:
         if since is not None:
             changed = scan_changed_table(
-                listings, out, settings=settings, since=since, rights=asked, cache=kept, progress=advance
+                listings, out, settings=settings, since=since, rights=asked, cache=cache.path, progress=advance
             )
         else:
             summary = scan_table(
-                listings, out, settings=settings, rights=asked, cluster=on, cache=kept, progress=advance
+                listings, out, settings=settings, rights=asked, cluster=on, cache=cache.path, progress=advance
             )
     status = print_changes(changed, out, quiet=quiet) if since is not None else _print(summary, out, quiet=quiet)
     if report is not None:

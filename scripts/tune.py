@@ -25,15 +25,10 @@ from rich.table import Table
 from lookalike.errors import PolicyError, TableError
 from lookalike.scripts.command import Exit, run
 from lookalike.scripts.options import (
-    Device,
+    EncoderOptions,
     IndexFolder,
-    Model,
-    Private,
+    PhotoOptions,
     Quiet,
-    Scheme,
-    Truncated,
-    Weights,
-    photo_reader,
     require_apart,
 )
 from lookalike.scripts.terminal import note, note_first, progress
@@ -49,6 +44,7 @@ def tune(
     index: IndexFolder,
     out: Annotated[Path, typer.Option("--out", help="Policy to write, such as policy.toml.")],
     labels: Annotated[Path | None, typer.Argument(help="Labels: image or listing_id, product_id, lookalike.")] = None,
+    *,
     precision: Annotated[
         float | None, typer.Option("--precision", help="Promise this share of right flags (default 0.95).")
     ] = None,
@@ -86,12 +82,8 @@ def tune(
         float, typer.Option("--review-precision", help="Without a budget, review down to this share of right ones.")
     ] = 0.25,
     days: Annotated[int, typer.Option("--days", help="Days until the policy expires.")] = 90,
-    model: Model = None,
-    weights: Weights = None,
-    device: Device = None,
-    allow_scheme: Scheme = None,
-    allow_private: Private = False,
-    accept_truncated: Truncated = False,
+    encoder: EncoderOptions,
+    photos: PhotoOptions,
     quiet: Quiet = False,
 ) -> int:
     from lookalike.detection.lookup import Lookup
@@ -104,7 +96,7 @@ def tune(
     require_apart(
         {"--out": out},
         {"LABELS": labels, "--index": index, "--findings": findings, "--unrelated": unrelated, "--cohort": cohort,
-         "--fusion": fusion, "--policy": policy, "--weights": weights},
+         "--fusion": fusion, "--policy": policy, "--weights": encoder.weights},
     )  # fmt: skip
     if findings is not None and cohort is not None:
         raise TableError("--cohort embeds photos, and --findings embeds none; give only one of them")
@@ -129,8 +121,7 @@ def tune(
             name=out.stem,
         )
     else:
-        reader = photo_reader(allow_scheme, private=allow_private, truncated=accept_truncated)
-        lookup = Lookup.open(index, model=model, weights=weights, device=device, reader=reader)
+        lookup = Lookup.open(index, reader=photos.reader(), **vars(encoder))
         background = Background(cohort, method, nearest) if cohort is not None else None
         with progress("embedding photos", quiet=quiet) as advance:
             tuned = tune_on_photos(

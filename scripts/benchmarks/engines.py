@@ -20,13 +20,13 @@ from typing import Any
 from lookalike.detection.detector import Detector
 from lookalike.errors import EngineError, ReferenceIndexError
 from lookalike.index.build import build_index
+from lookalike.index.embedding import PhotoReader
 from lookalike.index.reference_index import ReferenceIndex
 from lookalike.model.loading import load_encoder
 from lookalike.scanning.cluster import Cluster
 from lookalike.scanning.ray import build_on_ray, scan_on_ray
 from lookalike.scanning.scan import scan_listings
 from lookalike.scripts.benchmarks.harness import one_line_errors
-from lookalike.scripts.options import photo_reader
 from lookalike.scripts.timing import seconds_of
 from lookalike.tables.findings import read_findings
 from lookalike.tables.inputs import read_listings, read_references
@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _build(arguments: argparse.Namespace, folder: Path, cluster: Cluster) -> dict[str, float]:
     """Build the index with both engines, in `here` and `there`."""
-    table, reader = arguments.tables / "references.csv", photo_reader()
+    table, reader = arguments.tables / "references.csv", PhotoReader()
     here = partial(build_index, read_references(table), index=folder / "here", encoder=load_encoder(), reader=reader)
     there = partial(
         build_on_ray,
@@ -74,7 +74,7 @@ def _scan(arguments: argparse.Namespace, folder: Path, cluster: Cluster) -> dict
     """Scan with the local engine, on Ray, and on Ray with a worker killed."""
     table, opening = (
         arguments.tables / "listings.parquet",
-        partial(Detector.open, folder / "here", reader=photo_reader()),
+        partial(Detector.open, folder / "here", reader=PhotoReader()),
     )
     local = _seconds(lambda: scan_listings(read_listings(table), detector=opening(), out=folder / "local.parquet"))
     expected = list(read_findings(folder / "local.parquet"))
