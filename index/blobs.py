@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from .database import Database, checksum
@@ -14,6 +14,8 @@ _log = logging.getLogger(__name__)
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS results (key TEXT PRIMARY KEY, value BLOB NOT NULL, checksum BLOB NOT NULL) WITHOUT ROWID
 """
+
+_KEYS_TOGETHER = 4096
 
 
 class BlobCache(Database):
@@ -39,5 +41,21 @@ class BlobCache(Database):
 
         def write(connection: sqlite3.Connection) -> None:
             connection.executemany("INSERT OR REPLACE INTO results VALUES (?, ?, ?)", rows)
+
+        self.change(write)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is no value at all."""
+        return self.row("SELECT 1 FROM results LIMIT 1", ()) is None
+
+    def keep_only(self, wanted: Callable[[Sequence[str]], Iterable[bool]]) -> None:
+        """Remove the values whose keys are not `wanted`; it is called with some keys at a time."""
+
+        def write(connection: sqlite3.Connection) -> None:
+            found, gone = connection.execute("SELECT key FROM results WHERE typeof(key) = 'text'"), list[tuple[str]]()
+            while keys := [key for (key,) in found.fetchmany(_KEYS_TOGETHER)]:
+                gone += [(key,) for key, keep in zip(keys, wanted(keys), strict=True) if not keep]
+            connection.executemany("DELETE FROM results WHERE key = ?", gone)
 
         self.change(write)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from lookalike.errors import IndexDamagedError, IndexNotFoundError, TableError
 from lookalike.model.encoder import Encoder
@@ -17,8 +19,9 @@ from lookalike.model.features import is_packed
 from lookalike.records import BadRow, ImageSource, Reference
 
 from . import store
+from .catalogue import MOST_COLUMNS, OWN_COLUMNS, catalogue_of, further_columns, joined
 from .embedding import EmbeddedPhoto, PhotoReader, Vector, embed_photos
-from .features import NONE, FeatureJournal, Packed
+from .features import NONE, FeatureJournal, FeatureSpool, Packed
 from .reference_index import EXACT_UP_TO, ReferenceIndex
 from .vector_cache import VectorCache
 
@@ -27,6 +30,8 @@ Embed = Callable[[Iterator[ImageSource]], Iterator[tuple[EmbeddedPhoto, Packed]]
 
 _JOURNAL = "building.sqlite"
 _FEATURES = "building.sqlite-features"
+_PACKED = "building.packed"
+_PIECE = 1024
 
 
 @dataclass(frozen=True)
@@ -210,47 +215,93 @@ def _update(
     embed: Embed,
     progress: Callable[[int], None] | None,
 ) -> BuildSummary:
-    journal = folder / _JOURNAL
-    usable = _Usable(references)
-    added: dict[str, tuple[Reference, Vector, str, Packed]] = {}
+    usable = _Usable(references, target.catalogue.column_names)
     embedded = 0
-    for photo, packed in embed(usable.images()):
-        reference = usable.pending.popleft()
-        embedded += photo.fresh
-        if photo.vector is None or photo.sha256 is None:
-            usable.failed.append(BadRow(reference.id, photo.error or "the picture could not be read"))
-        else:
-            added[reference.id] = (reference, photo.vector, photo.sha256, packed)
-        if progress is not None:
-            progress(1)
-    if not added:
-        _remove_journal(journal)
+    with closing(_Rows(folder / _PACKED)) as added:
+        for photo, packed in embed(usable.images()):
+            reference = usable.pending.popleft()
+            embedded += photo.fresh
+            if photo.vector is None or photo.sha256 is None:
+                usable.failed.append(BadRow(reference.id, photo.error or "the picture could not be read"))
+            else:
+                added.append(reference, photo.vector, photo.sha256, packed)
+            if progress is not None:
+                progress(1)
+        count = len(added)
+        if count:
+            target.add_rows(added.catalogue(), added.vectors(), added.packed.rows())
+    if not count:
+        _remove_unfinished(folder)
         first = f"; the first: {usable.failed[0].error}" if usable.failed else ""
         raise TableError(
             f"none of the {len(usable.failed)} references could be used{first}; nothing was written to {folder}"
         )
-    rows = list(added.values())
-    target.add(
-        [reference for reference, *_ in rows],
-        np.stack([vector for _, vector, _, _ in rows]),
-        hashes=[sha256 for _, _, sha256, _ in rows],
-        features=[packed for *_, packed in rows],
-    )
     target.save(folder)
-    _remove_journal(journal)
-    return BuildSummary(len(target), embedded, len(rows) - embedded, tuple(usable.failed))
+    _remove_unfinished(folder)
+    return BuildSummary(len(target), embedded, count - embedded, tuple(usable.failed))
 
 
-def _remove_journal(journal: Path) -> None:
-    for path in journal.parent.glob(journal.name + "*"):
-        path.unlink(missing_ok=True)
+def _remove_unfinished(folder: Path) -> None:
+    """Remove what a build keeps until it is done: journals, and the parts of a build on Ray."""
+    for path in folder.glob(store.UNFINISHED):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+class _Rows:
+    """Rows for an index while it is built: a catalogue and vectors in pieces, and features in a file."""
+
+    def __init__(self, packed: Path) -> None:
+        self.packed = FeatureSpool(packed)
+        self._references: list[Reference] = []
+        self._hashes: list[str] = []
+        self._vectors: list[Vector] = []
+        self._pieces: list[tuple[pa.Table, Vector]] = []
+
+    def append(self, reference: Reference, vector: Vector, sha256: str, packed: Packed) -> None:
+        """Keep the next row."""
+        self._references.append(reference)
+        self._hashes.append(sha256)
+        self._vectors.append(vector)
+        self.packed.append(packed)
+        if len(self._references) == _PIECE:
+            self._finish_piece()
+
+    def _finish_piece(self) -> None:
+        if self._references:
+            self._pieces.append((catalogue_of(self._references, self._hashes), np.stack(self._vectors)))
+            self._references, self._hashes, self._vectors = [], [], []
+
+    def __len__(self) -> int:
+        return sum(len(vectors) for _, vectors in self._pieces) + len(self._references)
+
+    def catalogue(self) -> pa.Table:
+        """The rows' catalogue."""
+        self._finish_piece()
+        return joined(table for table, _ in self._pieces).combine_chunks()
+
+    def vectors(self) -> Vector:
+        """The rows' vectors, float32 (n, dim)."""
+        self._finish_piece()
+        return np.concatenate([vectors for _, vectors in self._pieces])
+
+    def close(self) -> None:
+        """Close the file of features."""
+        self.packed.close()
 
 
 class _Usable:
-    """Rows to embed, `pending` in order until their vector is there, and rows that `failed`."""
+    """Rows to embed, `pending` in order until their vector is there, and rows that `failed`.
 
-    def __init__(self, rows: Iterable[Reference | BadRow]) -> None:
+    `names` are the columns that the index has already. A row whose further columns the index can't keep fails before
+    its photo is read.
+    """
+
+    def __init__(self, rows: Iterable[Reference | BadRow], names: Iterable[str]) -> None:
         self._rows = rows
+        self._names = set(names)
         self.pending: deque[Reference] = deque()
         self.failed: list[BadRow] = []
 
@@ -265,8 +316,23 @@ class _Usable:
                 )
             else:
                 seen.add(row.id)
-                self.pending.append(row)
-                yield row.image
+                try:
+                    self.pending.append(self._with_text(row))
+                except TableError as error:
+                    self.failed.append(BadRow(row.id, str(error)))
+                else:
+                    yield row.image
+
+    def _with_text(self, reference: Reference) -> Reference:
+        """The reference with its further columns as the index keeps them. Raises TableError if it can't."""
+        more = further_columns(reference)
+        names = self._names | more.keys()
+        if len(names) > MOST_COLUMNS + len(OWN_COLUMNS):
+            new = next(name for name in more if name not in self._names)
+            raise TableError(f"has a column {new[:40]!r}, but the index has {MOST_COLUMNS} further ones already; "
+                             "leave some out")  # fmt: skip
+        self._names = names
+        return replace(reference, more=more)
 
 
 @dataclass(frozen=True)

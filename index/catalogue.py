@@ -1,70 +1,141 @@
-"""The catalogue of an index: one row per reference, with its table's columns and the sha256 of its picture."""
+"""The catalogue of an index: one row per reference, with its table's columns and the sha256 of its picture.
+
+All columns are text. Further columns of the references are only carried along, so whatever they hold is kept as text,
+within bounds; then no table's types can clash with those of another.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from PIL import Image
 
 from lookalike.errors import TableError
-from lookalike.records import ImageSource, Reference
+from lookalike.records import ImageSource, Reference, is_named, shown_source
+from lookalike.tables.cells import cell_text
 
-_COLUMNS = ("reference_id", "image", "product_id", "brand", "sha256")
+OWN_COLUMNS = ("reference_id", "image", "product_id", "brand", "sha256")
 _TOGETHER = 1024
+
+MOST_ROW_BYTES = 30_000
+"""What the columns of one reference may take, with their names, in bytes of UTF-8. `most_bytes` leaves room for it."""
+
+MOST_COLUMNS = 200
+"""How many further columns the references of an index may have together."""
+
+_FREE, _PER_NUMBER = 1 << 26, 128
+
+
+def most_bytes(count: int, dim: int) -> int:
+    """How much memory the catalogue of an index may take: 128 bytes for each number of its vectors, and 64 MiB.
+
+    So it is no more than a multiple of what the index takes on disk, whatever its file unpacks to.
+    """
+    return _FREE + _PER_NUMBER * count * dim
+
+
+def further_text(value: object) -> str | None:
+    """The value of a further column as text: as CSV has it, or JSON for lists and objects; None for NaN and nothing.
+
+    >>> [further_text(value) for value in ("05", 7.0, True, {"a": [1, None]}, float("nan"))]
+    ['05', '7', 'true', '{"a": [1, null]}', None]
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict | list | tuple):
+        return json.dumps(_json(value), ensure_ascii=False)
+    return cell_text(value)
+
+
+def _json(value: object) -> object:
+    if isinstance(value, dict):
+        return {str(name): _json(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json(each) for each in value]
+    return value if value is None or isinstance(value, bool | int) else further_text(value)
+
+
+def further_columns(reference: Reference) -> dict[str, str | None]:
+    """The further columns of a reference as the catalogue keeps them.
+
+    Raises TableError for a column with the name of one of the catalogue's own, for text that UTF-8 can't hold, and for
+    columns that take more than MOST_ROW_BYTES with the reference's own.
+    """
+    try:
+        more = {str(name): further_text(value) for name, value in reference.more.items()}
+        sizes = {name: len(name.encode()) + len((text or "").encode()) for name, text in more.items()}
+        image = "" if _is_pixels(reference.image) else str(reference.image)
+        own = sum(len(text.encode()) for text in (reference.id, reference.product, reference.brand, image))
+    except (ValueError, RecursionError) as error:
+        raise TableError(f"a further column can't be kept as text ({error}); correct it, or leave it out") from error
+    if clash := [name for name in more if name in OWN_COLUMNS]:
+        raise TableError(f"has a column {', '.join(clash)}, a name that the index uses itself; rename it")
+    if own + sum(sizes.values()) > MOST_ROW_BYTES:
+        longest = max(sizes, key=sizes.__getitem__, default="image")
+        raise TableError(f"its column {longest} has {sizes.get(longest, own):,} bytes, but all columns of a reference "
+                         f"together may have {MOST_ROW_BYTES:,}; shorten it, or leave the column out")  # fmt: skip
+    return more
 
 
 def catalogue_of(references: Sequence[Reference], hashes: Sequence[str]) -> pa.Table:
     """The rows of references, with the sha256 of each one's picture.
 
-    Raises TableError for further columns that have a reserved name or values that a table can't hold.
+    Raises TableError for further columns that can't be kept (see `further_columns`).
     """
     if not references:
-        return pa.table({name: pa.array([], pa.string()) for name in _COLUMNS})
+        return pa.table({name: pa.array([], pa.string()) for name in OWN_COLUMNS})
     rows = [_row(reference, sha256) for reference, sha256 in zip(references, hashes, strict=True)]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    if len(names) > MOST_COLUMNS + len(OWN_COLUMNS):
+        raise TableError(
+            f"the references have {len(names):,} columns, and an index keeps {MOST_COLUMNS}; leave some out"
+        )
+    return pa.table({name: pa.array([row.get(name) for row in rows], pa.string()) for name in names})
+
+
+def _row(reference: Reference, sha256: str) -> dict[str, str | None]:
     try:
-        names = list(dict.fromkeys(name for row in rows for name in row))
-        return pa.table({name: pa.array([row.get(name) for row in rows]) for name in names})
-    except (pa.ArrowException, TypeError) as error:
-        raise TableError(f"the references' further columns can't be kept: {error}") from error
-
-
-def _row(reference: Reference, sha256: str) -> dict[str, Any]:
-    clash = set(reference.more) & set(_COLUMNS)
-    if clash:
-        raise TableError(f"further columns of reference {reference.id!r} have reserved names: {', '.join(clash)}")
+        more = further_columns(reference)
+    except TableError as error:
+        raise TableError(f"reference {reference.id!r}: {error}") from error
     return {
         "reference_id": reference.id,
         "image": _image_name(reference.image, sha256),
         "product_id": reference.product,
         "brand": reference.brand,
         "sha256": sha256,
-        **reference.more,
+        **more,
     }
 
 
 def _image_name(image: ImageSource, sha256: str) -> str:
-    """A path or URL as it is; a picture given as bytes or pixels is named by its hash."""
-    is_pixels = isinstance(image, bytes | Image.Image | np.ndarray)
-    return f"sha256:{sha256}" if is_pixels else str(image)
+    """A path, or an address without a password; a picture given as bytes or pixels is named by its hash."""
+    return f"sha256:{sha256}" if _is_pixels(image) else shown_source(str(image))
 
 
-def joined(catalogue: pa.Table, fresh: pa.Table) -> pa.Table:
-    """The rows of both. Raises TableError if further columns of one name have types that don't fit."""
-    try:
-        return pa.concat_tables([catalogue, fresh], promote_options="permissive")
-    except pa.ArrowException as error:
-        raise TableError(f"the references' further columns don't fit those of the index: {error}") from error
+def _is_pixels(image: ImageSource) -> bool:
+    return not is_named(image)
 
 
-def rows_with(catalogue: pa.Table, column: str, values: Iterable[str]) -> NDArray[np.bool_]:
+def joined(catalogues: Iterable[pa.Table]) -> pa.Table:
+    """The rows of all; a column that one lacks is null there."""
+    return pa.concat_tables(catalogues, promote_options="default")
+
+
+def rows_with(catalogue: pa.Table, column: str, values: Iterable[str] | pa.ChunkedArray) -> NDArray[np.bool_]:
     """For each row, bool (n,), whether it has one of `values` in a column of text."""
-    found = pc.is_in(catalogue[column].cast(pa.string()), value_set=pa.array(list(values), pa.string()))
+    found = pc.is_in(catalogue[column].cast(pa.string()), value_set=_strings(values))
     return np.asarray(found, bool)
+
+
+def _strings(values: Iterable[str] | pa.ChunkedArray) -> pa.Array:
+    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else pa.array(list(values), pa.string())
 
 
 def rows_of(

@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lookalike.cores import Threads
 from lookalike.model.encoder import Vectors
 
 _BLOCK = 1 << 16  # vectors taken into memory at a time
+
+_T = TypeVar("_T")
+_searching = Threads("lookalike-search")
+
+
+def searched(queries: int, search: Callable[[], _T]) -> _T:
+    """Let FAISS search for so many queries, with as many threads as it may use in this one; for one query, with one."""
+    import faiss
+
+    cores = 1 if queries == 1 else faiss.omp_get_max_threads()
+    if cores == 1:
+        with threads_up_to(1):
+            return search()
+
+    def with_helpers(search: Callable[[], _T]) -> _T:
+        faiss.omp_set_num_threads(cores)
+        return search()
+
+    return next(_searching.map(with_helpers, [search], most=1))
 
 
 def similarities_at(queries: Vectors, vectors: Vectors, rows: NDArray[np.int64]) -> NDArray[np.float32]:

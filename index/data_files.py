@@ -18,11 +18,13 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import DTypeLike, NDArray
 
 from lookalike.disk import write_named_by_content
-from lookalike.errors import IndexDamagedError
+from lookalike.errors import IndexDamagedError, TableError
+from lookalike.tables.parquet_batches import VALUE_BYTES, read_batches, unpacked_bytes
+
+from .catalogue import further_text, most_bytes
 
 BIG = 1 << 28
 """A file of vectors or features with more bytes is mapped, and its checksum is only verified on request."""
@@ -34,10 +36,10 @@ _NAME = re.compile(
     r"|features-[0-9a-f]{16}\.bin)"
 )
 _TEMPORARY_NAME = re.compile(rf"({_KINDS}|manifest)\..*\.tmp")
+_TEXT_BYTES = 5  # an offset, and whether there is a value
 _NO_HEADER = (ValueError, OSError, SyntaxError, TypeError, LookupError, ArithmeticError, MemoryError,
               RecursionError, tokenize.TokenError)  # fmt: skip
 """What NumPy raises for bytes that aren't a header: it parses them as Python."""
-_ROW_BYTES = 1 << 16  # a catalogue that unpacks to more than this per row was made to exhaust the memory
 
 
 def data_name(name: object) -> str:
@@ -83,31 +85,61 @@ def check(file: BufferedReader, entry: Mapping[str, Any], *, content: bool = Tru
     file.seek(0)
 
 
-def read_catalogue(file: BinaryIO, count: int) -> pa.Table:
-    """The catalogue in an open file; raises IndexDamagedError unless it is one of `count` rows."""
+def read_catalogue(file: BinaryIO, count: int, dim: int) -> pa.Table:
+    """The catalogue in an open file, all columns as text.
+
+    Raises IndexDamagedError unless it is one of `count` rows, and small enough for vectors of `dim` numbers.
+    """
     try:
-        with pq.ParquetFile(file) as parquet:
-            metadata = parquet.metadata
-            unpacked = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
-            if metadata.num_rows != count or unpacked > _ROW_BYTES * (count + 16):
-                raise IndexDamagedError(
-                    f"{file.name} has {metadata.num_rows} rows of {unpacked} bytes, expected {count} rows; "
-                    "build the index again"
-                )
-            table = parquet.read()
-    except (pa.ArrowException, OSError) as error:
+        table = _text_table(file, count, most_bytes(count, dim))
+    except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError, TableError) as error:
         raise IndexDamagedError(f"{file.name} can't be read as a catalogue ({error}); build the index again") from error
     missing = _CATALOGUE - set(table.column_names)
     if missing:
         raise IndexDamagedError(f"{file.name} lacks the columns {', '.join(sorted(missing))}; build the index again")
     for name in sorted(_CATALOGUE):
         column = table.column(name) if table.column_names.count(name) == 1 else None
-        if column is None or column.null_count or not _is_text(column.type):
+        if column is None or column.null_count:
             raise IndexDamagedError(f"{file.name} has no text for every row in {name}; build the index again")
     return table
 
 
+def _text_table(file: BinaryIO, count: int, most: int) -> pa.Table:
+    names: list[str] = []
+
+    def all_of(found: list[str]) -> list[str]:
+        if len(set(found)) < len(found):
+            raise ValueError("two columns have one name")
+        names.extend(found)
+        return found
+
+    batches: list[pa.RecordBatch] = []
+    rows = taken = 0
+    for batch in read_batches(file, file.name, all_of):
+        rows += batch.num_rows
+        taken += sum(
+            unpacked_bytes(column, each=_TEXT_BYTES if _is_text(column.type) else VALUE_BYTES)
+            for column in batch.columns
+        )
+        if rows > count or taken > most:
+            raise ValueError(f"it has more than {count:,} rows, or more than {most:,} bytes")
+        batches.append(pa.RecordBatch.from_arrays(list(map(_text, names, batch.columns)), names))
+    if rows != count:
+        raise ValueError(f"it has {rows:,} rows, expected {count:,}")
+    return pa.Table.from_batches(batches, pa.schema([(name, pa.string()) for name in names]))
+
+
+def _text(name: str, column: pa.Array) -> pa.Array:
+    """The column as text; older versions kept further columns in the types that their tables had."""
+    if _is_text(column.type):
+        return column.cast(pa.string())
+    if name in _CATALOGUE:
+        raise ValueError(f"there is no text for every row in {name}")
+    return pa.array(map(further_text, column.to_pylist()), pa.string())
+
+
 def _is_text(kind: pa.DataType) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 

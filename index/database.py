@@ -16,10 +16,14 @@ from typing import Any, Self
 
 from filelock import FileLock
 
+from lookalike.cores import renew_in_children
+from lookalike.disk import make_folder
+
 _log = logging.getLogger(__name__)
 
 _PARTS = ("", "-wal", "-shm", "-journal")
 _COLUMNS = "SELECT name FROM pragma_table_info(?)"
+_inherited: list[sqlite3.Connection] = []  # kept, because to forget a connection is to close it
 _WAIT = 60  # seconds, for another process to finish its change
 
 
@@ -36,8 +40,17 @@ class Database:
         self._path, self._schema, self._optional = path, schema, optional
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
+        self._forked = False
         with self._usable():
             self._connection = _open(path, schema)
+        renew_in_children(self)
+
+    def renew(self) -> None:
+        """Open the file again when it is next used: a connection must not be used, or closed, in a forked child."""
+        self._lock = threading.Lock()
+        if self._connection is not None:
+            _inherited.append(self._connection)
+            self._connection, self._forked = None, True
 
     def __enter__(self) -> Self:
         return self
@@ -83,6 +96,8 @@ class Database:
     def _usable(self) -> Iterator[None]:
         """Set the file aside if it turns out that it can't be used, and it is optional."""
         try:
+            if self._forked:
+                self._forked, self._connection = False, _open(self._path, self._schema)
             yield
         except (sqlite3.DatabaseError, OSError) as error:
             if not self._optional or isinstance(error, sqlite3.ProgrammingError):
@@ -91,6 +106,7 @@ class Database:
             self._disconnect()
 
     def _disconnect(self) -> None:
+        self._forked = False
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -109,7 +125,7 @@ def checksum(name: str, data: bytes, *, key: bytes = b"") -> bytes:
 
 def _open(path: Path, schema: str, *, suspect: bool = False) -> sqlite3.Connection:
     """Open the file, or recreate it if it is damaged. A file that is `suspect` is read whole to find out."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     for part in _PARTS:
         _require_regular(path.with_name(path.name + part))
     # so that nobody opens what another process is deleting

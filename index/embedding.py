@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -16,18 +16,22 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from lookalike.cores import available_cores
 from lookalike.errors import ImageReadError
 from lookalike.model.encoder import Encoder
 from lookalike.model.images import ImageLimits, content_hash, decode_image, read_image
 from lookalike.model.plain_jpeg import coded_hash, prepared_plain
+from lookalike.model.resize import unseen
 from lookalike.model.sources import Access, read_source
-from lookalike.records import ImageSource
+from lookalike.records import ImageSource, photo_name
+from lookalike.tables.gathering import MOST_PHOTOS
 
 from .vector_cache import CachedVector, VectorCache
 
 WINDOW = 64
 """Pictures that are embedded and stored together. A resumed run has the same windows, so it ends with the same bits."""
 
+_BEFORE_DEADLINE = 8  # pictures read at once, and embedded together, if there is a deadline
 _READ_AHEAD, _EMBEDDED_AHEAD = 1, 1
 """This many further windows are being read, and embedded, while one is given out."""
 
@@ -50,11 +54,15 @@ class EmbeddedPhoto:
 
 @dataclass(frozen=True)
 class PhotoReader:
-    """Which pictures may be read, within which limits, and by how many threads."""
+    """Which pictures may be read, within which limits, and by how many threads (by default one a core, up to eight).
+
+    Of a listing, the first `most_photos` are looked at, and its finding's error says so.
+    """
 
     access: Access = field(default_factory=Access)
     limits: ImageLimits = field(default_factory=ImageLimits)
-    workers: int = field(default_factory=lambda: min(8, os.cpu_count() or 1))
+    workers: int = field(default_factory=lambda: min(8, available_cores()))
+    most_photos: int = MOST_PHOTOS
 
 
 class Onlooker(Protocol):
@@ -75,6 +83,7 @@ def embed_photos(
     cache: VectorCache | None = None,
     known: Callable[[str], Vector | None] | None = None,
     onlooker: Onlooker | None = None,
+    until: float | None = None,
 ) -> Iterator[EmbeddedPhoto]:
     """Give one `EmbeddedPhoto` for each source, in order; a picture that can't be read becomes an error.
 
@@ -82,8 +91,14 @@ def embed_photos(
     pictures are embedded once. New vectors go into `cache`, a window at a time. They are found there by the bytes of
     the file, by the bytes that determine the pixels of a JPEG, and by the encoder's input, so that a file saved again
     with the same pixels isn't embedded again. `onlooker` sees the pictures it wants before their vectors are given out.
+
+    `until` is a time of `time.monotonic`; a picture whose vector isn't there by then becomes an error. All `sources`
+    are then read at once, so they should be few.
     """
     embedder = _Embedder(encoder, reader, cache, known, onlooker)
+    if until is not None:
+        yield from _embedded_until(until, list(sources), embedder)
+        return
     if reader.workers <= 1:
         for window in _windows(sources):
             yield from embedder.finish(embedder.begin([embedder.read(source) for source in window], _at_once))
@@ -110,6 +125,37 @@ def embed_photos(
                 future.cancel()
             for begun in embedding:
                 begun.vectors.cancel()
+
+
+def _embedded_until(until: float, sources: Sequence[ImageSource], embedder: _Embedder) -> Iterator[EmbeddedPhoto]:
+    """What `embed_photos` gives until that time. What was begun by then ends on its own, and nobody waits for it."""
+    readers = ThreadPoolExecutor(_BEFORE_DEADLINE, thread_name_prefix="lookalike-read")
+    behind = ThreadPoolExecutor(1, thread_name_prefix="lookalike-embed")
+    try:
+        reading = [(source, readers.submit(embedder.read, source)) for source in sources]
+        for start in range(0, len(reading), _BEFORE_DEADLINE):
+            part = reading[start : start + _BEFORE_DEADLINE]
+            window = embedder.begin([_read_until(until, source, future) for source, future in part], behind.submit)
+            try:
+                window.vectors.result(timeout=max(0.0, until - time.monotonic()))
+            except TimeoutError:
+                yield from (EmbeddedPhoto(None, None, error=_late(source)) for source, _ in reading[start:])
+                return
+            yield from embedder.finish(window)
+    finally:
+        for pool in (readers, behind):
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _read_until(until: float, source: ImageSource, reading: Future[_Read]) -> _Read:
+    try:
+        return reading.result(timeout=max(0.0, until - time.monotonic()))
+    except TimeoutError:
+        return _Read(None, error=_late(source))
+
+
+def _late(source: ImageSource) -> str:
+    return f"{photo_name(source)}: was not looked at by the deadline; allow more time, or check the listing again"
 
 
 @dataclass(frozen=True)
@@ -166,7 +212,7 @@ class _Embedder:
                 plain = None if self._wanted(sha256) else self._read_plain(sha256, data)
                 if plain is not None:
                     return plain
-                name = "" if isinstance(source, bytes) else str(source)
+                name = photo_name(source, sha256) if isinstance(source, bytes) else str(source)
                 photo = decode_image(data, source=name, limits=self._reader.limits)
             else:
                 photo = read_image(source, limits=self._reader.limits, access=self._reader.access)
@@ -201,6 +247,7 @@ class _Embedder:
 
     def _prepared(self, sha256: str, image: Image.Image, aliases: tuple[str, ...], hint: str | None) -> _Read:
         """The encoder's input; or the vector, if the same input was embedded before."""
+        hint = "; ".join(filter(None, (hint, unseen(image.size, self._encoder.spec.preprocessing)))) or None
         prepared = self._encoder.prepare(image)
         if self._cache is None:
             return _Read(sha256, prepared=prepared, hint=hint)

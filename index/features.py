@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
 
-from lookalike.errors import IndexDamagedError
+from lookalike.errors import FeaturesError, IndexDamagedError
 from lookalike.model.features import VERSION, LocalFeatures, reference_features
 
 from .blobs import BlobCache
@@ -32,7 +33,7 @@ class FeatureJournal:
     """
 
     def __init__(self, path: Path, known: dict[str, Packed]) -> None:
-        self._known = known
+        self._known, self._path = known, path
         self._cache = BlobCache(path)
 
     def wants(self, sha256: str) -> bool:
@@ -44,15 +45,43 @@ class FeatureJournal:
         self._cache.put({_key(sha256): reference_features(image).to_bytes()})
 
     def __getitem__(self, sha256: str) -> Packed:
-        """The packed features of a picture that is known or was taken; raises KeyError for any other."""
+        """The packed features of a picture that is known or was taken.
+
+        Raises FeaturesError if they were lost since, because their file was damaged.
+        """
         found = self._known.get(sha256) or self._cache.get(_key(sha256))
         if found is None:
-            raise KeyError(sha256)
+            raise FeaturesError(f"local features in {self._path} were damaged meanwhile; run the same command again")
         return found
 
     def close(self) -> None:
         """Close the file."""
         self._cache.close()
+
+
+class FeatureSpool:
+    """Packed features of one photo after the other, kept in a file instead of memory until they are written."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = open(path, "w+b")  # noqa: SIM115
+        self._ends = [0]
+
+    def append(self, packed: Packed) -> None:
+        """Keep the next photo's features."""
+        self._file.write(packed)
+        self._ends.append(self._ends[-1] + len(packed))
+
+    def rows(self) -> Sequence[Packed]:
+        """All of them, mapped; none of them is read yet."""
+        self._file.flush()
+        if not self._ends[-1]:
+            return [NONE] * (len(self._ends) - 1)
+        mapped = memoryview(mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ))
+        return [mapped[begin:end] for begin, end in pairwise(self._ends)]
+
+    def close(self) -> None:
+        """Close the file; what is mapped stays so."""
+        self._file.close()
 
 
 def _key(sha256: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from functools import cached_property
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from lookalike.errors import IndexDamagedError
 from lookalike.model.encoder import Vectors
 
-from .comparison import nearest_of_all, similarities_at, threads_up_to
+from .comparison import nearest_of_all, searched, similarities_at
 from .partition import MOST_CANDIDATES, Agreement, Lists, Partition
 
 Found = tuple[NDArray[np.float32], NDArray[np.int64]]
@@ -40,8 +39,9 @@ class Exact:
         import faiss
 
         among = self.vectors if rows is None else self.vectors[rows]
-        with threads_up_to(1) if len(queries) == 1 else nullcontext():
-            similarity, nearest = faiss.knn(queries, among, width, faiss.METRIC_INNER_PRODUCT)
+        similarity, nearest = searched(
+            len(queries), lambda: faiss.knn(queries, among, width, faiss.METRIC_INNER_PRODUCT)
+        )
         return similarity, nearest if rows is None else rows[nearest]
 
 
@@ -95,8 +95,7 @@ class Partitioned:
         IndexDamagedError if vectors read from disk don't have length 1.
         """
         chunks = [queries[start : start + _QUERIES] for start in range(0, len(queries), _QUERIES)]
-        with threads_up_to(1) if len(queries) == 1 else nullcontext():
-            found = [self._search(chunk, width, rows) for chunk in chunks]
+        found = searched(len(queries), lambda: [self._search(chunk, width, rows) for chunk in chunks])
         if not found:
             return np.empty((0, width), np.float32), np.empty((0, width), np.int64)
         return np.concatenate([values for values, _ in found]), np.concatenate([near for _, near in found])

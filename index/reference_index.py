@@ -255,8 +255,8 @@ class ReferenceIndex:
 
         `features` holds the local features of their pictures as `LocalFeatures.to_bytes` packs them, empty for a
         reference without any; such a reference is never compared point by point. A reference replaces the one that has
-        its id. Raises ValueError for vectors of another shape or length, and TableError if further columns don't fit
-        those of the catalogue.
+        its id. Raises ValueError for vectors of another shape or length, and TableError for further columns that can't
+        be kept (see `further_columns`).
         """
         vectors = np.ascontiguousarray(vectors, np.float32)
         if vectors.shape != (len(references), self._spec.dim) or len(hashes) != len(references):
@@ -264,17 +264,18 @@ class ReferenceIndex:
                 f"got vectors of shape {vectors.shape} and {len(hashes)} hashes, "
                 f"expected ({len(references)}, {self._spec.dim}) and {len(references)}"
             )
-        if not np.all(np.abs(np.linalg.norm(vectors, axis=1) - 1) < 1e-3):
-            raise ValueError("vectors must have length 1; divide each row by its norm")
         if len({reference.id for reference in references}) != len(references):
             raise ValueError("two of the references have the same id; give each its own")
-        if not references:
-            return
+        if references:
+            self.add_rows(catalogue_of(references, hashes), vectors, features or [NONE] * len(references))
+
+    def add_rows(self, fresh: pa.Table, vectors: Vectors, packed: Sequence[Packed]) -> None:
+        """Add rows of a catalogue, each with another id, with their vectors and packed features; see `add`."""
+        if not np.all(np.abs(np.linalg.norm(vectors, axis=1) - 1) < 1e-3):
+            raise ValueError("vectors must have length 1; divide each row by its norm")
         old = self._state
-        kept = ~rows_with(old.catalogue, "reference_id", [r.id for r in references])
-        fresh = catalogue_of(references, hashes)
-        table = joined(old.catalogue.filter(pa.array(kept)), fresh)
-        packed = list(features) if features is not None else [NONE] * len(references)
+        kept = ~rows_with(old.catalogue, "reference_id", fresh["reference_id"])
+        table = joined([old.catalogue.filter(pa.array(kept)), fresh])
         if old.whole is None:
             there = old.nearest.vectors if kept.all() else old.nearest.vectors[kept]
             vectors = np.concatenate([there, vectors])
@@ -354,7 +355,7 @@ def _partitioned(whole: Segments, catalogue: pa.Table | None = None) -> _State:
     """The state of a partitioned index; `catalogue` is that of the living rows, if it is known already."""
     alive = whole.alive
     if catalogue is None:
-        table = pa.concat_tables([segment.catalogue for segment in whole.segments], promote_options="permissive")
+        table = joined(segment.catalogue for segment in whole.segments)
         catalogue = table if alive.all() else table.filter(pa.array(alive))
     catalogue = catalogue.combine_chunks()  # taking rows from one chunk is much faster
     nearest = Partitioned(

@@ -18,10 +18,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lookalike.disk import open_regular
+from lookalike.disk import make_folder, open_regular
 from lookalike.model.encoder import EncoderSpec, Vectors
 
-from . import data_files, store
+from . import catalogue, data_files, store
 from .features import NONE, Packed, read_features
 from .partition import MOST_CANDIDATES, Agreement, Partition
 
@@ -77,7 +77,7 @@ def write(folder: Path, whole: Segments, *, spec: EncoderSpec, exact_up_to: int)
     Gives the digest of what the folder holds (see `store.digest_of`), and the same segments with the entries for their
     files.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     partition = whole.partition
     written = tuple(_written(folder, segment) for segment in whole.segments)
     removed = {"removed": data_files.write_array(folder, "removed", whole.removed)} if len(whole.removed) else {}
@@ -182,8 +182,8 @@ class _Reader:
             raise ValueError(f"{files['lists'].name} names lists that don't exist")
         codes = self._array(files["codes"], np.uint8, (count, partition.code_bytes))
         features = read_features(files["features"], count) if "features" in files else [NONE] * count
-        catalogue = data_files.read_catalogue(files["catalogue"], count)
-        return Segment(catalogue, vectors, lists, codes, features, dict(entry["files"]))
+        table = data_files.read_catalogue(files["catalogue"], count, dim)
+        return Segment(table, vectors, lists, codes, features, dict(entry["files"]))
 
     def _removed(self, entry: Mapping[str, Any], stored: int) -> NDArray[np.int64]:
         count = _number(entry["count"], 0, stored)
@@ -231,9 +231,7 @@ def joined(whole: Segments) -> Segments:
     ends = np.cumsum([len(segment) for segment in whole.segments])
     kept = np.split(alive[len(first) :], ends[1:-1] - len(first))
     one = Segment(
-        pa.concat_tables(
-            [s.catalogue.filter(pa.array(k)) for s, k in zip(others, kept, strict=True)], promote_options="permissive"
-        ),
+        catalogue.joined(s.catalogue.filter(pa.array(k)) for s, k in zip(others, kept, strict=True)),
         np.concatenate([s.vectors[k] for s, k in zip(others, kept, strict=True)]),
         np.concatenate([s.lists[k] for s, k in zip(others, kept, strict=True)]),
         np.concatenate([s.codes[k] for s, k in zip(others, kept, strict=True)]),

@@ -21,8 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from lookalike.disk import held, open_regular, read_regular, written
-from lookalike.errors import IndexDamagedError, IndexNotFoundError, ReferenceIndexError
+from lookalike.disk import held, make_folder, open_regular, read_regular, require_local, written
+from lookalike.errors import IndexDamagedError, IndexNotFoundError, ReferenceIndexError, TableError
 from lookalike.model.encoder import EncoderSpec
 
 from .data_files import (
@@ -40,6 +40,8 @@ from .features import NONE, Packed, read_features, write_features
 FORMAT, VERSIONS = "lookalike-index", (1, 2)
 """Version 1 is one piece that is searched exactly; version 2 is partitioned (see `segments`)."""
 MANIFEST = "manifest.json"
+UNFINISHED = "building.*"
+"""The files and folders that a build keeps until it is done, so that it resumes."""
 
 _MANIFEST_BYTES = 1 << 20
 _TRIES = 20
@@ -72,7 +74,7 @@ def write(
     `features` has one packed entry for each row of the catalogue; no file is written for them if all are empty. `more`
     goes into the manifest.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     files = write_rows(folder, catalogue=catalogue, vectors=vectors, features=features)
     return replace_manifest(folder, manifest_head(1, spec, len(vectors)) | {"files": files} | dict(more or {}))
 
@@ -80,9 +82,22 @@ def write(
 def write_rows(
     folder: Path, *, catalogue: pa.Table, vectors: NDArray[np.float32], features: Sequence[Packed]
 ) -> dict[str, dict[str, Any]]:
-    """Write the files of n references, and give the manifest's entries for them."""
+    """Write the files of n references, and give the manifest's entries for them.
+
+    Raises TableError, before any manifest names it, for a catalogue that couldn't be read again.
+    """
+
+    def save(path: Path) -> None:
+        pq.write_table(catalogue, path)
+        with open_regular(path) as file:
+            try:
+                read_catalogue(file, *vectors.shape)
+            except IndexDamagedError as error:
+                raise TableError(f"the further columns of the references can't be kept in {folder} "
+                                 f"({error.__cause__}); leave them out") from error  # fmt: skip
+
     files = {
-        "catalogue": write_data(folder, "catalogue", ".parquet", lambda path: pq.write_table(catalogue, path)),
+        "catalogue": write_data(folder, "catalogue", ".parquet", save),
         "vectors": write_array(folder, "vectors", vectors),
     }
     if any(len(packed) for packed in features):
@@ -147,6 +162,7 @@ def read(folder: Path, read_data: Callable[[dict[str, Any], str], _Read]) -> _Re
 
 def read_manifest(folder: Path) -> tuple[dict[str, Any], str]:
     """The checked manifest and its digest (see `digest_of`). Reads no data, so it is cheap. Raises as `read`."""
+    require_local(folder)
     path = folder / MANIFEST
     if not path.is_file():
         raise IndexNotFoundError(
@@ -174,7 +190,7 @@ def read_manifest(folder: Path) -> tuple[dict[str, Any], str]:
 
 
 def _unfinished(folder: Path) -> str:
-    if folder.is_dir() and any(folder.glob("building.sqlite*")):
+    if folder.is_dir() and any(folder.glob(UNFINISHED)):
         return " (a build began there; run the same build again to finish it)"
     return ""
 
@@ -182,6 +198,7 @@ def _unfinished(folder: Path) -> str:
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
     """Keep other writers out of the folder; raises ReferenceIndexError while another one is at work."""
+    require_local(folder)
     if folder.exists() and not folder.is_dir():
         raise ReferenceIndexError(f"{folder} is not a folder, so it can't hold an index; use another --index")
     busy = ReferenceIndexError(f"another process is changing the index {folder}; wait until it is done")
@@ -222,7 +239,8 @@ def read_rows(folder: Path, manifest: Mapping[str, Any]) -> Stored:
         files = {kind: stack.enter_context(open_regular(path)) for kind, path in paths.items()}
         for kind, file in files.items():
             check(file, entries[kind])
-        rows, table = read_array(files["vectors"], "<f4", (count, spec.dim)), read_catalogue(files["catalogue"], count)
+        rows = read_array(files["vectors"], "<f4", (count, spec.dim))
+        table = read_catalogue(files["catalogue"], count, spec.dim)
         require_unit_length(rows, files["vectors"].name)
         features = read_features(files["features"], count) if "features" in files else [NONE] * count
     return Stored(table, rows, features)

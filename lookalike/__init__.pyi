@@ -61,6 +61,7 @@ from .tables.findings import write_findings as write_findings
 from .tables.inputs import read_labelled_photos as read_labelled_photos
 from .tables.inputs import read_listings as read_listings
 from .tables.inputs import read_references as read_references
+from .tables.layout import Layout as Layout
 from .thresholds.evaluation import Evaluation as Evaluation
 from .thresholds.evaluation import evaluate as evaluate
 from .thresholds.tuned import Goal as Goal

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -15,8 +16,28 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from lookalike.errors import LookalikeError
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:(/|$)")  # a single letter is a drive
 LOCK = ".lock"
 """The file in a folder that its only writer holds."""
+
+
+def require_local(path: Path) -> None:
+    """Raise LookalikeError for an address such as s3://bucket/a: a path of it would be a folder with an odd name.
+
+    >>> require_local(Path("s3://bucket/a"))
+    Traceback (most recent call last):
+    lookalike.errors.LookalikeError: s3:/bucket/a is an address; results are written to local files only, so give a path
+    """
+    if _ADDRESS.match(path.as_posix()):
+        raise LookalikeError(f"{path} is an address; results are written to local files only, so give a path")
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, unless it is there. Raises LookalikeError for an address."""
+    require_local(folder)
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 @contextmanager
@@ -60,6 +81,7 @@ def write_named_by_content(folder: Path, stem: str, suffix: str, save: Callable[
 @contextmanager
 def _temporary(path: Path) -> Iterator[Path]:
     """A path beside `path` that no other writer uses; whatever is left there is removed."""
+    require_local(path)
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         yield temporary
@@ -80,7 +102,7 @@ def held(folder: Path, busy: Exception) -> Iterator[None]:
 
     The hold ends with its process, however that dies. A folder with nothing but the lock in it is removed at the end.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     lock = FileLock(folder / LOCK, timeout=0)
     try:
         lock.acquire()

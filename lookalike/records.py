@@ -2,32 +2,79 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import date, time
 from decimal import Decimal
 from enum import Enum, StrEnum
 from numbers import Integral, Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import Any, cast
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-    from PIL import Image
-
-ImageSource: TypeAlias = "str | Path | bytes | Image.Image | NDArray[np.generic]"
-"""A picture: a path or URL, the bytes of a file, a PIL image, or an array (height, width[, 1, 3 or 4])."""
-
+from .given import Given, picture, pictures, shown
+from .given import ImageSource as ImageSource
 
 NAMELESS = "(given as pixels)"
-"""The name of every photo that was given neither as a path nor as an address."""
+"""The name of a photo that was given neither as a path nor as an address, if its content hash isn't known."""
+
+HIDDEN_USER = "***"
+"""What stands for the name and password in an address that is shown."""
+
+_USER = re.compile(r"(?<=://)(?:[^/?#\\\s]*@|[^/?#\\@\[\s]*:(?!\d*(?:[/?#\\\s]|$)).{0,300}@)")
 
 
-@dataclass(frozen=True)
-class Reference:
-    """One genuine photo. `more` holds any further columns of its table, carried along untouched."""
+def shown_source(source: str) -> str:
+    """A path or address as it may be shown and kept: without the name and password of a user.
+
+    >>> shown_source("https://anna:secret@example.com/a.jpg"), shown_source("photos/a@2x.jpg")
+    ('https://***@example.com/a.jpg', 'photos/a@2x.jpg')
+    """
+    return _USER.sub(f"{HIDDEN_USER}@", source)
+
+
+def is_named(image: ImageSource) -> bool:
+    """Whether a photo was given as a path or an address, not as bytes, pixels or an address that holds the bytes."""
+    return isinstance(image, str | Path) and str(image)[:5].lower() != "data:"
+
+
+def photo_name(image: ImageSource, sha256: str | None = None) -> str:
+    """How findings, catalogues and messages name a photo: its path or address, without a user's password.
+
+    A photo that was given as bytes, pixels or a data address is named by its content hash.
+
+    >>> photo_name("a.jpg"), photo_name(b"the bytes of a file", "9f86d0")
+    ('a.jpg', 'sha256:9f86d0')
+    """
+    if is_named(image):
+        return shown_source(str(image))
+    if sha256 is None and isinstance(image, bytes):
+        sha256 = hashlib.sha256(image).hexdigest()
+    return NAMELESS if sha256 is None else f"sha256:{sha256}"
+
+
+class _Shown:
+    """Shows its fields as a dataclass does, but no photo's bytes or pixels."""
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{each.name}={shown(getattr(self, each.name))}" for each in fields(cast("Any", self)))
+        return f"{type(self).__name__}({values})"
+
+
+def _require_text(value: object, name: str) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is {shown(value)[:60]}, {type(value).__name__}; expected text, a str")
+
+
+@dataclass(frozen=True, repr=False)
+class Reference(_Shown):
+    """One genuine photo. `more` holds any further columns of its table, carried along untouched.
+
+    `image` takes what an image of a `Listing` can be. Raises TypeError for an id, product or brand that isn't text, and
+    as a listing does for an image that is no picture.
+    """
 
     id: str
     product: str
@@ -35,14 +82,21 @@ class Reference:
     image: ImageSource
     more: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for name in ("id", "product", "brand"):
+            _require_text(getattr(self, name), f"the {name} of a reference")
+        object.__setattr__(self, "image", picture(self.image, f"reference {self.id!r}"))
 
-@dataclass(frozen=True, init=False)
-class Listing:
+
+@dataclass(frozen=True, init=False, repr=False)
+class Listing(_Shown):
     """One offer: its photos and, where known, who sells it, where, and for how much.
 
-    `images` takes one picture or several, and holds a tuple. `territory` is an ISO 3166 code, `currency` an ISO 4217
-    code. `error` says why the listing's row could not be used; such a listing has no images. Raises TypeError for
-    images that are no pictures, and for a price that isn't a Decimal: a float can't hold most prices exactly.
+    `images` takes one picture or several, and holds a tuple. A picture is a path, an address, the bytes of a file, a
+    file open in binary mode (it is read at once), a PIL image, or an array (height, width[, 1, 3 or 4]). `territory` is
+    an ISO 3166 code, `currency` an ISO 4217 code. `error` says why the listing's row could not be used; such a listing
+    has no images. Raises TypeError for an id that isn't text, for images that are no pictures, and for a price that
+    isn't a Decimal, since a float can't hold most prices exactly; ValueError for an open file of more than 64 MiB.
 
     >>> Listing(id="L1", images="front.jpg", territory="DE", price=Decimal("19.99")).images
     ('front.jpg',)
@@ -61,7 +115,7 @@ class Listing:
     def __init__(
         self,
         id: str,
-        images: ImageSource | Sequence[ImageSource],
+        images: Given | Iterable[Given],
         seller: str | None = None,
         territory: str | None = None,
         price: Decimal | None = None,
@@ -70,22 +124,13 @@ class Listing:
         url: str | None = None,
         error: str | None = None,
     ) -> None:
+        _require_text(id, "the id of a listing")
         if price is not None and not isinstance(price, Decimal):
             raise TypeError(f"the price of listing {id!r} is not a Decimal; write Decimal('{price}')")
         # frozen, so that attributes can't be assigned one by one
-        self.__dict__.update(id=id, images=_pictures(id, images), seller=seller, territory=territory, price=price,
+        photos = pictures(images, f"listing {id!r}")
+        self.__dict__.update(id=id, images=photos, seller=seller, territory=territory, price=price,
                              currency=currency, title=title, url=url, error=error)  # fmt: skip
-
-
-def _pictures(listing: str, images: ImageSource | Sequence[ImageSource]) -> tuple[ImageSource, ...]:
-    """One picture or several as a tuple; an array of two or three dimensions is one picture."""
-    if isinstance(images, str | Path | bytes) or getattr(images, "ndim", 0) in (2, 3):
-        return (cast("ImageSource", images),)
-    if isinstance(images, Iterable):
-        return tuple(images)
-    if hasattr(images, "getbands"):  # of PIL, which needn't be loaded for a listing of paths
-        return (images,)
-    raise TypeError(f"the images of listing {listing!r} are {type(images).__name__}, expected pictures or their paths")
 
 
 @dataclass(frozen=True)
@@ -194,12 +239,13 @@ class Finding:
     that decided. The verdict rests on `threshold`, which is compared with `probability` if there is one, else with
     `normalised_similarity` if there is one, else with `similarity`. `suppressed_by` names a harmless photo that is
     closer than the genuine one. `error` reports photos that could not be read, `hint` photos that were only compared in
-    part. `image_sha256` is that of the deciding photo's bytes, `scanned_at` the time of the decision, in UTC by
-    ISO 8601; findings that differ only in that time are equal.
+    part. `image_sha256` is that of the deciding photo's bytes, `images_sha256` those of all the listing's photos in
+    their order, None for one that could not be read. `scanned_at` is the time of the decision, in UTC by ISO 8601;
+    findings that differ only in that time are equal.
 
-    If rights or sellers were asked for, `rights` names the rights that could carry a claim, the rule that authorises
-    the seller, or what is missing; `rights_basis` names the day and the tables; and `similarity_verdict` is what the
-    policy said about the deciding match before.
+    If rights or sellers were asked for, `rights` are the rights that could carry a claim, the rule that authorises the
+    seller, or what is missing (see `lookalike.rights.grounds`); `rights_basis` names the day and the tables; and
+    `similarity_verdict` is what the policy said about the deciding match before.
     """
 
     listing: Listing
@@ -219,22 +265,26 @@ class Finding:
     error: str | None = None
     hint: str | None = None
     image_sha256: str | None = None
+    images_sha256: tuple[str | None, ...] = ()
     similarity_verdict: Verdict | None = None
-    rights: str | None = None
-    rights_basis: str | None = None
+    rights: tuple[Mapping[str, Any], ...] | None = None
+    rights_basis: Mapping[str, str] | None = None
     scanned_at: str | None = field(default=None, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """The finding as values that JSON can hold, whatever its photos and references carry.
 
         Decimals, dates and paths become text, numbers that are not finite become None. Photos appear by path or
-        address only: one that was given as bytes, pixels or a data address is called "(given as pixels)".
+        address only; one that was given as bytes, pixels or a data address is named by its content hash.
 
         >>> finding = Finding(Listing("L1", "front.jpg"), Verdict.CLEAR, "default@1f0c", "embedded@3b9a")
         >>> Finding.from_dict(finding.to_dict()) == finding
         True
         """
-        return cast("dict[str, Any]", _plain(self))
+        values = cast("dict[str, Any]", _plain(self))
+        hashes = self.images_sha256 or (None,) * len(self.listing.images)
+        values["listing"]["images"] = list(map(photo_name, self.listing.images, hashes))
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Finding:
@@ -249,7 +299,10 @@ class Finding:
             "listing": Listing(**{**listing, "price": None if price is None else Decimal(price)}),
             "verdict": Verdict(values["verdict"]),
             "matches": tuple(Match.from_dict(match) for match in values["matches"]),
+            "images_sha256": tuple(values.get("images_sha256", ())),
             "similarity_verdict": _verdict(values["similarity_verdict"]),
+            "rights": None if values["rights"] is None else tuple(map(dict, values["rights"])),
+            "rights_basis": None if values["rights_basis"] is None else dict(values["rights_basis"]),
         })  # fmt: skip
 
 
@@ -283,11 +336,6 @@ def _plain(value: object) -> object:
 
 
 def _plain_field(name: str, value: Any) -> object:
-    if name == "image":
-        return _image_name(value)
-    return [_image_name(image) for image in value] if name == "images" else _plain(value)
-
-
-def _image_name(image: ImageSource | None) -> str | None:
-    named = isinstance(image, str | Path) and not str(image).lower().startswith("data:")
-    return None if image is None else str(image) if named else NAMELESS
+    if name == "image" and value is not None:
+        return photo_name(value)
+    return list(map(photo_name, value)) if name == "images" else _plain(value)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-import threading
+import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torchvision.transforms import Compose, Normalize, ToTensor
 
+from lookalike.cores import Threads, available_cores, on_cores, use_cores
 from lookalike.errors import EncoderError
 
 from .compiled import CompiledTower
@@ -40,7 +41,7 @@ class ClipEncoder:
         engine, precision, *compiled = spec.arithmetic.split("-")
         self._half = precision == "bf16"
         self._compiled = (
-            CompiledTower(self._tower, spec.preprocessing.size, precision=precision, streams=torch.get_num_threads())
+            CompiledTower(self._tower, spec.preprocessing.size, precision=precision, streams=available_cores())
             if engine == "openvino"
             else None
         )
@@ -49,8 +50,8 @@ class ClipEncoder:
         if not (isinstance(to_tensor, ToTensor) and isinstance(self._normalise, Normalize)):
             raise EncoderError(f"open_clip's transform of {spec.architecture} does not end by scaling its colours")
         self._geometry = Compose(geometry)
-        self._lock = threading.Lock()
-        self._pool: ThreadPoolExecutor | None = None
+        self._threads: int | None = None
+        self._process = os.getpid()
 
     @property
     def spec(self) -> EncoderSpec:
@@ -73,6 +74,12 @@ class ClipEncoder:
         other._batches = (size, 1) if size > 1 else (1,)
         return other
 
+    def in_threads(self, most: int) -> ClipEncoder:
+        """The same encoder, computing on at most so many cores for one call of `embed`."""
+        other = copy.copy(self)
+        other._threads = most if self._threads is None else min(most, self._threads)
+        return other
+
     def prepare(self, image: Image.Image) -> NDArray[np.uint8]:
         """Turn one RGB picture into input, uint8 (height, width, 3), with open_clip's transform but its last two steps.
 
@@ -83,11 +90,14 @@ class ClipEncoder:
         return np.asarray(self._geometry(image))
 
     def embed(self, inputs: Sequence[NDArray[np.uint8]]) -> Vectors:
-        """Turn the results of `prepare` into vectors: float32 (n, dim), unit rows, in the same order."""
+        """Turn the results of `prepare` into vectors: float32 (n, dim), unit rows, in the same order.
+
+        Raises EncoderError for a GPU or OpenVINO in a process that was forked after the encoder was loaded.
+        """
+        self._require_usable()
         batches = [inputs[start:end] for start, end in _cut(len(inputs), self._batches)]
-        cores = self._cores() if len(batches) > 1 else None
-        embedded = map(self._embed, batches) if cores is None else cores.map(self._embed, batches)
-        vectors = list(embedded)  # sends all batches to a GPU before waiting for the first
+        # sends all batches to a GPU before waiting for the first
+        vectors = list(self._on_cores(batches) if self._device.type == "cpu" else map(self._embed, batches))
         return np.concatenate([np.empty((0, self._spec.dim), np.float32), *(each.cpu().numpy() for each in vectors)])
 
     def _embed(self, inputs: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
@@ -104,13 +114,33 @@ class ClipEncoder:
                 features = self._run(batch).float()
         return torch.nn.functional.normalize(features, dim=-1)
 
-    def _cores(self) -> ThreadPoolExecutor | None:
-        """Threads that each embed a batch on one core, as many as torch may use; None for one core or a GPU."""
-        with self._lock:
-            threads = torch.get_num_threads()
-            if self._pool is None and threads > 1 and self._device.type == "cpu":
-                self._pool = _one_core_threads(threads)
-            return self._pool if threads > 1 else None
+    def _on_cores(self, batches: Sequence[Sequence[NDArray[np.uint8]]]) -> Iterator[torch.Tensor]:
+        """Embed each batch on one core; a single batch on as many as were asked for.
+
+        One batch per core is faster than spreading each batch over all cores, and more so on a busy machine, because no
+        core waits for the slowest.
+        """
+        cores = self._threads or min(torch.get_num_threads(), available_cores())
+        if cores == 1 or (len(batches) == 1 and self._threads is None):
+            return map(self._embed_on_one, batches)
+        if len(batches) == 1:
+            return _joint(cores).map(self._embed, batches, most=1)
+        return _apart.map(self._embed_on_one, batches, most=cores)
+
+    def _embed_on_one(self, inputs: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
+        torch.get_num_threads()  # takes over the program's number, which would otherwise replace ours later
+        with on_cores(1):
+            return self._embed(inputs)
+
+    def _require_usable(self) -> None:
+        """Refuse what would fail in a forked process, or wait there for ever."""
+        if os.getpid() == self._process or (self._device.type == "cpu" and self._compiled is None):
+            return
+        engine = "OpenVINO" if self._compiled is not None else "a GPU"
+        raise EncoderError(
+            f"the encoder was loaded before this process was forked, and {engine} can't be used after that; "
+            "open the detector in each worker process, or use torch on the CPU"
+        )
 
     def encode(self, images: Sequence[Image.Image]) -> Vectors:
         """Turn RGB pictures into vectors: float32 (n, dim), unit rows, in the same order."""
@@ -138,24 +168,15 @@ def _cut(count: int, sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
         start = end
 
 
-def _one_core_threads(count: int) -> ThreadPoolExecutor:
-    """Threads in which torch computes on one core each.
+_apart = Threads("lookalike-embed")
 
-    One batch per core is faster than spreading each batch over all cores, and more so on a busy machine, because no
-    core waits for the slowest. OpenMP keeps the number of threads for each thread separately, but torch passes the
-    last number that was set to every new thread.
-    """
-    ours = torch.get_num_threads()
-    settled = threading.Barrier(count + 1)
 
-    def settle() -> None:
-        torch.get_num_threads()  # takes over the program's number, which would otherwise replace ours later
-        torch.set_num_threads(1)
-        settled.wait()
+@lru_cache
+def _joint(cores: int) -> Threads:
+    """A thread in which torch spreads a batch over so many cores."""
+    return Threads("lookalike-embed", count=1, initializer=partial(_settle, cores))
 
-    pool = ThreadPoolExecutor(count, thread_name_prefix="lookalike-embed", initializer=settle)
-    for _ in range(count):
-        pool.submit(int)
-    settled.wait()
-    torch.set_num_threads(ours)
-    return pool
+
+def _settle(cores: int) -> None:
+    torch.get_num_threads()  # as above
+    use_cores(cores)

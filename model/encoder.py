@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,3 +106,11 @@ class Encoder(Protocol):
 
     def encode(self, images: Sequence[Image.Image]) -> Vectors:
         """Turn RGB pictures into vectors: float32 (n, dim), unit rows, in the same order."""
+
+
+@runtime_checkable
+class Threaded(Encoder, Protocol):
+    """An encoder that can be told how many cores to use."""
+
+    def in_threads(self, most: int) -> Encoder:
+        """The same encoder, computing on at most so many cores for one call of `embed`."""

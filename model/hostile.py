@@ -15,8 +15,14 @@ _MAX_RATIONALS = 10_000
 _MAX_SCANS = 64  # of a JPEG; encoders write about ten, and each one goes over all pixels
 _MAX_EXIF_PARTS = 16
 _MAX_PHOTOSHOP_PARTS = 20_000
+_MAX_PNG_TEXTS = 20  # compressed ones: Pillow unpacks each to up to 1 MB
 _MAX_RLE_PIXELS = 8_000_000  # Pillow unpacks run-length coded bitmaps in Python
 MAX_FRAMES_COUNTED = 1_000
+
+_DECODING = {"PNG": 5.0, "WEBP": 14.5, "GIF": 2.5, "TIFF": 7.5, "BMP": 5.0, "AVIF": 14.0}
+"""Bytes for each pixel that Pillow and its codecs take in decoding (measured with Pillow 13), the result apart."""
+
+_RESULT = 8  # bytes for each pixel that is given out: RGB takes 4 in Pillow, and turning makes a copy
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,28 @@ def check_cost(image: Image.Image) -> None:
     tags = getattr(image, "tag_v2", {})
     if tags.get(322, 1) * tags.get(323, 1) > max(2 * pixels, 2**24):  # tile width and length
         raise TooComplexError("is a TIFF whose tiles are larger than the picture")
+
+
+def decoding_memory(image: Image.Image, format: str, size: int, scale: int) -> int:
+    """About how many bytes it takes to decode an opened file of `size` bytes and give it out at 1 / `scale`."""
+    pixels = image.width * image.height
+    given_out = pixels // scale**2
+    decoding = 4.0 * given_out if format == "JPEG" else _DECODING.get(format, 8.0) * pixels
+    if format == "JPEG" and image.info.get("progressive"):
+        decoding += _coefficients(image) * pixels
+    return size + int(decoding) + _RESULT * given_out
+
+
+def _coefficients(image: Image.Image) -> float:
+    """Bytes for each pixel: a JPEG of several scans is kept as coefficients of 16 bits, at full size."""
+    sampling: list[int] = [across * down for _, across, down, _ in getattr(image, "layer", ())]
+    return 2 * sum(sampling) / max([1, *sampling])
+
+
+def check_png(data: bytes) -> None:
+    """Refuse a file with so many compressed texts that unpacking them takes much memory. Raises TooComplexError."""
+    if data.count(b"zTXt") + data.count(b"iTXt") > _MAX_PNG_TEXTS:
+        raise TooComplexError("is a PNG with far more texts than a photo needs")
 
 
 def check_jpeg(data: bytes) -> None:

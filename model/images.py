@@ -7,6 +7,8 @@ Otherwise a seller could escape by rotating a picture in its metadata.
 from __future__ import annotations
 
 import hashlib
+import struct
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +23,20 @@ from lookalike.records import ImageSource
 
 from .colours import to_rgb
 from .formats import FORMATS, foreign_name, orientation, sniff_format
-from .hostile import MAX_FRAMES_COUNTED, CountedFile, TooComplexError, check_cost, check_jpeg, check_tiff, gif_frames
+from .hostile import (
+    MAX_FRAMES_COUNTED,
+    CountedFile,
+    TooComplexError,
+    check_cost,
+    check_jpeg,
+    check_png,
+    check_tiff,
+    gif_frames,
+)
+from .limits import ImageLimits as ImageLimits
+from .limits import check_size, reserved, scale_of
 from .silence import silenced
 from .sources import Access, read_error, read_source
-
-HALVED_PIXELS = 24_000_000
-"""Pictures with more pixels are decoded at half their width and height."""
 
 _STRIP_PIXELS = 4_000_000
 _TURNS = {
@@ -40,18 +50,6 @@ _TURNS = {
 }
 
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True)
-class ImageLimits:
-    """Pictures beyond these limits are refused by their header, before anything is decoded.
-
-    `max_side_ratio` is the longer side divided by the shorter. `truncated` accepts a JPEG whose end is missing.
-    """
-
-    max_pixels: int = 64_000_000
-    max_side_ratio: float = 40.0
-    truncated: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,7 @@ def read_image(source: ImageSource, *, limits: ImageLimits | None = None, access
 def decode_image(data: bytes, *, source: str = "", limits: ImageLimits | None = None) -> Photo:
     """Decode the bytes of a file; `source` is its name in messages. Raises ImageReadError if it can't be read.
 
-    Pictures of more than 24 million pixels are returned at half their width and height, all others exactly.
+    Pictures of more than 24 million pixels are returned at half, a quarter … of their sides, all others exactly.
     """
     limits = limits or ImageLimits()
     format = sniff_format(data)
@@ -119,53 +117,81 @@ def _guarded(read: Callable[[], _T], source: str) -> _T:
     except ImageReadError:
         raise
     except Image.DecompressionBombError as error:  # Pillow's own bound, which it checks on opening a file
-        raise read_error(f"has too many pixels ({error})", source, "too_many_pixels") from error
+        raise read_error(f"has too many pixels ({error}); shrink it", source, "too_many_pixels") from error
     except TooComplexError as error:
         raise read_error(f"{error}; save the picture again", source, "too_complex") from error
     except UnidentifiedImageError as error:
         raise read_error("is damaged at its start", source, "damaged") from error
     except Exception as error:  # on foreign bytes, decoders raise OSError, ValueError, SyntaxError, struct.error …
         if "truncated" in str(error).lower():
-            raise read_error("its end is missing", source, "truncated") from error
+            what = "its end is missing; save it again, or accept such JPEGs with --accept-truncated"
+            raise read_error(what, source, "truncated") from error
         raise read_error(f"is damaged ({type(error).__name__}: {error})", source, "damaged") from error
 
 
 def _decode(data: bytes, format: str, source: str, limits: ImageLimits) -> Photo:
     if format == "JPEG":
         check_jpeg(data)
+    if format == "PNG":
+        check_png(data)
     frames = check_tiff(data) if format == "TIFF" else gif_frames(data) if format == "GIF" else None
     # the end-of-image marker makes libjpeg fill in what is missing instead of asking for more
     readable = data + b"\xff\xd9" if format == "JPEG" and limits.truncated else data
-    with Image.open(CountedFile(readable), formats=[format]) as image:
-        _check_size(image, source, limits)
-        check_cost(image)
-        covered = image.tile[0][1] if format == "GIF" and image.tile else None
-        if format == "JPEG" and image.width * image.height > HALVED_PIXELS:
-            # no encoder sees more than a tenth of this; at half the sides it takes a quarter of the memory
-            image.draft(None, (image.width // 2, image.height // 2))
-        image.load()
-        rgb, colour_hint = _to_rgb(image, format)
-        if covered is not None and "transparency" not in image.info:
-            rgb = _on_white(rgb, covered, rgb.width / image.width)
-        rgb = _turned(rgb, image)
-        if format in ("PNG", "WEBP", "AVIF"):  # a second picture in a JPEG is a thumbnail or depth map
-            frames = getattr(image, "n_frames", 1)
+    image = _opened(CountedFile(readable), format)
+    check_size(image, source, limits)
+    check_cost(image)
+    with reserved(image, format, source, limits, size=len(data)):
+        try:
+            rgb, colour_hint = _decoded(image, format)
+            if format in ("PNG", "WEBP", "AVIF"):  # a second picture in a JPEG is a thumbnail or depth map
+                frames = getattr(image, "n_frames", 1)
+        except Exception as error:
+            traceback.clear_frames(error.__traceback__)  # they hold the picture
+            raise
+        finally:  # free its memory before others reserve it: some decoders keep theirs until nothing names the picture
+            image.close()
+            del image
     hints = (_frames_hint(frames), colour_hint)
     return Photo(rgb, content_hash(data), format, "; ".join(hint for hint in hints if hint) or None)
 
 
+def _opened(file: CountedFile, format: str) -> Image.Image:
+    """What Image.open gives, without Pillow's bound on pixels: it belongs to the whole program, and we have our own."""
+    if format not in Image.OPEN:
+        Image.init()
+    try:
+        return Image.OPEN[format][0](file, "")
+    except (SyntaxError, IndexError, TypeError, struct.error) as error:
+        raise UnidentifiedImageError from error
+
+
+def _decoded(image: Image.Image, format: str) -> tuple[Image.Image, str | None]:
+    """An opened picture as RGB, the right way up, and a hint if its colours had to be guessed."""
+    covered = image.tile[0][1] if format == "GIF" and image.tile else None  # type: ignore[attr-defined]
+    if format == "JPEG" and (scale := scale_of(image)) > 1:
+        # no encoder sees more than a tenth of this; at half the sides it takes a quarter of the memory
+        image.draft(None, (max(1, image.width // scale), max(1, image.height // scale)))
+    image.load()
+    rgb, hint = _to_rgb(image, format)
+    if covered is not None and "transparency" not in image.info:
+        rgb = _on_white(rgb, covered, rgb.width / image.width)
+    return _turned(rgb, image), hint
+
+
 def _from_pixels(source: Image.Image | NDArray[np.generic], limits: ImageLimits) -> Photo:
     image = source if isinstance(source, Image.Image) else _from_array(source)
-    _check_size(image, "", limits)
-    image.load()  # a file may be open but not yet read
-    rgb, hint = _to_rgb(image, image.format or "")
+    check_size(image, "", limits)
+    with reserved(image, image.format or "", "", limits):
+        image.load()  # a file may be open but not yet read
+        rgb, hint = _to_rgb(image, image.format or "")
+        rgb = _turned(rgb, image)
     format = "PIL" if isinstance(source, Image.Image) else "array"
-    return Photo(_turned(rgb, image), _pixel_hash(image), format, hint)
+    return Photo(rgb, _pixel_hash(image), format, hint)
 
 
-def _strips(image: Image.Image) -> Iterator[Image.Image]:
-    """The picture in strips of its full width and an even number of rows, so that copies stay small."""
-    rows = max(2, _STRIP_PIXELS // image.width // 2 * 2)
+def _strips(image: Image.Image, scale: int = 1) -> Iterator[Image.Image]:
+    """The picture in strips of its full width and a multiple of `scale` rows, so that copies stay small."""
+    rows = max(1, _STRIP_PIXELS // image.width // scale) * scale
     for top in range(0, image.height, rows):
         yield image.crop((0, top, image.width, min(image.height, top + rows)))
 
@@ -173,14 +199,14 @@ def _strips(image: Image.Image) -> Iterator[Image.Image]:
 def _to_rgb(image: Image.Image, format: str) -> tuple[Image.Image, str | None]:
     if format == "JPEG" and image.mode == "RGB" and "icc_profile" not in image.info:
         return image.copy(), None  # most photos; there is nothing to convert
-    scale = 2 if image.width * image.height > HALVED_PIXELS else 1
+    scale = scale_of(image)
     if image.mode in ("I", "F"):  # scaled by the range of all values, so not in strips
         return to_rgb(image.reduce(scale) if scale > 1 else image, format=format)
     rgb = Image.new("RGB", (-(-image.width // scale), -(-image.height // scale)))
     # shrink before a slow colour profile; but palette indices and a colour that means transparent can't be averaged
     early = image.mode in ("L", "LA", "RGB", "RGBA", "CMYK") and "transparency" not in image.info
     top, hint = 0, None
-    for strip in _strips(image):
+    for strip in _strips(image, scale):
         done, hint = to_rgb(strip.reduce(scale) if scale > 1 and early else strip, format=format)
         done = done.reduce(scale) if scale > 1 and not early else done
         rgb.paste(done, (0, top))
@@ -224,18 +250,6 @@ def _from_array(array: NDArray[np.generic]) -> Image.Image:
 
 def _within_unit(array: NDArray[Any]) -> bool:
     return bool(np.all((array >= 0) & (array <= 1)))
-
-
-def _check_size(image: Image.Image, source: str, limits: ImageLimits) -> None:
-    width, height = image.size
-    is_so = f"is {width:,} x {height:,} pixels"
-    if width < 1 or height < 1:
-        raise read_error("has no pixels", source, "damaged")
-    if width * height > limits.max_pixels:
-        raise read_error(f"{is_so}, more than {limits.max_pixels:,} in total; shrink it", source, "too_many_pixels")
-    if max(width, height) > limits.max_side_ratio * min(width, height):
-        ratio = f"one side more than {limits.max_side_ratio:g} times the other"
-        raise read_error(f"{is_so}, {ratio}; crop it", source, "side_ratio")
 
 
 def _frames_hint(frames: int | None) -> str | None:

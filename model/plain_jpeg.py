@@ -16,14 +16,16 @@ from PIL import Image
 from .encoder import Preprocessing
 from .formats import exif_orientation
 from .hostile import TooComplexError, check_jpeg
-from .images import HALVED_PIXELS, ImageLimits
-from .resize import picture, quick_resize
+from .limits import MOST_PIXELS, ImageLimits
+from .memory import DECODING
+from .resize import is_distorted, picture, quick_resize
 
 _FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended, progressive; Huffman coded (ITU-T T.81, table B.1)
-_START_OF_SCAN = 0xDA
+_PROGRESSIVE, _START_OF_SCAN = 0xC2, 0xDA
 _APP1, _APP2, _ADOBE = 0xE1, 0xE2, 0xEE
 _TABLES, _COMMENT = (0xC4, 0xDB, 0xDD), 0xFE  # Huffman codes, quantisation, restart interval
 _MOST_SEGMENTS = 200
+_MEMORY, _MEMORY_PROGRESSIVE = 8, 14  # bytes for each pixel: two pictures of four, and coefficients if all are kept
 _YCBCR = b"\x01\x02\x03"
 
 
@@ -31,18 +33,23 @@ def prepared_plain(data: bytes, preprocessing: Preprocessing, *, limits: ImageLi
     """The RGB picture of a plain JPEG, already resized if `preprocessing` starts with a resize to its own size.
 
     An encoder's `prepare` turns it into the same input, bit by bit, as the picture from `decode_image`. None for any
-    other file and for anything that libjpeg warns about: `decode_image` reads those, or says what is wrong.
+    other file, for anything that libjpeg warns about, and for sides so unequal that there is a hint to give:
+    `decode_image` reads those, or says what is wrong.
     """
-    plain, most = _plain(data), min(limits.max_pixels, HALVED_PIXELS)
+    plain, most = _plain(data), min(limits.max_pixels, MOST_PIXELS)
     size = plain.size if plain is not None else (0, 0)
     if plain is None or size[0] * size[1] > most or max(size) > limits.max_side_ratio * min(size):
         return None
-    try:
-        check_jpeg(data)
-        pixels = simplejpeg.decode_jpeg(data, "RGBX", strict=True)
-    except (ValueError, TooComplexError):  # decode_image decides, and says why
+    memory = size[0] * size[1] * (_MEMORY_PROGRESSIVE if plain.progressive else _MEMORY)
+    if is_distorted(size, preprocessing) or memory > limits.max_memory:
         return None
-    return picture(pixels) if preprocessing.reducing_gap is None else quick_resize(pixels, preprocessing)
+    with DECODING.reserve(memory, most=limits.max_memory):
+        try:
+            check_jpeg(data)
+            pixels = simplejpeg.decode_jpeg(data, "RGBX", strict=True)
+        except (ValueError, TooComplexError):  # decode_image decides, and says why
+            return None
+        return picture(pixels) if preprocessing.reducing_gap is None else quick_resize(pixels, preprocessing)
 
 
 def coded_hash(data: bytes) -> str | None:
@@ -57,22 +64,23 @@ class _Plain:
 
     size: tuple[int, int]
     coding: list[bytes]
+    progressive: bool
 
 
 def _plain(data: bytes) -> _Plain | None:
     """A complete, upright JPEG of three colours and 8 bits without a colour profile; None for any other file."""
     if data[:2] != b"\xff\xd8" or data[-2:] != b"\xff\xd9" or data.count(b"Exif\0\0") > 1:
         return None
-    at, size, coding = 2, None, []
+    at, size, coding, progressive = 2, None, [], False
     for _ in range(_MOST_SEGMENTS):
         if len(data) < at + 4 or data[at] != 0xFF:
             return None
         kind, (length,) = data[at + 1], struct.unpack_from(">H", data, at + 2)
         body = data[at + 4 : at + 2 + length]
         if kind == _START_OF_SCAN:
-            return None if size is None else _Plain(size, [*coding, data[at:]])
+            return None if size is None else _Plain(size, [*coding, data[at:]], progressive)
         if kind in _FRAMES:
-            size = _three_colours(body)
+            size, progressive = _three_colours(body), kind == _PROGRESSIVE
         if not _is_plain(kind, body):
             return None
         if kind in _FRAMES or kind in _TABLES:

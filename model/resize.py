@@ -1,4 +1,4 @@
-"""The resize of a preprocessing with a `reducing_gap`: with Pillow, and faster from the pixels of a JPEG decoder."""
+"""How a picture comes to an encoder's size: the quick resize of some encoders, and what any of them doesn't see."""
 
 from __future__ import annotations
 
@@ -8,7 +8,35 @@ from PIL import Image
 
 from .encoder import Preprocessing
 
+_DISTORTED = 2.5  # an ordinary product photo is up to 16:9, a screenshot of a phone 20:9
 _MOST_SUMMED = 256  # pixels in a block: the sum of that many bytes fits in 16 bits
+
+
+def unseen(size: tuple[int, int], preprocessing: Preprocessing) -> str | None:
+    """What an encoder hardly sees of a picture of that (width, height), for people; None if it sees it well.
+
+    >>> unseen((600, 3600), Preprocessing((224, 224), (0.0,) * 3, (1.0,) * 3, "bicubic", "shortest", 0))
+    'only the middle 17% of it was looked at; give its parts as photos of their own'
+    """
+    if not is_distorted(size, preprocessing):
+        return None
+    times = _distortion(size, preprocessing)
+    if preprocessing.resize_mode == "shortest":  # what sticks out is cut off
+        return f"only the middle {1 / times:.0%} of it was looked at; give its parts as photos of their own"
+    squeezed = f"its longer side was squeezed to {1 / times:.0%}"
+    return f"{squeezed}, so details were hardly seen; give its parts as photos of their own"
+
+
+def is_distorted(size: tuple[int, int], preprocessing: Preprocessing) -> bool:
+    """Whether the sides of a picture are so unequal that an encoder can miss what a part of it shows."""
+    return _distortion(size, preprocessing) > _DISTORTED
+
+
+def _distortion(size: tuple[int, int], preprocessing: Preprocessing) -> float:
+    """How many times longer one side is than it is in the encoder's input, if the other is made as long as there."""
+    (width, height), (high, wide) = size, preprocessing.size
+    across = width * high / (height * wide)
+    return max(across, 1 / across)
 
 
 def first_resize(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:

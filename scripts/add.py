@@ -26,8 +26,9 @@ from lookalike.scripts.options import (
     NoFeatures,
     PhotoOptions,
     Quiet,
-    require_apart,
+    TableOptions,
 )
+from lookalike.scripts.outputs import FOLDER, require_outputs
 from lookalike.scripts.terminal import progress
 
 
@@ -38,6 +39,7 @@ def add(
     harmless: Annotated[
         bool, typer.Option("--harmless", help="Add harmless photos (reference_id, image) instead.")
     ] = False,
+    table: TableOptions,
     encoder: EncoderOptions,
     no_features: NoFeatures = False,
     photos: PhotoOptions,
@@ -47,11 +49,14 @@ def add(
     from lookalike.index.build import add_harmless, add_references, harmless_folder
     from lookalike.index.reference_index import ReferenceIndex
     from lookalike.model.loading import load_encoder
-    from lookalike.tables.files import require_readable
-    from lookalike.tables.inputs import HARMLESS_COLUMNS, REFERENCE_COLUMNS, read_harmless, read_references
+    from lookalike.tables.inputs import read_harmless, read_references, require_references
 
-    require_apart({"--index": index, "--cache": cache.cache}, {"REFERENCES": references, "--weights": encoder.weights})
-    require_readable(references, required=HARMLESS_COLUMNS if harmless else REFERENCE_COLUMNS)
+    require_outputs(
+        {"--index": (index, FOLDER), "--cache": (cache.cache, None)},
+        {"REFERENCES": references, "--weights": encoder.weights},
+    )
+    layout = table.layout
+    require_references(references, layout, harmless=harmless)
     if harmless:
         change, read = add_harmless, read_harmless
     else:
@@ -63,7 +68,7 @@ def add(
         cache.open(loaded) as vectors,
     ):
         summary = change(
-            read(references),
+            read(references, columns=layout.columns, feed=layout.feed),
             index=index,
             encoder=loaded,
             reader=photos.reader(),

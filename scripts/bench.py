@@ -23,6 +23,7 @@ import typer
 
 from lookalike.scripts.command import Exit, run
 from lookalike.scripts.options import Device, Quiet, Weights
+from lookalike.scripts.outputs import FIGURE, FILE, require_outputs
 from lookalike.scripts.terminal import note
 
 
@@ -46,6 +47,7 @@ def bench(
 ) -> int:
     from lookalike.scripts.bench_report import draw, show
 
+    require_outputs({"--json": (out, FILE), "--plot": (plot, FIGURE)}, {"FOLDER": folder, "--weights": weights})
     if plot is not None:
         from lookalike.plots.style import require_matplotlib
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from lookalike.plots.style import VERMILION, new_figure
 from lookalike.scripts.bench_pipeline import EMBEDDING
+from lookalike.scripts.terminal import print_line
 from lookalike.scripts.timing import Spread, show_table
 
 
@@ -28,7 +29,7 @@ def show(figures: dict[str, Any]) -> None:
         rows,
     )
     share = figures["rates"][EMBEDDING]["median"] / limit
-    print(
+    print_line(
         f"{figures['encoder']}, {figures['arithmetic']} on {figures['device']}: "
         f"{figures['gflop_per_picture']:.2f} GFLOP a picture. The device reaches {figures['peak_gflops']:,.0f} GFLOP/s "
         f"in {figures['precision']}, of which the encoder alone uses {share:.0%}, and copies "

@@ -24,8 +24,9 @@ from lookalike.scripts.options import (
     NoFeatures,
     PhotoOptions,
     Quiet,
-    require_apart,
+    TableOptions,
 )
+from lookalike.scripts.outputs import FOLDER, require_outputs
 from lookalike.scripts.terminal import note, note_first, progress
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def build(
     references: Annotated[Path, typer.Argument(help="Table with reference_id, image, product_id, brand.")],
     index: Annotated[Path, typer.Option("--index", help="Folder to write; an index there is replaced.")],
     *,
+    table: TableOptions,
     encoder: NewEncoderOptions,
     no_features: NoFeatures = False,
     photos: PhotoOptions,
@@ -47,7 +49,10 @@ def build(
     from lookalike.model.loading import load_encoder
     from lookalike.scanning.tables import build_from_table
 
-    require_apart({"--index": index, "--cache": cache.cache}, {"REFERENCES": references, "--weights": encoder.weights})
+    require_outputs(
+        {"--index": (index, FOLDER), "--cache": (cache.cache, None)},
+        {"REFERENCES": references, "--weights": encoder.weights},
+    )
     on = engine.cluster(encoder.device)
     with progress("embedding references", quiet=quiet) as advance:
         summary = build_from_table(
@@ -60,6 +65,7 @@ def build(
             cache=cache.path,
             cluster=on,
             progress=advance,
+            layout=table.layout,
         )
     print_build(summary, index, quiet=quiet)
     return Exit.SOME_ROWS_FAILED if summary.failed else Exit.DONE

@@ -11,7 +11,6 @@ lookalike bundle verify evidence.zip --index genuine.index --seal SEAL
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -28,7 +27,8 @@ from lookalike.scripts.options import (
     PhotoOptions,
     Quiet,
 )
-from lookalike.scripts.terminal import note, progress
+from lookalike.scripts.outputs import FILE, FOLDER, require_outputs
+from lookalike.scripts.terminal import note, print_json, print_line, progress
 
 if TYPE_CHECKING:
     from lookalike.evidence.audit import Audit
@@ -66,6 +66,10 @@ def write(
     from lookalike.index.reference_index import ReferenceIndex
     from lookalike.tables.findings import read_findings
 
+    require_outputs(
+        {"--out": (out, FILE if out.suffix.lower() == ".zip" else FOLDER)},
+        {"FINDINGS": findings, "--index": index, "--cases": cases, "--policy": policy},
+    )
     if (cases is None) != (case is None):
         raise BundleError("--cases TABLE and --case ID need each other; give both")
     if cases is not None and case is not None:
@@ -89,7 +93,10 @@ def write(
 
 def _report_made(made: BundleSummary, out: Path, *, as_json: bool, quiet: bool) -> Exit:
     """Print the seal of a bundle and what it contains, and return the exit status."""
-    print(json.dumps(asdict(made)) if as_json else f"seal {made.seal}")
+    if as_json:
+        print_json(asdict(made))
+    else:
+        print_line(f"seal {made.seal}")
     troubles = [
         f"{count:,} {what}"
         for count, what in (
@@ -147,21 +154,26 @@ def _report(path: Path, audit: Audit, *, computed: bool, as_json: bool, quiet: b
 
     sound = not audit.disagreements
     if as_json:
-        print(json.dumps(asdict(audit) | {"holds": sound, "tolerance": TOLERANCE}, indent=1))
+        print_json(asdict(audit) | {"holds": sound, "tolerance": TOLERANCE}, indent=1)
         return Exit.DONE if sound else Exit.SOME_ROWS_FAILED
     for disagreement in audit.disagreements:
-        print(disagreement)
+        print_line(str(disagreement))
     parts = (
         f"{audit.findings:,} findings, {audit.files:,} files, seal {audit.seal}",
         f"{audit.judged:,} verdicts derived again",
         f"{audit.computed:,} similarities computed again (within {TOLERANCE:g})"
         if computed
         else "no similarities computed again; for that, give --index or --model",
+        f"{audit.pages:,} pages written again and compared"
+        if audit.pages
+        else "no page was compared, for another version of lookalike wrote them",
     )
-    print("; ".join(parts))
+    print_line("; ".join(parts))
     if audit.incomplete:
         note(f"the bundle itself says that a photo of {audit.incomplete:,} is missing or has changed", quiet=quiet)
-    print(f"{path}: {'everything agrees' if sound else f'{len(audit.disagreements):,} disagreements'}")
+    if sound and not audit.sealed:
+        print_line("only consistency was checked; with --seal, also whether this is the bundle that was made")
+    print_line(f"{path}: {'everything agrees' if sound else f'{len(audit.disagreements):,} disagreements'}")
     return Exit.DONE if sound else Exit.SOME_ROWS_FAILED
 
 

@@ -13,7 +13,6 @@ lookalike cases diff last-week.parquet cases.parquet
 
 from __future__ import annotations
 
-import json
 from contextlib import nullcontext
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -27,14 +26,15 @@ from lookalike.errors import TableError
 from lookalike.scripts.command import Exit, run
 from lookalike.scripts.options import (
     EncoderOptions,
-    HistoryDay,
+    HistoryOptions,
     Json,
     PhotoOptions,
     Quiet,
     ReportOut,
-    require_apart,
+    TableOptions,
 )
-from lookalike.scripts.terminal import note, output, progress
+from lookalike.scripts.outputs import PAGE, TABLE, require_outputs
+from lookalike.scripts.terminal import counted, note, output, print_json, progress
 
 if TYPE_CHECKING:
     from lookalike.cases.building import FoundCases
@@ -67,8 +67,8 @@ def find(
     previous: Annotated[
         Path | None, typer.Option("--previous", help="Last run's cases, whose ids are kept; by default OUT.")
     ] = None,
-    history: Annotated[Path | None, typer.Option("--history", help="What was decided since the scan.")] = None,
-    day: HistoryDay = None,
+    table: TableOptions,
+    decided: HistoryOptions,
     case_minutes: Annotated[str, typer.Option("--case-minutes", help="Minutes to open a case.")] = "5",
     pair_minutes: Annotated[str, typer.Option("--pair-minutes", help="Minutes to look at a pair of photos.")] = "0.5",
     cache: Annotated[Path | None, typer.Option("--cache", help="File that keeps photos' vectors.")] = None,
@@ -85,25 +85,22 @@ def find(
     from lookalike.cases.building import find_cases
     from lookalike.cases.case import Effort
     from lookalike.cases.grouping import Joining
-    from lookalike.cases.history import History
     from lookalike.cases.money import Rates
     from lookalike.detection.lookup import Lookup
     from lookalike.index.vector_cache import VectorCache
-    from lookalike.tables.files import require_ending
 
-    require_ending(out)
-    require_apart(
-        {"--out": out, "--report": report, "--cache": cache},
-        {"FINDINGS": findings, "--index": index, "--listings": listings, "--rates": rates, "--history": history,
-         "--weights": encoder.weights},
+    require_outputs(
+        {"--out": (out, TABLE), "--report": (report, PAGE), "--cache": (cache, None)},
+        {"FINDINGS": findings, "--index": index, "--listings": listings, "--rates": rates,
+         "--history": decided.history, "--weights": encoder.weights},
     )  # fmt: skip
-    require_apart({"--report": report, "--cache": cache}, {"--previous": previous})
+    require_outputs({"--report": (report, PAGE), "--cache": (cache, None)}, {"--previous": previous})
     if (rates is None) != (currency is None):
         raise TableError("--rates and --currency belong together: rates.csv says what one unit is in that currency")
     joining = Joining(tuple(name.strip() for name in join_on.split(",") if name.strip()), most_sellers)
     effort = Effort(_minutes(case_minutes), _minutes(pair_minutes))
     converted = Rates.load(rates, currency) if rates is not None and currency is not None else None
-    decided = History.load(history) if history is not None else None
+    history = decided.load()
     reader = photos.reader()
     lookup = Lookup.open(index, reader=reader, **vars(encoder)) if index is not None else None
     kept = (
@@ -123,11 +120,12 @@ def find(
             rates=converted,
             effort=effort,
             previous=previous,
-            history=decided,
-            day=day.date() if day else None,
+            history=history,
+            day=decided.on,
             page=report,
             reader=reader,
             progress=step,
+            layout=table.layout,
         )
     if not quiet:
         _summarise(found, out, report)
@@ -148,9 +146,9 @@ def _summarise(found: FoundCases, out: Path, report: Path | None) -> None:
     joined = sum(len(case.sellers) > 1 for case in cases.cases)
     merged = sum(len(case.merged) for case in cases.cases)
     note(
-        f"{cases.findings:,} findings in {len(cases.cases):,} cases, {joined:,} of several sellers, ranked by "
-        f"{cases.ranked_by} per minute of review; cases in {out}"
-        + (f"; {merged:,} older ones merged" if merged else "")
+        f"{counted(cases.findings, 'finding')} in {counted(len(cases.cases), 'case')}, {joined:,} of several sellers, "
+        f"ranked by {cases.ranked_by} per minute of review; cases in {out}"
+        + (f"; {counted(merged, 'older one')} merged" if merged else "")
     )
     if found.previous is not None:
         note(f"cases keep the ids that they had in {found.previous}")
@@ -159,16 +157,15 @@ def _summarise(found: FoundCases, out: Path, report: Path | None) -> None:
     for line in cases.remarks():
         note(line)
     if found.shown is not None:
-        note(f"page with {found.shown:,} cases: {report}")
+        note(f"page with {counted(found.shown, 'case')}: {report}")
 
 
 def _summarise_photos(photos: SharedPhotos) -> None:
     unproven = f", {photos.unproven:,} may be, for no reference could be read to check" if photos.unproven else ""
     unread = f"; {photos.unread:,} can't be read any more" if photos.unread else ""
-    note(
-        f"{photos.photos:,} photos: {len(photos.shared):,} of sellers' own that several show; of those near each other "
-        f"{photos.brands:,} are the brand's{unproven}{unread}"
-    )
+    brands = f"{photos.brands:,} {'is' if photos.brands == 1 else 'are'} the brand's"
+    shared = f"{len(photos.shared):,} of sellers' own that several show"
+    note(f"{counted(photos.photos, 'photo')}: {shared}; of those near each other {brands}{unproven}{unread}")
 
 
 def diff(
@@ -186,7 +183,7 @@ def diff(
 
     changed = compare_cases(read_cases(old), read_cases(new))
     if as_json:
-        print(json.dumps(changed.to_json()))
+        print_json(changed.to_json())
     else:
         _print_diff(changed)
     return Exit.DONE

@@ -9,13 +9,12 @@ lookalike check a.jpg b.jpg --index genuine.index --json
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from lookalike.records import Finding, Listing
+from lookalike.records import Finding, Listing, shown_source
 from lookalike.scripts.command import Exit, run
 from lookalike.scripts.options import (
     EncoderOptions,
@@ -24,7 +23,7 @@ from lookalike.scripts.options import (
     PhotoOptions,
     PolicyFile,
 )
-from lookalike.scripts.terminal import note, output
+from lookalike.scripts.terminal import note, output, print_json
 
 _SHORT = ("verdict", "similarity", "normalised", "probability", "points", "threshold")
 _NUMBERS = {"similarity": "similarity", "normalised_similarity": "normalised", "probability": "probability"}
@@ -43,10 +42,10 @@ def check(
     from lookalike.tables.findings import finding_row
 
     detector = Detector.open(index, policy=policy, reader=photos.reader(), **vars(encoder))
-    findings = detector.check_many(Listing(id=image, images=image) for image in images)
+    findings = detector.check_many(Listing(id=shown_source(image), images=image) for image in images)
     if as_json:
         for finding in findings:
-            print(json.dumps(finding_row(finding), ensure_ascii=False, default=str))
+            print_json(finding_row(finding))
     else:
         output().print(_table(findings))
         for finding in findings:

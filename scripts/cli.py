@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import Any
+from typing import TYPE_CHECKING
 
-from typer.core import TyperGroup
-
-from lookalike.scripts.command import add_command, new_app, run_app
+if TYPE_CHECKING:
+    import typer
 
 PANELS = {
     "Start": ("demo",),
@@ -21,19 +20,24 @@ PANELS = {
 COMMANDS = tuple(name for names in PANELS.values() for name in names)
 
 
-class _InOrder(TyperGroup):
-    """Lists the commands in the order of the panels."""
-
-    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
-        return list(COMMANDS)
-
-
 def main(argv: list[str] | None = None) -> int:
     """Run `lookalike` with these arguments (by default the command line's) and return the exit status."""
+    try:
+        from lookalike.scripts.command import run_app
+    except KeyboardInterrupt:  # these are the first heavy imports
+        print("interrupted", file=sys.stderr)  # noqa: T201 - nothing is loaded
+        return 130
+    return run_app(_app, argv or sys.argv[1:] or ["--help"], "lookalike")
+
+
+def _app() -> typer.Typer:
+    from lookalike.scripts.command import add_command, in_order, new_app
+
     app = new_app(
-        cls=_InOrder, help="Finds look-alike listings: genuine photos go into an index, listings are looked up in it."
+        cls=in_order(COMMANDS),
+        help="Finds look-alike listings: genuine photos go into an index, listings are looked up in it.",
     )
     for panel, names in PANELS.items():
         for name in names:
             add_command(app, importlib.import_module(f"lookalike.scripts.{name}"), panel)
-    return run_app(app, argv or sys.argv[1:] or ["--help"], "lookalike")
+    return app

@@ -1,19 +1,15 @@
-"""How a command runs: errors become one line on stderr, and the exit status says what happened.
-
-Examples:
-"""
+"""How a function becomes a command: its options, its help, and the application that runs it."""
 
 from __future__ import annotations
 
 import ctypes
 import inspect
-import os
-import sqlite3
+import logging
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
-from enum import IntEnum
 from functools import wraps
 from inspect import cleandoc
 from pathlib import Path
@@ -23,21 +19,14 @@ from typing import Any, get_type_hints
 import typer
 from typer.core import TyperGroup
 
-from lookalike.errors import LookalikeError, PolicyWarning
-from lookalike.scripts.terminal import errors
+from lookalike.errors import PolicyWarning
+from lookalike.scripts.outcome import Exit as Exit
+from lookalike.scripts.outcome import outcome
+from lookalike.scripts.terminal import note, prepare_streams
 
 _M_ARENA_MAX = -8  # malloc.h
 _EXAMPLES = "\n\nExamples:\n"
 _UsageError: Any = typer.BadParameter.__base__  # Typer has replaced the framework below it once; this still holds
-
-
-class Exit(IntEnum):
-    """The exit status of a command."""
-
-    DONE = 0
-    SOME_ROWS_FAILED = 1
-    WRONG_CALL = 2
-    INTERRUPTED = 130
 
 
 class Options:
@@ -59,6 +48,16 @@ class _Verbs(TyperGroup):
         return super().parse_args(ctx, args)
 
 
+def in_order(names: Sequence[str]) -> type[TyperGroup]:
+    """A group that lists its commands in this order."""
+
+    class InOrder(TyperGroup):
+        def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
+            return list(names)
+
+    return InOrder
+
+
 def new_app(**settings: Any) -> typer.Typer:
     """A Typer application with this project's settings."""
     return typer.Typer(add_completion=False, pretty_exceptions_enable=False, **settings)
@@ -75,18 +74,21 @@ def add_command(app: typer.Typer, module: ModuleType, panel: str | None = None) 
         app.add_typer(_group(module), name=name, rich_help_panel=panel)
         return
     text, examples = _help(module.__doc__)
-    app.command(name, help=text, epilog=examples, rich_help_panel=panel)(_guarded(getattr(module, name)))
+    app.command(name, help=text, epilog=examples, rich_help_panel=panel)(_spread(getattr(module, name)))
 
 
 def run(name: str, argv: list[str] | None = None) -> int:
     """Run the command of one module (its `__name__`) alone, as `python scripts/NAME.py` does."""
     module = sys.modules[name]
-    if hasattr(module, "VERBS"):
-        app = _group(module)
-    else:
+
+    def make() -> typer.Typer:
+        if hasattr(module, "VERBS"):
+            return _group(module)
         app = new_app()
         add_command(app, module)
-    return run_app(app, argv, _name(module))
+        return app
+
+    return run_app(make, argv, _name(module))
 
 
 def _group(module: ModuleType) -> typer.Typer:
@@ -97,7 +99,7 @@ def _group(module: ModuleType) -> typer.Typer:
     verbs: dict[str, Callable[..., int]] = module.VERBS
     for verb, command in verbs.items():
         text, examples = _help(command.__doc__)
-        group.command(verb, help=text, epilog=examples)(_guarded(command))
+        group.command(verb, help=text, epilog=examples)(_spread(command))
     return group
 
 
@@ -105,53 +107,45 @@ def _name(module: ModuleType) -> str:
     return Path(str(module.__file__)).stem
 
 
-def run_app(app: typer.Typer, argv: list[str] | None, name: str) -> int:
-    """Run an application with these arguments (by default the command line's) and return the exit status."""
+def run_app(make: Callable[[], typer.Typer], argv: list[str] | None, name: str) -> int:
+    """Make an application and run it with these arguments (by default the command line's); return the exit status."""
     _share_one_arena()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("always", PolicyWarning)
-            warnings.showwarning = _one_line  # type: ignore[assignment]
-            status = app(argv, prog_name=name, standalone_mode=False)
-    except _UsageError as error:
-        path = error.ctx.command_path if error.ctx else name
-        errors.print(f"{error.format_message().rstrip('.')}; see {path} --help", markup=False)
-        return Exit.WRONG_CALL
-    except typer.Abort:
-        return Exit.INTERRUPTED
-    return status if isinstance(status, int) else Exit.DONE
+    prepare_streams()
+
+    def call() -> int:
+        with _telling():
+            command = typer.main.get_command(make())
+            try:
+                with command.make_context(name, list(sys.argv[1:] if argv is None else argv)) as context:
+                    return int(command.invoke(context))
+            except typer.Exit as ended:  # the help was asked for
+                return ended.exit_code
+            except _UsageError as error:
+                path = error.ctx.command_path if error.ctx else name
+                message = " ".join(error.format_message().split()).rstrip(".")
+                note(f"{message}; see {path} --help", quiet=not message)  # without arguments, the help was printed
+                return Exit.WRONG_CALL
+
+    return outcome(call)
 
 
-def _guarded(command: Callable[..., int]) -> Callable[..., None]:
-    """The command with errors as one line, ending with its exit status, and each option of a group by itself."""
+def _spread(command: Callable[..., int]) -> Callable[..., int]:
+    """The command with each option of a group by itself."""
     own = inspect.signature(command, eval_str=True).parameters
     groups = {name: each.annotation for name, each in own.items() if _is_group(each.annotation)}
 
     @wraps(command)
-    def guarded(**options: Any) -> None:
-        try:
-            for name, group in groups.items():
-                options[name] = group(**{each.name: options.pop(each.name) for each in fields(group)})
-            status = command(**options)
-        except BrokenPipeError:
-            # whatever read our output is gone; keep Python from complaining about it at exit
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            status = Exit.DONE
-        except (LookalikeError, OSError, sqlite3.OperationalError) as error:
-            # the last two: a full disk, missing permissions, a folder in place of a file
-            errors.print(str(error), markup=False)
-            status = Exit.WRONG_CALL
-        except KeyboardInterrupt:
-            errors.print("interrupted; run the same command again to resume", markup=False)
-            status = Exit.INTERRUPTED
-        raise typer.Exit(status)
+    def spread(**options: Any) -> int:
+        for name, group in groups.items():
+            options[name] = group(**{each.name: options.pop(each.name) for each in fields(group)})
+        return command(**options)
 
     shown = [each for name, one in own.items() for each in (_members(groups[name]) if name in groups else [one])]
-    guarded.__signature__ = inspect.Signature([  # type: ignore[attr-defined]
+    spread.__signature__ = inspect.Signature([  # type: ignore[attr-defined]
         each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in shown
     ])  # fmt: skip
-    guarded.__annotations__ = {each.name: each.annotation for each in shown}
-    return guarded
+    spread.__annotations__ = {each.name: each.annotation for each in shown}
+    return spread
 
 
 def _is_group(annotation: object) -> bool:
@@ -176,10 +170,29 @@ def _help(doc: str | None) -> tuple[str, str | None]:
     return text, "\b\nExamples:\n" + "\n".join(f"  {line.strip()}" for line in examples.strip().splitlines())
 
 
+@contextmanager
+def _telling() -> Iterator[None]:
+    """Meanwhile, print warnings and log messages of this library as one line each on stderr."""
+    logger, handler = logging.getLogger("lookalike"), _Notes()
+    logger.addHandler(handler)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", PolicyWarning)
+            warnings.showwarning = _one_line  # type: ignore[assignment]
+            yield
+    finally:
+        logger.removeHandler(handler)
+
+
+class _Notes(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        note(f"warning: {record.getMessage()}")
+
+
 def _one_line(message: Warning | str, category: type[Warning], *_: object) -> None:
     """Print a warning of this library as one line on stderr; other warnings are for developers."""
     if issubclass(category, PolicyWarning):
-        errors.print(f"warning: {message}", markup=False)
+        note(f"warning: {message}")
 
 
 def _share_one_arena() -> None:

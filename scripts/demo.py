@@ -24,6 +24,7 @@ from lookalike.records import Verdict
 from lookalike.scripts.build import print_build
 from lookalike.scripts.command import Exit, run
 from lookalike.scripts.options import Evidence, PhotoOptions
+from lookalike.scripts.outputs import FOLDER, require_outputs
 from lookalike.scripts.report import write_page
 from lookalike.scripts.terminal import note, output, progress
 from lookalike.tables.findings import FindingRow, strength_of
@@ -45,6 +46,7 @@ def demo(
     from lookalike.tables.findings import read_findings
     from lookalike.tables.inputs import read_listings, read_references
 
+    require_outputs({"--out": (out, FOLDER)})
     out.mkdir(parents=True, exist_ok=True)
     index, findings, report = out / "genuine.index", out / "findings.parquet", out / "report.html"
     with as_file(files("lookalike") / "sample") as sample:

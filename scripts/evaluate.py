@@ -12,7 +12,6 @@ lookalike evaluate labels.csv --index i --policy policy.toml --plots plots
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,9 +26,9 @@ from lookalike.scripts.options import (
     PhotoOptions,
     PolicyFile,
     Quiet,
-    require_apart,
 )
-from lookalike.scripts.terminal import note, output, progress
+from lookalike.scripts.outputs import FOLDER, require_outputs
+from lookalike.scripts.terminal import note, output, print_json, progress
 
 if TYPE_CHECKING:
     from lookalike.thresholds.evaluation import Evaluation
@@ -56,8 +55,9 @@ def evaluate(
     from lookalike.tables.inputs import read_labelled_photos
     from lookalike.thresholds.evaluation import evaluate as measure
 
-    require_apart(
-        {"--plots": plots}, {"LABELS": labels, "--index": index, "--policy": policy, "--weights": encoder.weights}
+    require_outputs(
+        {"--plots": (plots, FOLDER)},
+        {"LABELS": labels, "--index": index, "--policy": policy, "--weights": encoder.weights},
     )
     if plots is not None:
         from lookalike.plots.style import require_matplotlib
@@ -73,7 +73,7 @@ def evaluate(
     for failure in result.failed:
         note(failure)
     if as_json:
-        print(json.dumps(result.to_json(), indent=2, ensure_ascii=False))
+        print_json(result.to_json(), indent=2)
     else:
         print_evaluation(result, output())
     if plots is not None:

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from lookalike.binomial import Share
+from lookalike.scripts.terminal import visible
 from lookalike.thresholds.evaluation import Evaluation
 from lookalike.thresholds.metrics import Retrieval
 from lookalike.thresholds.realised import Realised
@@ -22,7 +24,8 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
     console.print(_retrieval_table({"all": evaluation.overall, **evaluation.strata}))
     if evaluation.precision_at_budget is not None:
         share = 100 * evaluation.precision_at_budget
-        console.print(f"\nof the {evaluation.budget:,} strongest {share:.1f} % are right")
+        console.print()
+        console.print(f"of the {evaluation.budget:,} strongest {share:.1f} % are right")
     if evaluation.brands:
         console.print(_brand_table(evaluation))
     if evaluation.realised:
@@ -64,7 +67,7 @@ def _realised_table(title: str, realised: Sequence[Realised]) -> Table:
     table = _table("of", "flags", "wrong", "precision", "promised", "false flags", "promised", title=title)
     for each in realised:
         promised = [
-            "" if share is None else f"{sign} {share:g}\n{'broken' if broken else ''}"
+            "" if share is None else Text(f"{sign} {share:g}\n{'broken' if broken else ''}")
             for sign, share, broken in (
                 ("≥", each.promised_precision, each.precision_broken),
                 ("≤", each.promised_false_flags, each.false_flags_broken),
@@ -73,15 +76,18 @@ def _realised_table(title: str, realised: Sequence[Realised]) -> Table:
         flags, wrong = f"{each.precision.total:,}", f"{each.errors:,}"
         # the interval goes below its share, as side by side they are wider than a terminal
         precision, false_flags = (
-            _share(share, digits).replace(" ", "\n") for share, digits in ((each.precision, 2), (each.false_flags, 3))
+            Text(_share(share, digits).replace(" ", "\n"))
+            for share, digits in ((each.precision, 2), (each.false_flags, 3))
         )
         table.add_row(each.of, flags, wrong, precision, promised[0], false_flags, promised[1])
     return table
 
 
 def _table(*columns: str, title: str | None = None) -> Table:
-    table = Table(*columns, box=None, title_justify="left", caption_justify="left", pad_edge=False)
-    table.title = title and f"\n{title}"
+    table = Table(box=None, title_justify="left", caption_justify="left", pad_edge=False)
+    for name in columns:
+        table.add_column(Text(name))
+    table.title = Text(f"\n{visible(title)}") if title else None
     for column in table.columns[1:]:
         column.justify = "right"
         column.overflow = "fold"

@@ -8,14 +8,12 @@ lookalike explain photo.jpg --index genuine.index --out pair.png
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lookalike.errors import TableError
 from lookalike.scripts.command import Exit, run
 from lookalike.scripts.options import (
     EncoderOptions,
@@ -24,11 +22,9 @@ from lookalike.scripts.options import (
     PhotoOptions,
     PolicyFile,
     Quiet,
-    require_apart,
 )
-from lookalike.scripts.terminal import note
-
-_ENDINGS = (".png", ".jpg", ".webp")
+from lookalike.scripts.outputs import PICTURE, require_outputs
+from lookalike.scripts.terminal import note, print_json
 
 
 def explain(
@@ -45,9 +41,10 @@ def explain(
     from lookalike.detection.detector import Detector
     from lookalike.evidence.explain import explain_photo
 
-    if out.suffix.lower() not in _ENDINGS:
-        raise TableError(f"the picture {out} ends in {out.suffix or 'nothing'}; name it .png, .jpg or .webp")
-    require_apart({"--out": out}, {"PHOTO": photo, "--index": index, "--policy": policy, "--weights": encoder.weights})
+    require_outputs(
+        {"--out": (out, PICTURE)},
+        {"PHOTO": photo, "--index": index, "--policy": policy, "--weights": encoder.weights},
+    )
     detector = Detector.open(index, policy=policy, reader=photos.reader(), **vars(encoder))
     explained = explain_photo(photo, detector=detector)
     explained.explanation.picture.save(out)
@@ -55,7 +52,7 @@ def explain(
     if as_json:
         values = {"verdict": str(explained.finding.verdict), "reference_id": match.reference.id,
                   "similarity": match.similarity, "verification": asdict(found) if found else None}  # fmt: skip
-        print(json.dumps(values, ensure_ascii=False))
+        print_json(values)
     line = f"{out}: similarity {match.similarity:.3f} to {match.reference.id}; "
     if found is None:
         line += "no matching points"

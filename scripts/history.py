@@ -10,7 +10,6 @@ lookalike history verify h.jsonl --seal SEAL
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -23,7 +22,8 @@ from lookalike.cases.statements import Answer, Outcome, Statement
 from lookalike.errors import HistoryError
 from lookalike.scripts.command import Exit, run
 from lookalike.scripts.options import Json, Quiet
-from lookalike.scripts.terminal import note
+from lookalike.scripts.outputs import FILE, require_outputs
+from lookalike.scripts.terminal import counted, note, print_json, print_line
 
 HistoryFile = Annotated[Path, typer.Argument(help="The history, a .jsonl file.")]
 
@@ -52,15 +52,16 @@ def add(
     lookalike history add h.jsonl --seller s9 --answer licence --who anna
     lookalike history add h.jsonl --notice 1 --outcome accepted --who ben
     """
+    require_outputs({"FILE": (file, FILE)})
     if answer is None and notice is None:
         raise HistoryError("history add needs --answer, or --notice with the number of the entry to decide")
     said = Statement(who, why, answer or Answer.OTHER, outcome, listing, seller, brand, territory, since, until, notice)
     added = add_entry(file, said)
     entry = added.entry
     if as_json:
-        print(json.dumps({**entry.to_json(), "seal": entry.hash}))
+        print_json({**entry.to_json(), "seal": entry.hash})
     else:
-        print(f"seal {entry.hash}")
+        print_line(f"seal {entry.hash}")
     if added.torn is not None:
         note(f"the last line of {file} was unfinished, because a process was killed; it is now in {added.torn}")
     note(f"{file}: entry {entry.number}, {reason_of(entry)}", quiet=quiet)
@@ -82,7 +83,10 @@ def show(
     for entry in History.load(file).entries:
         if listing not in (None, entry.said.listing) or seller not in (None, entry.said.seller):
             continue
-        print(json.dumps(entry.to_json()) if as_json else _printable(_described(entry)))
+        if as_json:
+            print_json(entry.to_json())
+        else:
+            print_line(_described(entry))
     return Exit.DONE
 
 
@@ -93,11 +97,6 @@ def _described(entry: HistoryEntry) -> str:
     about = ", ".join(f"{name} {value}" for name, value in parts.items() if value is not None)
     decides = f", decides entry {said.notice}" if said.notice is not None else ""
     return f"{entry.number}  {about}{decides}: {reason_of(entry)}"
-
-
-def _printable(text: str) -> str:
-    """Untrusted text as one line that does nothing to a terminal."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def verify(
@@ -113,12 +112,12 @@ def verify(
     """
     audit = verify_history(file, seal=seal)
     if as_json:
-        print(json.dumps({**asdict(audit), "holds": not audit.disagreements}, indent=1))
+        print_json({**asdict(audit), "holds": not audit.disagreements}, indent=1)
     else:
         for disagreement in audit.disagreements:
-            print(disagreement)
+            print_line(str(disagreement))
         holds = f"disagreements: {len(audit.disagreements):,}" if audit.disagreements else "all agrees"
-        print(f"{file}: {audit.entries:,} entries, seal {audit.seal}; {holds}")
+        print_line(f"{file}: {counted(audit.entries, 'entry', 'entries')}, seal {audit.seal}; {holds}")
     if audit.since_seal:
         note(f"entries added after that seal: {audit.since_seal:,}", quiet=quiet)
     if seal is None:

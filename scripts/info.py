@@ -7,7 +7,6 @@ lookalike info genuine.index --json
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +15,7 @@ from rich.table import Table
 
 from lookalike.scripts.command import Exit, run
 from lookalike.scripts.options import Json
-from lookalike.scripts.terminal import output
+from lookalike.scripts.terminal import output, print_json
 
 if TYPE_CHECKING:
     from lookalike.index.description import IndexDescription
@@ -29,7 +28,7 @@ def info(index: Annotated[Path, typer.Argument(help="Folder of the index.")], as
 
     described = describe_index(index)
     if as_json:
-        print(json.dumps(described.to_json(), indent=2, ensure_ascii=False))
+        print_json(described.to_json(), indent=2)
     else:
         output().print(_table(described))
     return Exit.DONE

@@ -10,18 +10,17 @@ lookalike monitor f.csv labels.csv --policy p.toml --before last-week.csv
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from lookalike.scripts.command import Exit, run
-from lookalike.scripts.options import Json, Quiet, require_apart
-from lookalike.scripts.terminal import note
+from lookalike.scripts.options import Json, Quiet
+from lookalike.scripts.outputs import POLICY, require_outputs
+from lookalike.scripts.terminal import note, output, print_json
 
 if TYPE_CHECKING:
     from lookalike.thresholds.monitor import MonitorReport
@@ -46,18 +45,21 @@ def monitor(
     from lookalike.tables.findings import read_findings
     from lookalike.tables.inputs import read_verdicts
     from lookalike.thresholds.monitor import monitor_policy, withdraw_broken
+    from lookalike.thresholds.observed import OBSERVED
 
-    require_apart({"--out": out}, {"FINDINGS": findings, "LABELS": labels, "--policy": policy, "--before": before})
+    require_outputs(
+        {"--out": (out, POLICY)}, {"FINDINGS": findings, "LABELS": labels, "--policy": policy, "--before": before}
+    )
     loaded = Policy.load(policy)
     report = monitor_policy(
-        read_findings(findings),
+        read_findings(findings, columns=OBSERVED),
         list(read_verdicts(labels)),
         loaded,
-        before=None if before is None else read_findings(before),
+        before=None if before is None else read_findings(before, columns=OBSERVED),
         alpha=alpha,
     )
     if as_json:
-        print(json.dumps(said(report), indent=2, default=str))
+        print_json(said(report), indent=2)
     else:
         _show(report)
     note(_unused(report), quiet=quiet or not _unused(report))
@@ -79,7 +81,7 @@ def said(report: MonitorReport) -> dict[str, Any]:
 
 
 def _show(report: MonitorReport) -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    console = output(soft_wrap=True)
     if report.promises:
         table = Table("promise for", "promised", "reviewed", "wrong", "p", "", box=None)
         for check in report.promises:
@@ -87,19 +89,17 @@ def _show(report: MonitorReport) -> None:
             table.add_row(_where(check), *counts, "broken" if check.broken else "not shown to be broken")
         console.print(table)
     for check in report.broken:
-        console.print(f"{_where(check)}: {check.reason(report.day)}", markup=False)
+        console.print(f"{_where(check)}: {check.reason(report.day)}")
     if report.drift is not None:
         drift = report.drift
         console.print(
             f"{drift.column}: {'drifted' if drift.raised else 'no large drift'}; median {drift.median_before:.3f} -> "
             f"{drift.median_now:.3f}, stability index {drift.index:.2f}, KS {drift.ks:.3f} (p {drift.p:.2g})",
-            markup=False,
         )
     for flood in report.floods:
         console.print(
             f"reference {flood.reference_id}: {flood.per_thousand:,.1f} hits per 1,000 listings ({flood.hits:,}), "
             f"before {flood.per_thousand_before:,.1f} ({flood.hits_before:,})",
-            markup=False,
         )
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -17,12 +16,14 @@ from lookalike.scripts.command import Options
 from lookalike.scripts.terminal import MOST_SHOWN, errors, note
 
 if TYPE_CHECKING:
+    from lookalike.cases.history import Decisions, History
     from lookalike.index.embedding import PhotoReader
     from lookalike.index.vector_cache import VectorCache
     from lookalike.model.encoder import Encoder
     from lookalike.rights.rights import Rights
     from lookalike.scanning.cluster import Cluster
     from lookalike.scanning.tables import DetectorSettings
+    from lookalike.tables.layout import Layout
 
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print no progress and no summary, only errors.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -45,10 +46,9 @@ ExactUpTo = Annotated[
     typer.Option("--exact-up-to", min=0, help="Partition an index of more references than this (default 50,000)."),
 ]
 PolicyFile = Annotated[Path | None, typer.Option("--policy", help="Policy; by default the one for the encoder.")]
-HistoryDay = Annotated[
-    datetime | None,
-    typer.Option("--date", formats=["%Y-%m-%d"], help="Day to apply --history for, YYYY-MM-DD; by default today."),
-]
+
+
+_READING = "How photos are read"
 
 
 @dataclass(frozen=True)
@@ -57,23 +57,139 @@ class PhotoOptions(Options):
 
     allow_scheme: Annotated[
         list[str] | None,
-        typer.Option("--allow-scheme", help="Read remote pictures with this scheme, such as https. Repeatable."),
+        typer.Option(
+            "--allow-scheme",
+            help="Read remote pictures with this scheme, such as https. Repeatable.",
+            rich_help_panel=_READING,
+        ),
     ] = None
     allow_private: Annotated[
-        bool, typer.Option("--allow-private", help="Also read remote pictures from private and loopback addresses.")
+        bool,
+        typer.Option(
+            "--allow-private",
+            help="Also read remote pictures from private and loopback addresses.",
+            rich_help_panel=_READING,
+        ),
     ] = False
-    accept_truncated: Annotated[bool, typer.Option("--accept-truncated", help="Accept JPEGs whose end is missing.")] = (
-        False
-    )
+    photos_under: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--photos-under",
+            help="Read local pictures only in this folder and those below. Repeatable.",
+            rich_help_panel=_READING,
+        ),
+    ] = None
+    header: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--header", help="Send NAME:VALUE with requests for remote pictures. Repeatable.", rich_help_panel=_READING
+        ),
+    ] = None
+    header_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--header-host",
+            help="Send --header to this host only; by default to all. Repeatable.",
+            rich_help_panel=_READING,
+        ),
+    ] = None
+    user_agent: Annotated[
+        str | None,
+        typer.Option(
+            "--user-agent", help="User agent for remote pictures (default lookalike/VERSION).", rich_help_panel=_READING
+        ),
+    ] = None
+    timeout: Annotated[
+        float,
+        typer.Option(
+            "--timeout",
+            min=0.1,
+            max=1e6,
+            help="Seconds that reading a remote picture can take.",
+            rich_help_panel=_READING,
+        ),
+    ] = 15.0
+    retries: Annotated[
+        int,
+        typer.Option(
+            "--retries", min=0, help="How often to ask a busy server again for a picture.", rich_help_panel=_READING
+        ),
+    ] = 2
+    max_redirects: Annotated[
+        int,
+        typer.Option(
+            "--max-redirects", min=0, help="How many redirects lead to a picture at most.", rich_help_panel=_READING
+        ),
+    ] = 3
+    max_bytes: Annotated[
+        int, typer.Option("--max-bytes", min=1, help="Bytes of a picture's file at most.", rich_help_panel=_READING)
+    ] = 64 * 2**20
+    max_megapixels: Annotated[
+        float,
+        typer.Option(
+            "--max-megapixels", min=0, max=1e6, help="Million pixels of a picture at most.", rich_help_panel=_READING
+        ),
+    ] = 128.0
+    max_side_ratio: Annotated[
+        float,
+        typer.Option(
+            "--max-side-ratio",
+            min=1,
+            max=1e6,
+            help="How many times a picture's one side is the other at most.",
+            rich_help_panel=_READING,
+        ),
+    ] = 40.0
+    max_memory: Annotated[
+        int,
+        typer.Option(
+            "--max-memory",
+            min=1,
+            max=2**20,
+            help="MB of memory for all pictures that are decoded at once.",
+            rich_help_panel=_READING,
+        ),
+    ] = 1024
+    accept_truncated: Annotated[
+        bool, typer.Option("--accept-truncated", help="Accept JPEGs whose end is missing.", rich_help_panel=_READING)
+    ] = False
 
     def reader(self) -> PhotoReader:
-        """What reads them."""
+        """What reads them. Raises typer.BadParameter for a header that can't be sent."""
         from lookalike.index.embedding import PhotoReader
         from lookalike.model.images import ImageLimits
         from lookalike.model.sources import Access
 
-        access = Access(schemes=frozenset(self.allow_scheme or ()), private=self.allow_private)
-        return PhotoReader(access=access, limits=ImageLimits(truncated=self.accept_truncated))
+        try:
+            access = Access(
+                schemes=frozenset(self.allow_scheme or ()),
+                private=self.allow_private,
+                max_bytes=self.max_bytes,
+                timeout=self.timeout,
+                max_redirects=self.max_redirects,
+                roots=self.photos_under or None,
+                retries=self.retries,
+                headers=[_header(text) for text in self.header or ()],
+                header_hosts=frozenset(self.header_host) if self.header_host else None,
+                user_agent=self.user_agent,
+            )
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
+        limits = ImageLimits(
+            max_pixels=int(self.max_megapixels * 1e6),
+            max_side_ratio=self.max_side_ratio,
+            truncated=self.accept_truncated,
+            max_memory=self.max_memory * 2**20,
+        )
+        return PhotoReader(access=access, limits=limits)
+
+
+def _header(text: str) -> tuple[str, str]:
+    """The name and the value of a header, from NAME:VALUE."""
+    name, colon, value = text.partition(":")
+    if not colon:
+        raise typer.BadParameter(f"--header {name[:20]!r} has no colon; give NAME:VALUE")
+    return name.strip(), value.strip()
 
 
 @dataclass(frozen=True)
@@ -120,6 +236,33 @@ class CacheOptions(Options):
             return
         with VectorCache(self.path, encoder.spec, optional=True) as cache:
             yield cache
+
+
+@dataclass(frozen=True)
+class TableOptions(Options):
+    """What the table of references or listings calls its columns."""
+
+    columns: Annotated[
+        list[str] | None,
+        typer.Option("--columns", help="What the table calls our columns, such as image=photo. Repeatable."),
+    ] = None
+    feed: Annotated[
+        Literal["google-merchant", "shopify", "woocommerce"] | None,
+        typer.Option("--feed", help="Read the table as this kind of shop exports it."),
+    ] = None
+
+    @property
+    def layout(self) -> Layout:
+        """The layout of the table. A column that is named twice may have either name; all images count."""
+        from lookalike.tables.layout import Layout
+
+        named: dict[str, list[str]] = {}
+        for pair in (pair for value in self.columns or () for pair in value.split(",")):
+            ours, equals, theirs = (part.strip() for part in pair.partition("="))
+            if not (ours and equals and theirs):
+                raise typer.BadParameter(f"--columns has {pair!r}; write OURS=THEIRS, such as listing_id=sku")
+            named.setdefault(ours, []).append(theirs)
+        return Layout(named or None, self.feed)
 
 
 @dataclass(frozen=True)
@@ -189,6 +332,37 @@ class RightsOptions(Options):
         return loaded
 
 
+@dataclass(frozen=True)
+class HistoryOptions(Options):
+    """What was decided since the scan."""
+
+    history: Annotated[
+        Path | None, typer.Option("--history", help="What sellers answered, and what was decided since the scan.")
+    ] = None
+    day: Annotated[
+        datetime | None,
+        typer.Option("--date", formats=["%Y-%m-%d"], help="Day to apply --history for, YYYY-MM-DD; by default today."),
+    ] = None
+
+    @property
+    def on(self) -> date:
+        """The day that counts."""
+        return self.day.date() if self.day else date.today()
+
+    def load(self) -> History | None:
+        """The history, if one was named."""
+        from lookalike.cases.history import History
+
+        return None if self.history is None else History.load(self.history)
+
+    def decisions(self) -> Decisions | None:
+        """What the history says on that day, if one was named."""
+        from lookalike.cases.history import Decisions
+
+        history = self.load()
+        return None if history is None else Decisions(history, self.on)
+
+
 def detector_settings(
     index: Path, policy: Path | None, rights: RightsOptions, encoder: EncoderOptions, reader: PhotoReader
 ) -> DetectorSettings:
@@ -205,28 +379,6 @@ def detector_settings(
         day=rights.on,
         **vars(encoder),
     )
-
-
-def require_apart(outputs: Mapping[str, Path | None], inputs: Mapping[str, str | Path | None] | None = None) -> None:
-    """Refuse to write over what is read, or two results to one path. Both are by the name that the user knows.
-
-    Raises TableError; paths that differ only in spelling, or are links to each other, count as the same.
-    """
-    read = [(name, Path(path)) for name, path in (inputs or {}).items() if path is not None]
-    written: list[tuple[str, Path]] = []
-    for name, path in outputs.items():
-        if path is None:
-            continue
-        for other, taken in (*read, *written):
-            if _is_same(path, taken):
-                raise TableError(f"{path} is both {other} and {name}; give two different paths")
-        written.append((name, path))
-
-
-def _is_same(one: Path, other: Path) -> bool:
-    if os.path.realpath(one) == os.path.realpath(other):
-        return True
-    return one.exists() and other.exists() and one.samefile(other)
 
 
 def note_unknown_brands(rights: Rights, brands: Iterable[str], *, quiet: bool = False) -> None:

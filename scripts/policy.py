@@ -8,7 +8,6 @@ lookalike policy bind policy.toml --index genuine.index --out new.toml
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -19,8 +18,9 @@ from rich.table import Table
 
 from lookalike.records import Verdict
 from lookalike.scripts.command import Exit, run
-from lookalike.scripts.options import IndexFolder, Json, Quiet, require_apart
-from lookalike.scripts.terminal import note, output
+from lookalike.scripts.options import IndexFolder, Json, Quiet
+from lookalike.scripts.outputs import POLICY, require_outputs
+from lookalike.scripts.terminal import note, output, print_json
 
 if TYPE_CHECKING:
     from lookalike.detection.replay import PolicyDiff
@@ -80,7 +80,7 @@ def diff(
     changed = compare_policies(read_findings(findings), old, new, authorised=authorised)
     if as_json:
         values = asdict(changed) | {"moved": [[*pair, count] for pair, count in sorted(changed.moved.items())]}
-        print(json.dumps(values, indent=2, ensure_ascii=False))
+        print_json(values, indent=2)
     else:
         _print_diff(changed, with_sellers=sellers is not None)
     return Exit.DONE
@@ -120,7 +120,7 @@ def bind(
     from lookalike.policy.binding import bind_policy
     from lookalike.policy.policy import Policy
 
-    require_apart({"--out": out}, {"POLICY": policy, "--index": index})
+    require_outputs({"--out": (out, POLICY)}, {"POLICY": policy, "--index": index})
     loaded = ReferenceIndex.load(index)
     bind_policy(Policy.load(policy), weights_sha256=loaded.spec.weights_sha256, index_digest=loaded.digest).save(out)
     note(f"{out} is bound to the index {loaded.digest[:8]}; its promise was made on the old one", quiet=quiet)

@@ -22,8 +22,8 @@ from lookalike.scripts.options import (
     Quiet,
     RightsOptions,
     note_unknown_brands,
-    require_apart,
 )
+from lookalike.scripts.outputs import TABLE, require_outputs
 from lookalike.scripts.terminal import note, progress
 
 
@@ -44,8 +44,8 @@ def recheck(
     from lookalike.scanning.recheck import policy_of, recheck
 
     changed = changes or out.with_name(f"{out.stem}.changes{out.suffix}")
-    require_apart(
-        {"--out": out, "--changes": changed},
+    require_outputs(
+        {"--out": (out, TABLE), "--changes": (changed, TABLE)},
         {"FINDINGS": findings, "--policy": policy, **rights.tables},
     )
     used = Policy.load(policy) if policy is not None else policy_of(findings)

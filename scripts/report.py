@@ -1,10 +1,12 @@
 """Write an HTML report of a findings table.
 
-It shows photo beside photo, with the evidence one click away.
+It shows photo beside photo, with the evidence one click away. With --history, findings that a person decided about are
+left out.
 
 Examples:
 lookalike report findings.parquet --out report.html
 lookalike report today.csv --out report.html --most 200 --evidence 200
+lookalike report f.csv --out report.html --history history.jsonl
 """
 
 from __future__ import annotations
@@ -18,13 +20,15 @@ from lookalike.scripts.command import Exit, run
 from lookalike.scripts.options import (
     EVIDENCE,
     Evidence,
+    HistoryOptions,
     PhotoOptions,
     Quiet,
-    require_apart,
 )
-from lookalike.scripts.terminal import note, progress
+from lookalike.scripts.outputs import PAGE, require_outputs
+from lookalike.scripts.terminal import counted, note, progress
 
 if TYPE_CHECKING:
+    from lookalike.cases.history import Decisions
     from lookalike.index.embedding import PhotoReader
 
 _MOST = 2000
@@ -36,26 +40,42 @@ def report(
     *,
     most: Annotated[int, typer.Option("--most", min=1, help="Show up to this many findings, the strongest.")] = _MOST,
     evidence: Evidence = EVIDENCE,
+    decided: HistoryOptions,
     photos: PhotoOptions,
     quiet: Quiet = False,
 ) -> int:
-    require_apart({"--out": out}, {"FINDINGS": findings})
-    write_page(findings, out, reader=photos.reader(), evidence=evidence, quiet=quiet, most=most)
+    require_outputs({"--out": (out, PAGE)}, {"FINDINGS": findings, "--history": decided.history})
+    write_page(
+        findings, out, reader=photos.reader(), evidence=evidence, quiet=quiet, most=most, decisions=decided.decisions()
+    )
     return Exit.DONE
 
 
 def write_page(
-    findings: Path, out: Path, *, reader: PhotoReader, evidence: int, quiet: bool, most: int = _MOST
+    findings: Path,
+    out: Path,
+    *,
+    reader: PhotoReader,
+    evidence: int,
+    quiet: bool,
+    most: int = _MOST,
+    decisions: Decisions | None = None,
 ) -> None:
-    """Write the report of a findings table, with thumbnails and the evidence of the strongest findings."""
-    from lookalike.evidence.explain import evidence_of
-    from lookalike.evidence.photos import photo_of
-    from lookalike.scanning.report import write_report
-    from lookalike.tables.findings import read_findings
+    """Write the report of a findings table, with thumbnails and the evidence of the strongest findings.
 
+    With `decisions`, findings have the verdicts that those give, and the settled ones are left out.
+    """
+    from lookalike.cases.history import Undecided
+    from lookalike.evidence.explain import evidence_of
+    from lookalike.evidence.photos import MOVED, photo_of
+    from lookalike.scanning.report import write_report
+    from lookalike.tables.findings import read_last_findings
+
+    rows = read_last_findings(findings)
+    undecided = None if decisions is None else Undecided(rows, decisions)
     with progress("composing evidence", quiet=quiet) as advance:
         summary = write_report(
-            read_findings(findings),
+            rows if undecided is None else undecided,
             out,
             thumbnail=photo_of(reader),
             most=most,
@@ -64,7 +84,13 @@ def write_page(
             progress=advance,
         )
     more = f", {summary.left_out:,} weaker ones left out" if summary.left_out else ""
-    note(f"report with {summary.shown:,} findings{more}, {summary.evidence:,} with evidence: {out}", quiet=quiet)
+    shown = f"report with {counted(summary.shown, 'finding')}{more}, {summary.evidence:,} with evidence: {out}"
+    note(shown, quiet=quiet)
+    if summary.without_genuine:
+        missing = f"the genuine photos of {counted(summary.without_genuine, 'finding')} can't be read any more"
+        note(f"{missing} (first: {summary.first_without}); {MOVED}; then scan again", quiet=quiet)
+    if undecided is not None:
+        note(f"{counted(undecided.left_out, 'finding')} left out, decided by the history", quiet=quiet)
 
 
 def main(argv: list[str] | None = None) -> int:

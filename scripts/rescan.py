@@ -27,8 +27,8 @@ from lookalike.scripts.options import (
     ReportOut,
     RightsOptions,
     detector_settings,
-    require_apart,
 )
+from lookalike.scripts.outputs import FOLDER, PAGE, TABLE, require_outputs
 from lookalike.scripts.report import write_page
 from lookalike.scripts.scan import print_changes
 from lookalike.scripts.terminal import progress
@@ -49,8 +49,8 @@ def rescan(
 ) -> int:
     from lookalike.scanning.changes import rescan_references
 
-    require_apart(
-        {"--out": out, "--report": report, "--since": since},
+    require_outputs(
+        {"--out": (out, TABLE), "--report": (report, PAGE), "--since": (since, FOLDER)},
         {"--index": index, "--policy": policy, "--weights": encoder.weights, **rights.tables},
     )
     reader = photos.reader()

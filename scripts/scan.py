@@ -29,16 +29,17 @@ from lookalike.scripts.options import (
     Quiet,
     ReportOut,
     RightsOptions,
+    TableOptions,
     detector_settings,
     note_unknown_brands,
-    require_apart,
 )
+from lookalike.scripts.outputs import FOLDER, PAGE, TABLE, require_outputs
 from lookalike.scripts.report import write_page
 from lookalike.scripts.terminal import note, progress
 
 if TYPE_CHECKING:
-    from lookalike.scanning.changes import RescanSummary
     from lookalike.scanning.parts import ScanSummary
+    from lookalike.scanning.run import RescanSummary
 
 
 def scan(
@@ -53,6 +54,7 @@ def scan(
     since: Annotated[
         Path | None, typer.Option("--since", help="Folder with the last scan's state: look only at what changed.")
     ] = None,
+    table: TableOptions,
     encoder: EncoderOptions,
     photos: PhotoOptions,
     cache: CacheOptions,
@@ -65,22 +67,24 @@ def scan(
     on = engine.cluster(encoder.device)
     if on is not None and since is not None:
         raise typer.BadParameter("--since needs --engine local")
-    require_apart(
-        {"--out": out, "--report": report, "--since": since, "--cache": cache.cache},
+    require_outputs(
+        {"--out": (out, TABLE), "--report": (report, PAGE), "--since": (since, FOLDER), "--cache": (cache.cache, None)},
         {"LISTINGS": listings, "--index": index, "--policy": policy, "--weights": encoder.weights, **rights.tables},
     )
-    reader = photos.reader()
+    reader, layout = photos.reader(), table.layout
     asked = rights.load(quiet=quiet)
     settings = detector_settings(index, policy, rights, encoder, reader)
     with progress("scanning listings", quiet=quiet) as advance:
         if since is not None:
             changed = scan_changed_table(
-                listings, out, settings=settings, since=since, rights=asked, cache=cache.path, progress=advance
-            )
+                listings, out, settings=settings, since=since, rights=asked, cache=cache.path, progress=advance,
+                layout=layout,
+            )  # fmt: skip
         else:
             summary = scan_table(
-                listings, out, settings=settings, rights=asked, cluster=on, cache=cache.path, progress=advance
-            )
+                listings, out, settings=settings, rights=asked, cluster=on, cache=cache.path, progress=advance,
+                layout=layout,
+            )  # fmt: skip
     status = print_changes(changed, out, quiet=quiet) if since is not None else _print(summary, out, quiet=quiet)
     if report is not None:
         write_page(out, report, reader=reader, evidence=evidence, quiet=quiet)

@@ -2,11 +2,12 @@
 
 These are the strongest, or a list with few false ones. With --false-share and --labels (as for tune --findings), on
 average at most that share of the list are no look-alikes, if the labels are of listings from the same stream
-(conformal selection).
+(conformal selection). With --history, findings that a person decided about are left out.
 
 Examples:
 lookalike shortlist findings.parquet --most 200 --out today.csv
 lookalike shortlist f.csv --false-share 0.1 --labels l.csv --out today.csv
+lookalike shortlist f.csv --most 200 --history history.jsonl --out today.csv
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ from typing import Annotated
 import typer
 
 from lookalike.scripts.command import Exit, run
-from lookalike.scripts.options import FindingsOut, Quiet, require_apart
-from lookalike.scripts.terminal import note
+from lookalike.scripts.options import FindingsOut, HistoryOptions, Quiet
+from lookalike.scripts.outputs import TABLE, require_outputs
+from lookalike.scripts.terminal import counted, note
 
 
 def shortlist(
     findings: Annotated[Path, typer.Argument(help="Findings table.")],
     out: FindingsOut,
+    *,
     most: Annotated[int | None, typer.Option("--most", min=1, help="List up to this many, the strongest.")] = None,
     false_share: Annotated[
         float | None,
@@ -33,20 +36,28 @@ def shortlist(
     labelled: Annotated[
         Path | None, typer.Option("--labelled", help="Findings that the labels are about; by default FINDINGS.")
     ] = None,
+    decided: HistoryOptions,
     quiet: Quiet = False,
 ) -> int:
-    from lookalike.tables.files import require_ending
     from lookalike.tables.findings import write_findings
     from lookalike.thresholds.shortlist import shortlist_findings
 
-    require_apart({"--out": out}, {"FINDINGS": findings, "--labels": labels, "--labelled": labelled})
-    require_ending(out)
-    chosen = shortlist_findings(findings, most=most, false_share=false_share, labels=labels, labelled=labelled)
-    write_findings(chosen.rows, out)
-    note(
-        f"{len(chosen.rows):,} of {chosen.considered:,} findings listed in {out}, strongest first",
-        quiet=quiet,
+    inputs = {"FINDINGS": findings, "--labels": labels, "--labelled": labelled, "--history": decided.history}
+    require_outputs({"--out": (out, TABLE)}, inputs)
+    known = decided.decisions()
+    chosen = shortlist_findings(
+        findings,
+        most=most,
+        false_share=false_share,
+        labels=labels,
+        labelled=labelled,
+        settled=known.settle if known is not None else None,
     )
+    write_findings(chosen.rows, out)
+    listed = f"{len(chosen.rows):,} of {counted(chosen.considered, 'finding')} listed in {out}, strongest first"
+    note(listed, quiet=quiet)
+    if known is not None:
+        note(f"{counted(chosen.settled, 'finding')} left out, decided by {decided.history}", quiet=quiet)
     return Exit.DONE
 
 

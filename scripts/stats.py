@@ -11,8 +11,6 @@ lookalike stats findings.parquet --verdicts l.csv --history h.jsonl --json
 
 from __future__ import annotations
 
-import json
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,8 +18,8 @@ import typer
 from rich.table import Table
 
 from lookalike.scripts.command import Exit, run
-from lookalike.scripts.options import HistoryDay, Json, Quiet
-from lookalike.scripts.terminal import note, output
+from lookalike.scripts.options import HistoryOptions, Json, Quiet
+from lookalike.scripts.terminal import counted, note, output, print_json
 
 if TYPE_CHECKING:
     from lookalike.binomial import Share
@@ -32,54 +30,52 @@ _SHOWN = 12
 
 def stats(
     findings: Annotated[Path, typer.Argument(help="Findings table.")],
+    *,
     verdicts: Annotated[Path | None, typer.Option("--verdicts", help="People's verdicts on listings.")] = None,
-    history: Annotated[
-        Path | None, typer.Option("--history", help="What sellers answered, and what was decided.")
-    ] = None,
-    day: HistoryDay = None,
+    decided: HistoryOptions,
     by: Annotated[
         str, typer.Option("--by", help="Columns to count by: brand, territory, kind, seller_id.")
     ] = "brand,territory,kind",
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    from lookalike.cases.history import History
-    from lookalike.cases.transparency import count_findings
-    from lookalike.tables.findings import read_findings
+    from lookalike.cases.transparency import count_table
     from lookalike.tables.inputs import read_verdicts
 
-    counted = count_findings(
-        read_findings(findings),
+    figures = count_table(
+        findings,
         reviews=read_verdicts(verdicts) if verdicts is not None else (),
-        history=History.load(history) if history is not None else None,
-        day=day.date() if day else date.today(),
+        history=decided.load(),
+        day=decided.on,
         by=[name.strip() for name in by.split(",") if name.strip()],
     )
     if as_json:
-        print(json.dumps(counted.to_json(), indent=1, allow_nan=False))
+        print_json(figures.to_json(), indent=1)
     else:
-        _print(counted)
+        _print(figures)
     if verdicts is None:
         note("without --verdicts, nothing is known about errors", quiet=quiet)
-    for count, what in ((counted.unknown, "verdicts"), (counted.elsewhere, "notices")):
+    for count, what in ((figures.unknown, "verdicts"), (figures.elsewhere, "notices")):
         if count:
             note(f"{what} about none of these findings: {count:,}", quiet=quiet)
     return Exit.DONE
 
 
-def _print(counted: Stats) -> None:
+def _print(figures: Stats) -> None:
     console = output()
-    whole = counted.all
-    console.print(f"{whole.findings:,} findings, {counted.first or 'at an unknown time'} to {counted.last or '?'}")
+    whole = figures.all
+    period = f"{figures.first or 'at an unknown time'} to {figures.last or '?'}"
+    console.print(f"{counted(whole.findings, 'finding')}, {period}")
     named = ", ".join(f"{count:,} {verdict}" for verdict, count in whole.verdicts.items())
     console.print(f"{named}; {whole.flagged:,} flagged by the scan, {whole.withdrawn:,} of them withdrawn since")
-    console.print(f"reviewed {whole.reviewed:,} flags: upheld {_share(whole.upheld)}, wrong {_share(whole.errors)}")
+    reviewed = f"upheld {_share(whole.upheld)}, wrong {_share(whole.errors)}"
+    console.print(f"reviewed {counted(whole.reviewed, 'flag')}: {reviewed}")
     console.print(f"from finding to verdict {_times(whole.days_to_verdict)}")
     outcomes = ", ".join(f"{count:,} {outcome}" for outcome, count in whole.outcomes.items())
     console.print(
         f"answers: {sum(whole.notices.values()):,} ({outcomes}); decided after {_times(whole.days_to_decision)}"
     )
-    for column, groups in counted.by.items():
+    for column, groups in figures.by.items():
         table = Table(column, "findings", "flagged", "reviewed", "wrong (95 %)", "answers", box=None, pad_edge=False)
         for name, each in sorted(groups.items(), key=_most_flagged)[:_SHOWN]:
             table.add_row(name or "not known", f"{each.findings:,}", f"{each.flagged:,}", f"{each.reviewed:,}",

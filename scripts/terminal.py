@@ -1,30 +1,142 @@
-"""What a person at the terminal sees: notes and progress on stderr, tables on stdout."""
+"""What a person at the terminal sees: notes and progress on stderr, results on stdout.
+
+Names, titles and messages come from strangers. Whatever is printed passes through here, where characters that steer a
+terminal, reorder a line or can't be encoded are escaped.
+"""
 
 from __future__ import annotations
 
+import io
+import json
+import os
+import re
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Any
+from unicodedata import category
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 _PLAIN_LINE_SECONDS = 10.0
 MOST_SHOWN = 20
 """How many bad rows, unknown brands and the like are listed before the rest is only counted."""
 
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
+_UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # controls, formats, halves of characters, separators of lines, of paragraphs
+_NOT_PLAIN = re.compile("[^ -~]")
+_JOINERS = "\u200c\u200d"  # parts of Persian and Hindi words, and of emoji
 
 
-def output() -> Console:
-    """The console for results, on stdout; text in square brackets is printed as it is."""
-    return Console(highlight=False, markup=False)
+def visible(text: str) -> str:
+    r"""The text in one line, with characters that nobody would see written as escapes.
+
+    >>> visible("Zürich \x1b[2J\n\u202e")
+    'Zürich \\x1b[2J\\n\\u202e'
+    """
+    return _NOT_PLAIN.sub(lambda found: _escaped(found[0]) if _is_unseen(found[0]) else found[0], text)
+
+
+def _is_unseen(character: str) -> bool:
+    return category(character) in _UNSEEN and character not in _JOINERS
+
+
+def _in_json(character: str) -> str:
+    return json.dumps(character)[1:-1] if character != "\n" and _is_unseen(character) else character
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
+class StdoutError(Exception):
+    """Stdout can't be written. Its cause is the OSError."""
+
+
+@contextmanager
+def _writing_results() -> Iterator[None]:
+    """Tell errors of stdout from those of files."""
+    try:
+        yield
+    except OSError as error:
+        raise StdoutError(f"the results can't be written to standard output: {error.strerror or error}") from error
+
+
+class _Console(Console):
+    """Prints a string as it is, made visible; a `Text` is this project's own layout and may have several lines."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False, **settings)
+
+    def render_str(self, text: str, **settings: Any) -> Text:
+        return super().render_str(visible(text), **settings)
+
+    def on_broken_pipe(self) -> None:
+        raise
+
+
+class _Output(_Console):
+    """For stdout."""
+
+    def print(self, *objects: Any, **settings: Any) -> None:
+        with _writing_results():
+            super().print(*objects, **settings)
+
+
+class _Errors(_Console):
+    """For stderr: if that can't be written either, nobody is left to tell."""
+
+    def print(self, *objects: Any, **settings: Any) -> None:
+        with suppress(OSError):
+            super().print(*objects, **settings)
+
+
+errors = _Errors(stderr=True, soft_wrap=True)
+
+
+def notes() -> Console:
+    """The console for tables on stderr."""
+    return _Errors(stderr=True)
+
+
+def output(*, soft_wrap: bool = False) -> Console:
+    """The console for results, on stdout."""
+    return _Output(soft_wrap=soft_wrap)
+
+
+def print_line(text: str) -> None:
+    """Print a result as one line on stdout."""
+    with _writing_results():
+        print(visible(text))
+
+
+def print_json(values: Any, *, indent: int | None = None) -> None:
+    """Print JSON on stdout, valid whatever the text in it and the encoding of stdout. Dates and paths become text."""
+    text = json.dumps(values, indent=indent, ensure_ascii=False, allow_nan=False, default=str)
+    text = _NOT_PLAIN.sub(lambda found: _in_json(found[0]), text)
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        text = json.dumps(values, indent=indent, allow_nan=False, default=str)
+    with _writing_results():
+        print(text)
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """A number of things in words; `many` is the plural if that isn't `one` with an s.
+
+    >>> counted(1, "case"), counted(1200, "entry", "entries")
+    ('1 case', '1,200 entries')
+    """
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def note(message: str, *, quiet: bool = False) -> None:
     """Print a line on stderr, for the person at the terminal."""
     if not quiet:
-        errors.print(message, markup=False)
+        errors.print(message)
 
 
 def note_first(lines: Sequence[str], most: int = MOST_SHOWN) -> None:
@@ -33,6 +145,46 @@ def note_first(lines: Sequence[str], most: int = MOST_SHOWN) -> None:
         note(line)
     if len(lines) > most:
         note(f"… and {len(lines) - most:,} more")
+
+
+def prepare_streams() -> None:
+    """Have stdout and stderr escape what their encoding lacks, and put something in place of streams that are closed.
+
+    Otherwise the first file that is opened would get the number of the closed stream, and what libraries print would
+    go into it. A closed stdout still refuses to be written to, so that results don't get lost unnoticed.
+    """
+    for number, mode in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, mode)  # gets the lowest free number, which is this one
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w", encoding="utf-8", closefd=False))  # noqa: SIM115
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def flush_streams() -> None:
+    """Write out what stdout and stderr hold; what can't be written is discarded. Raises StdoutError."""
+    try:
+        with _writing_results():
+            _flush(sys.stdout)
+    finally:
+        with suppress(OSError):
+            _flush(sys.stderr)
+
+
+def _flush(stream: Any) -> None:
+    try:
+        stream.flush()
+    except OSError:
+        with suppress(OSError):  # it has no number
+            descriptor = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(descriptor, stream.fileno())  # or Python would complain about it at its end
+            os.close(descriptor)
+        raise
 
 
 @contextmanager

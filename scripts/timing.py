@@ -77,8 +77,9 @@ def show_table(
 
     The title goes above it after an empty line, the caption below.
     """
-    from rich.console import Console
     from rich.table import Table
+
+    from lookalike.scripts.terminal import output, print_line
 
     table = Table(box=None)
     for at, column in enumerate(head):
@@ -86,7 +87,10 @@ def show_table(
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
     if title is not None:
-        print(f"\n{title}")
-    Console(highlight=False, markup=False, width=width).print(table)
+        print_line("")
+        print_line(title)
+    console = output()
+    console.width = width
+    console.print(table)
     if caption is not None:
-        print(caption)
+        print_line(caption)

@@ -19,19 +19,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from lookalike.errors import PolicyError, TableError
+from lookalike.errors import TableError
 from lookalike.scripts.command import Exit, run
 from lookalike.scripts.options import (
     EncoderOptions,
     IndexFolder,
     PhotoOptions,
     Quiet,
-    require_apart,
+    TableOptions,
 )
-from lookalike.scripts.terminal import note, note_first, progress
+from lookalike.scripts.outputs import POLICY, require_outputs
+from lookalike.scripts.terminal import note, note_first, notes, progress
 
 if TYPE_CHECKING:
     from lookalike.policy.policy import Policy
@@ -82,6 +82,7 @@ def tune(
         float, typer.Option("--review-precision", help="Without a budget, review down to this share of right ones.")
     ] = 0.25,
     days: Annotated[int, typer.Option("--days", help="Days until the policy expires.")] = 90,
+    table: TableOptions,
     encoder: EncoderOptions,
     photos: PhotoOptions,
     quiet: Quiet = False,
@@ -91,10 +92,8 @@ def tune(
     from lookalike.policy.policy import Policy
     from lookalike.thresholds.tuned import Background, Goal, tune_on_findings, tune_on_photos
 
-    if out.suffix.lower() != ".toml":
-        raise PolicyError(f"the policy {out} ends in {out.suffix or 'nothing'}; give it a name that ends in .toml")
-    require_apart(
-        {"--out": out},
+    require_outputs(
+        {"--out": (out, POLICY)},
         {"LABELS": labels, "--index": index, "--findings": findings, "--unrelated": unrelated, "--cohort": cohort,
          "--fusion": fusion, "--policy": policy, "--weights": encoder.weights},
     )  # fmt: skip
@@ -132,6 +131,7 @@ def tune(
                 background=background,
                 name=out.stem,
                 progress=advance,
+                layout=table.layout,
             )
     tuned.policy.save(out)
     note_first(tuned.failed, _SHOWN)
@@ -146,7 +146,7 @@ def tune(
 
 
 def _show(policy: Policy, out: Path) -> None:
-    console = Console(highlight=False, markup=False, stderr=True)
+    console = notes()
     console.print(f"{policy}: {policy.promise}")
     table = Table("", "flag", "review", "rests on", "labels", "flags", "wrong", "more needed", box=None, pad_edge=False)
     own = policy.scope()

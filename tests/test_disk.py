@@ -10,7 +10,41 @@ from pathlib import Path
 
 import pytest
 
-from lookalike.disk import clear, file_sha256, held, open_regular, read_regular, write_named_by_content, written
+from lookalike.disk import (
+    clear,
+    file_sha256,
+    held,
+    make_folder,
+    open_regular,
+    read_regular,
+    require_local,
+    write_named_by_content,
+    written,
+)
+from lookalike.errors import LookalikeError
+
+
+@pytest.mark.parametrize("address", ["s3://bucket/a.csv", "https://example.com/a", "file:///tmp/a", "gs://a", "s3:/a"])
+def test_an_address_is_refused_and_makes_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path, busy = Path(address), RuntimeError()
+    for write in (written(path), held(path, busy)):
+        with pytest.raises(LookalikeError, match="is an address; results are written to local files only"), write:
+            pass
+    with pytest.raises(LookalikeError, match="is an address"):
+        make_folder(path)
+    with pytest.raises(LookalikeError, match="is an address"):
+        write_named_by_content(path, "a", ".txt", lambda place: place.touch())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_name_with_a_colon_is_no_address(tmp_path: Path) -> None:
+    with written(tmp_path / "12:30.csv") as temporary:
+        temporary.touch()
+    require_local(Path("C:/findings.csv"))
+    require_local(Path("12:30.csv"))
 
 
 def test_a_file_appears_only_at_the_end(tmp_path: Path) -> None:

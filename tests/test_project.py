@@ -96,6 +96,13 @@ def test_every_command_is_documented() -> None:
     assert "docs/commands.md" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+def test_commands_print_through_one_place() -> None:
+    """Ruff finds `print` elsewhere."""
+    modules = [path for path in (ROOT / "scripts").glob("*.py") if path.name != "terminal.py"]
+    others = ("Console(", "echo(", "sys.stdout.write", "sys.stderr.write")
+    assert [path.name for path in modules for name in others if name in path.read_text(encoding="utf-8")] == []
+
+
 def test_the_shipped_files_stay_small() -> None:
     assert sum(path.stat().st_size for path in (ROOT / "lookalike" / "sample").rglob("*") if path.is_file()) < 4e6
     assert (ROOT / "model" / "embedded.safetensors").stat().st_size < 20e6

@@ -8,11 +8,13 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lookalike.disk import held
 from lookalike.errors import ImageReadError, TableError
 from lookalike.tables.cells import cell_text, id_text
 from lookalike.tables.files import read_rows, require_ending, require_readable
 from lookalike.tables.findings import FINDING_COLUMNS, read_findings
 from lookalike.tables.inputs import read_listings
+from lookalike.tables.layout import PLAIN, Layout
 
 from .case import Cases, Effort
 from .comparison import find_shared
@@ -69,39 +71,43 @@ def find_cases(
     page: str | Path | None = None,
     reader: PhotoReader | None = None,
     progress: Callable[[int], None] | None = None,
+    layout: Layout = PLAIN,
 ) -> FoundCases:
     """Group a findings table into cases, write them to the table `out`, and with `page` to an HTML page.
 
-    `listings`, the table that was scanned, adds the other photos of the same listings, and its columns to join on. With
-    `lookup`, on the scan's index, photos are compared (see `find_shared`, which takes `cache` and `progress`);
-    otherwise only identical files join sellers. Cases keep the ids that they have in the table `previous`, by default
-    the one that `out` replaces. `history` is applied as of `day`, by default today. `reader` reads photos for the page,
-    by default local files only. Other arguments are those of `build_cases`. Raises TableError for tables that can't be
-    read or written, and for a column to join on that no table has.
+    `listings`, the table that was scanned, in this `layout`, adds the other photos of the same listings, and its
+    columns to join on. With `lookup`, on the scan's index, photos are compared (see `find_shared`, which takes `cache`
+    and `progress`); otherwise only identical files join sellers. Cases keep the ids that they have in the table
+    `previous`, by default the one that `out` replaces. `history` is applied as of `day`, by default today. `reader`
+    reads photos for the page, by default local files only. Other arguments are those of `build_cases`. Raises
+    TableError for tables that can't be read or written, or that another process writes, and for a column to join on
+    that no table has.
     """
     findings, out, joining = Path(findings), Path(out), joining or Joining()
     require_ending(out)
     require_readable(findings, required=FINDING_COLUMNS)
     _require_columns(joining.columns, findings, listings)
-    kept = Path(previous) if previous is not None else out if out.is_file() else None
-    before = [] if kept is None else read_cases(kept)
-    on = day or date.today()
+    busy = TableError(f"another process is writing {out}; wait until it is done, or choose another --out")
+    with held(out.with_name(out.name + ".partial"), busy):  # its ids are read, and written again at the end
+        kept = Path(previous) if previous is not None else out if out.is_file() else None
+        before = [] if kept is None else read_cases(kept)
+        on = day or date.today()
 
-    def rows() -> Iterator[Row]:
-        return read_findings(findings) if history is None else apply_history(read_findings(findings), history, on)
+        def rows() -> Iterator[Row]:
+            return read_findings(findings) if history is None else apply_history(read_findings(findings), history, on)
 
-    photos = shown = None
-    if lookup is not None:
-        photos = _compared(case_photos(rows(), listings, verdicts=verdicts), lookup, cache, progress)
-    shared = None if photos is None else photos.shared
-    keys = () if listings is None else listing_keys(listings, joining.columns)
-    cases = build_cases(rows(), verdicts=verdicts, joining=joining, shared=shared, keys=keys, rates=rates,
-                        effort=effort, previous=before)  # fmt: skip
-    write_cases(cases.cases, out)
-    if page is not None:
-        thumbnail, columns = _thumbnails(reader), joining.columns
-        shown = write_case_page(cases, rows(), page, thumbnail=thumbnail, effort=effort, columns=columns)
-    return FoundCases(cases, photos, kept, shown)
+        photos = shown = None
+        if lookup is not None:
+            photos = _compared(case_photos(rows(), listings, verdicts=verdicts, layout=layout), lookup, cache, progress)
+        shared = None if photos is None else photos.shared
+        keys = () if listings is None else listing_keys(listings, joining.columns, layout)
+        cases = build_cases(rows(), verdicts=verdicts, joining=joining, shared=shared, keys=keys, rates=rates,
+                            effort=effort, previous=before)  # fmt: skip
+        write_cases(cases.cases, out)
+        if page is not None:
+            thumbnail, columns = _thumbnails(reader), joining.columns
+            shown = write_case_page(cases, rows(), page, thumbnail=thumbnail, effort=effort, columns=columns)
+        return FoundCases(cases, photos, kept, shown)
 
 
 def _compared(
@@ -112,7 +118,9 @@ def _compared(
     )
 
 
-def case_photos(rows: Iterable[Row], listings: str | Path | None, *, verdicts: Sequence[str]) -> list[SellerPhoto]:
+def case_photos(
+    rows: Iterable[Row], listings: str | Path | None, *, verdicts: Sequence[str], layout: Layout = PLAIN
+) -> list[SellerPhoto]:
     """The photos that decided findings of these verdicts; with a listings table, all photos of the same listings."""
     sellers: dict[str, str] = {}
 
@@ -128,16 +136,18 @@ def case_photos(rows: Iterable[Row], listings: str | Path | None, *, verdicts: S
     known = {(photo.seller, photo.image) for photo in photos}
     further = (
         SellerPhoto(sellers[listing.id], str(image))
-        for listing in read_listings(listings)
+        for listing in read_listings(listings, columns=layout.columns, feed=layout.feed)
         if listing.id in sellers
         for image in listing.images
     )
     return photos + [photo for photo in further if (photo.seller, photo.image) not in known]
 
 
-def listing_keys(listings: str | Path, columns: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+def listing_keys(
+    listings: str | Path, columns: Sequence[str], layout: Layout = PLAIN
+) -> Iterator[tuple[str, str, str]]:
     """The values in these columns of a listings table: seller_id, column, value. Empty ones are left out."""
-    for line in read_rows(Path(listings), required=("listing_id",), columns=("seller_id", *columns)):
+    for line in layout.read(Path(listings), required=("listing_id",), columns=("seller_id",), further=columns):
         seller = id_text(line.values.get("seller_id"))
         for column in columns:
             value = cell_text(line.values.get(column))

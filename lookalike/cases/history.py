@@ -12,12 +12,13 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from lookalike.disk import sync
+from lookalike.disk import make_folder, sync
 from lookalike.errors import HistoryError
 from lookalike.records import Verdict
 
+from .checkpoint import entry_at, last_entry, remember
 from .entries import LINE_BYTES, MOST_BYTES, START, UNREADABLE, HistoryEntry, parse_entry, read_history
-from .statements import Statement
+from .statements import Outcome, Statement
 
 _CHANGEABLE = frozenset({Verdict.FLAGGED, Verdict.REVIEW})
 
@@ -62,18 +63,14 @@ def add_entry(path: str | Path, statement: Statement) -> Addition:
     from filelock import FileLock
 
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with FileLock(path.with_name(path.name + ".lock")):
-        torn = _mend(path)
-        history = History.load(path) if path.exists() and path.stat().st_size else History()
-        now = datetime.now(UTC)
-        said = replace(
-            statement, when=now.isoformat(timespec="seconds"), since=statement.since or now.date().isoformat()
-        )
-        if said.notice is not None:
-            said = _about_notice(said, history)
-        entry = HistoryEntry(len(history.entries) + 1, said, history.seal, "")
-        entry = replace(entry, hash=entry.computed_hash())
+        torn, last = None, last_entry(path)
+        if last is None:
+            torn = _mend(path)
+            entries = History.load(path).entries if path.exists() and path.stat().st_size else ()
+            last = entries[-1] if entries else None
+        entry = _next(_completed(statement, path, last), last)
         line = entry.line()
         if len(line) > LINE_BYTES:
             raise HistoryError(f"the entry takes {len(line):,} bytes, at most {LINE_BYTES:,} fit; shorten its texts")
@@ -82,14 +79,27 @@ def add_entry(path: str | Path, statement: Statement) -> Addition:
             file.flush()
             os.fsync(file.fileno())
         sync(path.parent)
+        remember(path)
     return Addition(entry, torn)
 
 
-def _about_notice(said: Statement, history: History) -> Statement:
-    """The statement, with what it leaves out taken from the notice that it decides."""
-    noticed = next((entry.said for entry in history.entries if entry.number == said.notice), None)
-    if noticed is None:
-        raise HistoryError(f"there is no entry {said.notice} to decide; the history has {len(history.entries):,}")
+def _next(said: Statement, last: HistoryEntry | None) -> HistoryEntry:
+    """The entry that follows the last one."""
+    number, previous = (1, START) if last is None else (last.number + 1, last.hash)
+    entry = HistoryEntry(number, said, previous, "")
+    return replace(entry, hash=entry.computed_hash())
+
+
+def _completed(statement: Statement, path: Path, last: HistoryEntry | None) -> Statement:
+    """The statement with its time and first day, and with what it leaves out taken from the notice that it decides."""
+    now = datetime.now(UTC)
+    said = replace(statement, when=now.isoformat(timespec="seconds"), since=statement.since or now.date().isoformat())
+    if said.notice is None:
+        return said
+    count = 0 if last is None else last.number
+    if not 1 <= said.notice <= count:
+        raise HistoryError(f"there is no entry {said.notice} to decide; the history has {count:,}")
+    noticed = entry_at(path, said.notice).said
     for name in ("listing", "seller", "brand", "territory"):
         if getattr(said, name) not in (None, getattr(noticed, name)):
             raise HistoryError(
@@ -143,36 +153,76 @@ def _is_whole(rest: bytes) -> bool:
     return entry.line() == rest + b"\n" and entry.hash == entry.computed_hash()
 
 
-def apply_history(rows: Iterable[Row], history: History, day: date) -> Iterator[dict[str, Any]]:
-    """Rows of a findings table with the verdicts that the history gives them on that day.
+class Decisions:
+    """What a history says about findings on one day.
 
-    If several entries apply to a row, one about the listing comes before one about the seller, then the one with the
-    later first day, then the later entry. Only rows that are flagged or in review change. A changed row has the new
-    `verdict`, the scan's as `verdict_before`, and a `reason`: who said what, and when.
+    If several entries apply to a row of a findings table, one about the listing comes before one about the seller, then
+    the one with the later first day, then the later entry. Only rows that are flagged or in review change.
     """
-    by_listing: dict[str, list[HistoryEntry]] = {}
-    by_seller: dict[str, list[HistoryEntry]] = {}
-    for entry in history.entries:
-        if entry.said.listing is not None:
-            by_listing.setdefault(entry.said.listing, []).append(entry)
-        elif entry.said.seller is not None:
-            by_seller.setdefault(entry.said.seller, []).append(entry)
-    for row in rows:
-        decided: HistoryEntry | None = None
-        if row["verdict"] in _CHANGEABLE:
-            decided = _deciding(by_listing.get(str(row["listing_id"]), ()), row, day)
-            if decided is None and row.get("seller_id") is not None:
-                decided = _deciding(by_seller.get(str(row["seller_id"]), ()), row, day)
-        verdict = decided.said.verdict if decided is not None else None
-        if decided is None or verdict is None:
-            yield dict(row)
-            continue
-        yield {**row, "verdict": str(verdict), "verdict_before": row["verdict"], "reason": reason_of(decided)}
+
+    def __init__(self, history: History, day: date) -> None:
+        self._day = day
+        self._by_listing: dict[str, list[HistoryEntry]] = {}
+        self._by_seller: dict[str, list[HistoryEntry]] = {}
+        for entry in history.entries:
+            if entry.said.listing is not None:
+                self._by_listing.setdefault(entry.said.listing, []).append(entry)
+            elif entry.said.seller is not None:
+                self._by_seller.setdefault(entry.said.seller, []).append(entry)
+
+    def applied(self, row: Row) -> dict[str, Any]:
+        """The row with the verdict that the history gives it.
+
+        A changed row has the new `verdict`, the scan's as `verdict_before`, and a `reason`: who said what, and when.
+        """
+        entry = self._deciding(row)
+        verdict = entry.said.verdict if entry is not None else None
+        if entry is None or verdict is None:
+            return dict(row)
+        return {**row, "verdict": str(verdict), "verdict_before": row["verdict"], "reason": reason_of(entry)}
+
+    def settle(self, row: Row) -> bool:
+        """Whether a person has decided about the row, so that nobody need look at it again.
+
+        That is an accepted answer, or a rejected one about this very listing: a seller whose licence was rejected may
+        show more tomorrow.
+        """
+        entry = self._deciding(row)
+        if entry is None or entry.said.outcome is Outcome.OPEN:
+            return False
+        return entry.said.outcome is Outcome.ACCEPTED or entry.said.listing is not None
+
+    def _deciding(self, row: Row) -> HistoryEntry | None:
+        if row["verdict"] not in _CHANGEABLE:
+            return None
+        about_listing = self._latest(self._by_listing.get(str(row["listing_id"]), ()), row)
+        if about_listing is not None or row.get("seller_id") is None:
+            return about_listing
+        return self._latest(self._by_seller.get(str(row["seller_id"]), ()), row)
+
+    def _latest(self, entries: Sequence[HistoryEntry], row: Row) -> HistoryEntry | None:
+        applying = (entry for entry in entries if entry.said.applies(row, self._day))
+        return max(applying, key=lambda entry: (entry.said.since, entry.number), default=None)
 
 
-def _deciding(entries: Sequence[HistoryEntry], row: Row, day: date) -> HistoryEntry | None:
-    applying = (entry for entry in entries if entry.said.applies(row, day))
-    return max(applying, key=lambda entry: (entry.said.since, entry.number), default=None)
+def apply_history(rows: Iterable[Row], history: History, day: date) -> Iterator[dict[str, Any]]:
+    """Rows of a findings table with the verdicts that the history gives them on that day (see `Decisions.applied`)."""
+    return map(Decisions(history, day).applied, rows)
+
+
+class Undecided:
+    """Rows of a findings table as the history has them, without the settled ones, which `left_out` counts."""
+
+    def __init__(self, rows: Iterable[Row], decisions: Decisions) -> None:
+        self._rows, self._decisions = rows, decisions
+        self.left_out = 0
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for row in self._rows:
+            if self._decisions.settle(row):
+                self.left_out += 1
+            else:
+                yield self._decisions.applied(row)
 
 
 def reason_of(entry: HistoryEntry) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lookalike.disk import written
+from lookalike.disk import make_folder, written
 from lookalike.pages.html import asset, page_template, policy_hash, safe_link
 from lookalike.pages.pictures import Thumbnail, Thumbnails
 from lookalike.tables.amounts import plain_decimal, read_amount
@@ -41,7 +41,7 @@ def write_case_page(
     shown = {str(row["listing_id"]): row for row in rows if str(row["listing_id"]) in listings}
     pictures = Thumbnails(thumbnail)
     cards = [_card(case, rank, found, shown, pictures, most_pairs) for rank, case in enumerate(first, 1)]
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     with written(out) as temporary, open(temporary, "w", encoding="utf-8", errors="replace") as file:
         file.writelines(_page(cards, found, title, effort or Effort(), columns, pictures))
     return len(cards)

@@ -67,7 +67,7 @@ def case_row(case: Case, rank: int) -> dict[str, Any]:
 def read_cases(path: str | Path) -> list[Case]:
     """The cases of a table, in its order. Raises TableError for another table, and for a row that can't be used."""
     cases = []
-    for line in read_rows(Path(path), required=case_schema().names):
+    for line in read_rows(Path(path), required=case_schema().names, own=True):
         row = {name: None if value == "" else value for name, value in line.values.items()}
         try:
             if line.error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 from collections import Counter
@@ -13,6 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from lookalike.errors import TableError
+from lookalike.rights.grounds import claimable, grounds_of
 from lookalike.tables.amounts import read_amount
 
 from .money import currency_code
@@ -53,7 +53,7 @@ class SellerTotals:
         self.products[str(row.get("product_id") or "")] += 1
         self.kinds[str(row.get("kind") or "")] += 1
         self.territories[territory] += 1
-        for right in rights_of(row.get("rights")):
+        for right in rights_of(row):
             self.rights.setdefault(territory, set()).add(right)
         if price is not None:
             currency = currency_code(row.get("currency"))
@@ -154,19 +154,14 @@ def _time(row: Row) -> str | None:
     return None if time is None else time.astimezone(UTC).isoformat(timespec="seconds")
 
 
-def rights_of(value: object) -> tuple[str, ...]:
-    """The rights that a finding names: a JSON list, a list, or text with semicolons between them.
+def rights_of(row: Row) -> tuple[str, ...]:
+    """The names of the rights that a finding could be acted on by. Raises TableError for rights that are no JSON.
 
-    >>> rights_of("trademark 1234 DE; design 7 EU"), rights_of('["trademark 1234"]'), rights_of(None)
-    (('trademark 1234 DE', 'design 7 EU'), ('trademark 1234',), ())
+    >>> rights_of({"rights": '[{"ground": "right", "kind": "trademark", "number": "7; 8", "territory": "DE"}]'})
+    ('trademark 7; 8 in DE',)
     """
-    if value in (None, ""):
-        return ()
-    if isinstance(value, str) and value.lstrip().startswith("["):
-        try:
-            value = json.loads(value)
-        except ValueError as error:
-            raise TableError(f"the rights {str(value)[:40]!r} of a finding are not a JSON list") from error
-    parts: Iterable[object] = value if isinstance(value, list | tuple) else str(value).split(";")
-    said = (part if isinstance(part, str) else json.dumps(part, ensure_ascii=False) for part in parts)
-    return tuple(text.strip() for text in said if text.strip())
+    try:
+        return tuple(claimable(grounds_of(row.get("rights"))))
+    except (ValueError, KeyError, TypeError) as error:
+        raise TableError(f"the rights of listing {row['listing_id']} can't be read ({error}); if an older version "
+                         "wrote the findings, look the rights up again with: lookalike recheck") from error  # fmt: skip

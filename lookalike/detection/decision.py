@@ -22,17 +22,20 @@ def decide(listing: Listing, photos: Sequence[PhotoMatches], *, policy: Policy, 
 
     A photo that is closer to a harmless photo than to a reference says nothing about that reference. If no photo can be
     read, the verdict is `unreadable`; otherwise the readable ones decide and the finding's `error` reports the others.
+    The error also reports photos that there was no time to compare point by point.
     """
     troubles = [listing.error] if listing.error else []
-    troubles += [photo.error for photo in photos if photo.error]
+    troubles += [trouble for photo in photos for trouble in (photo.error, photo.late) if trouble]
     error = "; ".join(dict.fromkeys(troubles)) or None
+    hashes = tuple(photo.sha256 for photo in photos)
     readable = [photo for photo in photos if photo.error is None]
     if not readable:
-        return Finding(listing, Verdict.UNREADABLE, str(policy), encoder, error=error or "it has no photo")
+        return Finding(listing, Verdict.UNREADABLE, str(policy), encoder, error=error or "it has no photo",
+                       images_sha256=hashes)  # fmt: skip
     hint = "; ".join(f"{photo.image}: {photo.hint}" for photo in readable if photo.hint) or None
     first = readable[0]
     found = Finding(listing, Verdict.CLEAR, str(policy), encoder, image=first.image, image_sha256=first.sha256,
-                    error=error, hint=hint)  # fmt: skip
+                    images_sha256=hashes, error=error, hint=hint)  # fmt: skip
     return judge(found, _candidates(readable, policy), policy=policy)
 
 

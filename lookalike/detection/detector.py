@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import cached_property
@@ -16,8 +18,9 @@ from lookalike.policy.shipped import default_policy
 from lookalike.policy.terms import Reach
 from lookalike.records import Finding, Listing
 
+from .arrivals import arrivals, close_source
 from .decision import decide
-from .lookup import Lookup, Seen
+from .lookup import Lookup, Seen, require_several
 from .protection import protect
 from .verification import Verifier
 
@@ -29,10 +32,12 @@ if TYPE_CHECKING:
     from lookalike.model.encoder import Encoder
     from lookalike.rights.rights import Rights
 
+_TOGETHER = 256  # listings, if none should wait for others
+
 
 @dataclass(frozen=True)
 class Detector:
-    """Flags look-alike listings. Several threads may use it at once.
+    """Flags look-alike listings. Several threads may use it at once, and so may processes that are forked later.
 
     The policy decides what the lookup compares point by point and how it normalises, so `lookup` takes both from it.
     With `rights`, each finding also takes into account the rights in force on `day` (by default the day of the scan).
@@ -67,13 +72,15 @@ class Detector:
         top: int = 5,
         rights: Rights | None = None,
         day: date | None = None,
+        threads: int | None = None,
     ) -> Detector:
         """Open an index folder with the encoder that it was built with.
 
         Without `policy`, the policy that ships for that encoder is used. The other arguments are those of
         `Lookup.open`. Raises what loading the index, the encoder and the policy raise.
         """
-        lookup = Lookup.open(index, model=model, weights=weights, device=device, reader=reader, top=top)
+        lookup = Lookup.open(index, model=model, weights=weights, device=device, reader=reader, top=top,
+                             threads=threads)  # fmt: skip
         return cls(lookup, _policy(policy, lookup.encoder), rights, day)
 
     @property
@@ -91,12 +98,26 @@ class Detector:
         """What reads the photos."""
         return self.lookup.reader
 
-    def check(self, listing: Listing) -> Finding:
-        """Judge one listing. A photo that can't be read is reported in the finding's `error`, not raised."""
-        return next(self.findings(self._without_threads.see([listing])))
+    def check(self, listing: Listing, *, deadline: float | None = None) -> Finding:
+        """Judge one listing. A photo that can't be read is reported in the finding's `error`, not raised.
+
+        `deadline` is how many seconds it may take. What isn't done by then is reported in the `error` too, and the rest
+        decides. Without photos that were looked at, the verdict is `unreadable`. Works in one thread unless the lookup
+        says otherwise; with a deadline, it reads several photos at once, because most of that is waiting. Raises
+        TypeError for anything but a listing, and ValueError for a deadline of 0 or less.
+        """
+        _require_listing(listing)
+        if deadline is not None and not deadline > 0:
+            raise ValueError(f"deadline is {deadline}, expected more than 0 seconds")
+        until = None if deadline is None else time.monotonic() + deadline
+        with closing(self._for_one.see([listing], until=until)) as seen:
+            return next(self.findings(seen))
 
     def check_many(self, listings: Iterable[Listing]) -> list[Finding]:
-        """Judge listings; the findings come in the same order. Faster than `check` in a loop."""
+        """Judge listings; the findings come in the same order. Faster than `check` in a loop.
+
+        Raises TypeError for anything but listings.
+        """
         return list(self.stream(listings))
 
     def stream(
@@ -105,15 +126,36 @@ class Detector:
         *,
         cache: VectorCache | None = None,
         verified: BlobCache | None = None,
-    ) -> Iterator[Finding]:
+        max_wait: float | None = None,
+    ) -> Generator[Finding, None, None]:
         """Judge any number of listings in bounded memory; the findings come in the listings' order.
 
         Photos whose vector is in `cache` are not embedded again, and pairs in `verified` are not compared again; new
-        results go there.
+        results go there. Some hundred listings are looked at together, which is quick but keeps those waiting that come
+        slowly: with `max_wait`, none waits longer than so many seconds for others. When this generator is closed, or
+        ends with an error, its threads stop and `listings` is closed too. Raises TypeError for anything but listings,
+        and ValueError for a `max_wait` of 0 or less.
         """
-        return self.findings(
-            self.lookup.see(listings, cache=cache, verifier=Verifier(self.index, self.reader, verified))
-        )
+        require_several(listings, "listings", "Listing")
+        if max_wait is not None and not max_wait > 0:
+            raise ValueError(f"max_wait is {max_wait}, expected more than 0 seconds")
+        return self._stream(listings, cache, Verifier(self.index, self.reader, verified), max_wait)
+
+    def _stream(
+        self, listings: Iterable[Listing], cache: VectorCache | None, verifier: Verifier, max_wait: float | None
+    ) -> Generator[Finding, None, None]:
+        def judged(group: Iterable[Listing]) -> Generator[Finding, None, None]:
+            with closing(self.lookup.see(group, cache=cache, verifier=verifier)) as seen:
+                yield from self.findings(seen)
+
+        source = _only_listings(listings)
+        if max_wait is None:
+            with closing(source):
+                yield from judged(source)
+            return
+        with closing(arrivals(source, most=_TOGETHER, max_wait=max_wait)) as groups:
+            for group in groups:
+                yield from judged(group)
 
     def findings(self, seen: Iterable[Seen]) -> Iterator[Finding]:
         """Judge listings by the matches of their photos, in order."""
@@ -123,14 +165,30 @@ class Detector:
         return protect(found, self.rights, claims=self.policy.claims, day=self.day)
 
     @cached_property
-    def _without_threads(self) -> Lookup:
-        """For one listing: starting threads takes longer than reading a photo or two."""
-        return replace(self.lookup, reader=replace(self.reader, workers=1))
+    def _for_one(self) -> Lookup:
+        """For one listing: starting threads takes longer than reading a photo or two, and a service has threads."""
+        return replace(self.lookup, threads=self.lookup.threads or 1)
 
     def _finding(self, seen: Seen) -> Finding:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         found = decide(seen.listing, seen.photos, policy=self.policy, encoder=str(self.encoder.spec))
         return replace(found, scanned_at=now)
+
+
+def _require_listing(given: object) -> None:
+    if not isinstance(given, Listing):
+        raise TypeError(f"what is to be judged is {type(given).__name__}, expected a Listing")
+
+
+def _only_listings(given: Iterable[Listing]) -> Generator[Listing, None, None]:
+    """The same listings; the source is closed with this. Raises TypeError for anything else in it."""
+    source = iter(given)
+    try:
+        for listing in source:
+            _require_listing(listing)
+            yield listing
+    finally:
+        close_source(source)
 
 
 def _reach(policy: Policy) -> Reach:

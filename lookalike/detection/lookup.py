@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,9 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lookalike.cores import available_cores
 from lookalike.errors import PolicyError, ReferenceIndexError
 from lookalike.policy.terms import Reach
-from lookalike.records import NAMELESS, ImageSource, Listing, Match
+from lookalike.records import ImageSource, Listing, Match, photo_name
 
 from .verification import Photo, Verifier
 
@@ -36,7 +38,8 @@ _SEARCHED_TOGETHER = 64
 class PhotoMatches:
     """One photo of a listing and its matches, best first; or, with `error`, why there are none.
 
-    `harmless` is the nearest of the harmless photos, if there are any; `sha256` is that of the photo's bytes.
+    `harmless` is the nearest of the harmless photos, if there are any; `sha256` is that of the photo's bytes. `late`
+    says that there was no time to compare the photo point by point.
     """
 
     image: str
@@ -45,6 +48,7 @@ class PhotoMatches:
     hint: str | None = None
     error: str | None = None
     sha256: str | None = None
+    late: str | None = None
 
 
 @dataclass(frozen=True)
@@ -71,8 +75,12 @@ class Lookup:
     all photos are compared. The index must hold local features for that. With a `cohort`, matches carry a normalised
     similarity. `harmless` holds photos that resemble genuine ones and yet are harmless.
 
+    One call reads, embeds, searches and compares in at most `threads` threads: by default as many as the process has
+    cores, and `Detector.check` then works in one. The process's own settings of torch and OpenMP stay as they are.
+
     Raises EncoderMismatchError if an index was built with another encoder, ReferenceIndexError if it holds no
-    references, since nothing could be compared, and PolicyError for a cohort of another dimension.
+    references, since nothing could be compared, PolicyError for a cohort of another dimension, and ValueError for fewer
+    than one thread.
     """
 
     encoder: Encoder
@@ -82,8 +90,11 @@ class Lookup:
     harmless: ReferenceIndex | None = None
     reach: Reach = NOT_COMPARED
     cohort: Cohort | None = None
+    threads: int | None = None
 
     def __post_init__(self) -> None:
+        if self.threads is not None:
+            _limit(self, self.threads)
         self.index.require(self.encoder.spec)
         if not len(self.index):
             raise ReferenceIndexError("the index holds no references; add some with: lookalike add")
@@ -106,6 +117,7 @@ class Lookup:
         reader: PhotoReader | None = None,
         top: int = 5,
         reach: Reach = NOT_COMPARED,
+        threads: int | None = None,
     ) -> Lookup:
         """Open an index folder with the encoder that it was built with.
 
@@ -120,11 +132,15 @@ class Lookup:
 
         loaded = ReferenceIndex.load(index)
         encoder = load_encoder(model or loaded.spec.name, weights=weights, device=device)
-        return cls(encoder, loaded, reader or PhotoReader(), top, load_harmless(index), reach)
+        return cls(encoder, loaded, reader or PhotoReader(), top, load_harmless(index), reach, threads=threads)
 
     def look_up(self, images: Iterable[ImageSource]) -> Iterator[PhotoMatches]:
-        """The matches of each photo, the nearest products first, in the order of `images`."""
-        listings = (Listing("", image) for image in images)
+        """The matches of each photo, the nearest products first, in the order of `images`.
+
+        Raises TypeError for what is no picture, and for one picture in place of several.
+        """
+        require_several(images, "images", "pictures")
+        listings = (Listing("", (image,)) for image in images)
         return (seen.photos[0] for seen in self.see(listings))
 
     def see(
@@ -133,19 +149,22 @@ class Lookup:
         *,
         cache: VectorCache | None = None,
         verifier: Verifier | None = None,
-    ) -> Iterator[Seen]:
+        until: float | None = None,
+    ) -> Generator[Seen, None, None]:
         """The matches of listings' photos, in order and in bounded memory.
 
-        Photos whose vector is in `cache` are not embedded again, and new vectors go there.
+        Photos whose vector is in `cache` are not embedded again, and new vectors go there. What isn't done by `until`,
+        a time of `time.monotonic`, is reported as an error or as late.
         """
         used = verifier or Verifier(self.index, self.reader)
         ready: list[tuple[Listing, list[EmbeddedPhoto]]] = []
-        for embedded in self._embedded(listings, cache):
-            ready.append(embedded)
-            if len(ready) >= _SEARCHED_TOGETHER:
-                yield from self._searched(ready, used)
-                ready = []
-        yield from self._searched(ready, used)
+        with closing(self._embedded(listings, cache, until)) as photos:
+            for embedded in photos:
+                ready.append(embedded)
+                if len(ready) >= _SEARCHED_TOGETHER:
+                    yield from self._searched(ready, used, until)
+                    ready = []
+        yield from self._searched(ready, used, until)
 
     def see_again(
         self, known: Sequence[tuple[Listing, Sequence[EmbeddedPhoto]]], *, verifier: Verifier | None = None
@@ -165,28 +184,31 @@ class Lookup:
         return max(self.top, self.reach.references)
 
     def _embedded(
-        self, listings: Iterable[Listing], cache: VectorCache | None
-    ) -> Iterator[tuple[Listing, list[EmbeddedPhoto]]]:
+        self, listings: Iterable[Listing], cache: VectorCache | None, until: float | None
+    ) -> Generator[tuple[Listing, list[EmbeddedPhoto]], None, None]:
         """Each listing with its photos, embedded."""
         from lookalike.index.embedding import embed_photos
 
         waiting: deque[Listing] = deque()
 
         def images() -> Iterator[ImageSource]:
-            for listing in listings:
+            for listing in (_first_photos(each, self.reader.most_photos) for each in listings):
                 waiting.append(listing)
                 # no bytes stand for a listing without photos, so that it keeps its turn and waits for nobody
                 yield from listing.images or (b"",)
 
         collected: list[EmbeddedPhoto] = []
-        for photo in embed_photos(images(), encoder=self.encoder, reader=self.reader, cache=cache):
+        photos = embed_photos(images(), encoder=self.encoder, reader=self.reader, cache=cache, until=until)
+        for photo in photos:
             if waiting[0].images:
                 collected.append(photo)
             if len(collected) == len(waiting[0].images):
                 yield waiting.popleft(), collected
                 collected = []
 
-    def _searched(self, ready: Sequence[tuple[Listing, list[EmbeddedPhoto]]], verifier: Verifier) -> list[Seen]:
+    def _searched(
+        self, ready: Sequence[tuple[Listing, list[EmbeddedPhoto]]], verifier: Verifier, until: float | None = None
+    ) -> list[Seen]:
         """Each listing with the matches of its photos."""
         vectors = [photo.vector for _, photos in ready for photo in photos if photo.vector is not None]
         found = iter(self._matches(np.stack(vectors)) if vectors else ())
@@ -195,20 +217,26 @@ class Lookup:
             seen = []
             for image, photo in zip(listing.images, photos, strict=True):
                 matches, harmless = ((), None) if photo.vector is None else next(found)
-                seen.append(PhotoMatches(_name(image), matches, harmless, photo.hint, photo.error, photo.sha256))
+                seen.append(PhotoMatches(photo_name(image, photo.sha256), matches, harmless, photo.hint, photo.error,
+                                         photo.sha256))  # fmt: skip
             searched.append((listing, seen))
-        self._verify(searched, verifier)
+        self._verify(searched, verifier, until)
         return [
             Seen(listing, tuple(photos), tuple(embedded))
             for (listing, photos), (_, embedded) in zip(searched, ready, strict=True)
         ]
 
-    def _verify(self, searched: Sequence[tuple[Listing, list[PhotoMatches]]], verifier: Verifier) -> None:
+    def _verify(
+        self, searched: Sequence[tuple[Listing, list[PhotoMatches]]], verifier: Verifier, until: float | None
+    ) -> None:
         """Compare the photos in reach point by point, and put the results in their matches' place."""
         due = [(listing.images[at], photos, at) for listing, photos in searched for at in self._in_reach(photos)]
         asked = [Photo(image, photos[at].sha256 or "", photos[at].matches) for image, photos, at in due]
-        answers = verifier.verify(asked, references=self.reach.references)
+        answers = verifier.verify(asked, references=self.reach.references, until=until)
         for (_, photos, at), answer in zip(due, answers, strict=True):
+            if answer.late:
+                photos[at] = replace(photos[at], late=f"{photos[at].image}: {answer.trouble}")
+                continue
             hint = "; ".join(filter(None, [photos[at].hint, answer.trouble])) or None
             photos[at] = replace(photos[at], matches=answer.matches, hint=hint)
 
@@ -227,13 +255,16 @@ class Lookup:
 
     def _matches(self, vectors: NDArray[np.float32]) -> Iterator[tuple[tuple[Match, ...], Match | None]]:
         """For each vector (n, dim) the nearest products, and the nearest harmless photo."""
-        found = self.index.search(vectors, top=self.looked_at)
+        from lookalike.index.comparison import threads_up_to
+
+        with threads_up_to(self.threads or available_cores()):
+            found = self.index.search(vectors, top=self.looked_at)
+            harmless: list[Match | None] = [None] * len(found)
+            if self.harmless is not None and len(self.harmless):
+                harmless = [nearest[0] for nearest in self.harmless.search(vectors, top=1)]
         if self.cohort is not None:
             found = self._normalised(vectors, found, self.cohort)
-        found = [_with_margins(matches) for matches in found]
-        if self.harmless is None or not len(self.harmless):
-            return ((matches, None) for matches in found)
-        return ((m, h[0]) for m, h in zip(found, self.harmless.search(vectors, top=1), strict=True))
+        return iter([(_with_margins(m), h) for m, h in zip(found, harmless, strict=True)])
 
     def _normalised(
         self, vectors: NDArray[np.float32], found: Sequence[tuple[Match, ...]], cohort: Cohort
@@ -271,5 +302,28 @@ def _with_margins(matches: tuple[Match, ...]) -> tuple[Match, ...]:
     )
 
 
-def _name(image: ImageSource) -> str:
-    return str(image) if isinstance(image, str | Path) else NAMELESS
+def require_several(given: object, name: str, expected: str) -> None:
+    """Raise TypeError unless this can be several things: no text, bytes, mapping, array or single record."""
+    alone = isinstance(given, str | bytes | bytearray | Mapping | Listing) or getattr(given, "ndim", 1) != 1
+    if alone or not isinstance(given, Iterable):
+        raise TypeError(f"{name} is {type(given).__name__}, expected a list or another iterable of {expected}")
+
+
+def _limit(lookup: Lookup, threads: int) -> None:
+    """Have the encoder and the reader of a new lookup use so many threads at most."""
+    from lookalike.model.encoder import Threaded
+
+    if threads < 1:
+        raise ValueError(f"threads is {threads}, expected 1 or more")
+    reader = replace(lookup.reader, workers=min(lookup.reader.workers, threads))
+    object.__setattr__(lookup, "reader", reader)
+    if isinstance(lookup.encoder, Threaded):
+        object.__setattr__(lookup, "encoder", lookup.encoder.in_threads(threads))
+
+
+def _first_photos(listing: Listing, most: int) -> Listing:
+    """The listing with the photos that are looked at; if there are others, its error says so."""
+    if len(listing.images) <= most:
+        return listing
+    further = f"has {len(listing.images)} photos, of which the first {most} were compared"
+    return replace(listing, images=listing.images[:most], error="; ".join(filter(None, [listing.error, further])))

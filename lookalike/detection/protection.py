@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from itertools import islice
@@ -35,7 +35,7 @@ def protect(
             yield protected(finding, outcomes.get(number), basis)
 
 
-def protected(finding: Finding, outcome: Outcome | None, basis: str) -> Finding:
+def protected(finding: Finding, outcome: Outcome | None, basis: Mapping[str, str]) -> Finding:
     """The finding with that outcome; None means that there was nothing to look up."""
     if outcome is None:
         return replace(finding, similarity_verdict=finding.verdict, rights_basis=basis)
@@ -49,9 +49,9 @@ def count_authorised(findings: Sequence[Finding], rights: Rights, *, claims: Cla
     return sum(finding.verdict is Verdict.AUTHORISED for finding in protect(findings, rights, claims=claims))
 
 
-def basis_of(rights: Rights, claims: Claims, day: date) -> str:
-    """What an outcome rests on: the day, the policy's claims and the tables."""
-    return f"{day} {claims} {rights.label}"
+def basis_of(rights: Rights, claims: Claims, day: date) -> dict[str, str]:
+    """What an outcome rests on: the day, and the policy's claims and the tables by the start of their sha256."""
+    return {"day": day.isoformat(), "claims": claims.digest, **rights.tables}
 
 
 def _matches(findings: Sequence[Finding]) -> Iterator[RightsMatch]:

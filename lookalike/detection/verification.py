@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from lookalike.cores import one_core_each
 from lookalike.errors import ImageReadError
 from lookalike.records import ImageSource, Match, Verification
 
@@ -20,22 +22,28 @@ if TYPE_CHECKING:
 NOTHING = Verification(inliers=0, coverage=0.0, mirrored=False, kind="lookalike", outline=())
 """The verification of a pair that was compared and shares no points."""
 
+_KIND = "verification"
+
 
 @dataclass(frozen=True)
 class Photo:
     """A photo to compare: where it is, the sha256 of the bytes that were embedded, and its nearest references."""
 
-    image: ImageSource
+    image: ImageSource = field(repr=False)
     sha256: str
     matches: tuple[Match, ...]
 
 
 @dataclass(frozen=True)
 class Verified:
-    """The photo's matches with their verification, or without it and with the `trouble` that prevented it."""
+    """The photo's matches with their verification, or without it and with the `trouble` that prevented it.
+
+    `late` is true if there was no time for it.
+    """
 
     matches: tuple[Match, ...]
     trouble: str | None = None
+    late: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,19 +58,33 @@ class Verifier:
     cache: BlobCache | None = None
     opened: list[str] = field(default_factory=list)
 
-    def verify(self, photos: Sequence[Photo], *, references: int) -> list[Verified]:
+    def verify(self, photos: Sequence[Photo], *, references: int, until: float | None = None) -> list[Verified]:
         """Compare each photo with its first `references` matches; the answers come in the photos' order.
 
-        Raises IndexDamagedError if the index's features are damaged.
+        Photos that are not compared by `until`, a time of `time.monotonic`, are late. Raises IndexDamagedError if the
+        index's features are damaged.
         """
 
         def answer(photo: Photo) -> Verified:
-            return self._verified(photo, references)
+            with one_core_each():
+                return self._verified(photo, references)
 
+        if until is not None:
+            return self._verified_until(until, photos, answer)
         if self.reader.workers <= 1 or len(photos) <= 1:
             return [answer(photo) for photo in photos]
         with ThreadPoolExecutor(self.reader.workers, thread_name_prefix="lookalike-verify") as pool:
             return list(pool.map(answer, photos))
+
+    def _verified_until(
+        self, until: float, photos: Sequence[Photo], answer: Callable[[Photo], Verified]
+    ) -> list[Verified]:
+        pool = ThreadPoolExecutor(self.reader.workers, thread_name_prefix="lookalike-verify")
+        try:
+            answers = [pool.submit(answer, photo) for photo in photos]
+            return [_answer_until(until, photo, future) for photo, future in zip(photos, answers, strict=True)]
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _verified(self, photo: Photo, references: int) -> Verified:
         listing = _Lazy(lambda: self._features(photo))
@@ -77,7 +99,7 @@ class Verifier:
     def _compare(self, reference: str, photo: Photo, listing: _Lazy) -> Verification | None:
         from lookalike.model.local import VERSION, verify
 
-        key = f"verification {VERSION} {photo.sha256} {self.index.image_sha256(reference)}"
+        key = f"{_KIND} {VERSION} {photo.sha256} {self.index.image_sha256(reference)}"
         known = self.cache.get(key) if self.cache is not None else None
         if known is not None:
             return Verification.from_dict(json.loads(known))
@@ -98,6 +120,25 @@ class Verifier:
         if read.sha256 != photo.sha256:
             raise ImageReadError("it changed during the scan; scan again", source="", reason="changed")
         return local_features(read.image)
+
+
+def compared_pair(key: str) -> tuple[str, str]:
+    """The sha256 of the photo and of the reference whose comparison is in a cache under that key.
+
+    Both are empty for a key that this version doesn't use.
+    """
+    from lookalike.model.local import VERSION
+
+    kind, version, photo, reference = (*key.split(" "), "", "", "")[:4]
+    return (photo, reference) if (kind, version) == (_KIND, str(VERSION)) else ("", "")
+
+
+def _answer_until(until: float, photo: Photo, answer: Future[Verified]) -> Verified:
+    try:
+        return answer.result(timeout=max(0.0, until - time.monotonic()))
+    except TimeoutError:
+        answer.cancel()
+        return Verified(photo.matches, "was not compared point by point by the deadline; allow more time", late=True)
 
 
 class _Lazy:

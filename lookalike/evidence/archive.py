@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from lookalike.disk import make_folder
 from lookalike.errors import BundleError
 
 MOST_FILES = 50_000
@@ -75,7 +76,9 @@ class Writer:
 
 
 def require_free(out: Path) -> None:
-    """Raise BundleError if `out` exists: evidence is never overwritten."""
+    """Raise BundleError if `out` exists, as evidence is never overwritten, or if it names a file that is no .zip."""
+    if out.suffix[1:2].isalpha() and out.suffix.lower() != ".zip":
+        raise BundleError(f"{out} ends in {out.suffix}; a bundle is a .zip file, or a folder without such an ending")
     if os.path.lexists(out):
         raise BundleError(f"{out} already exists; choose another name, or remove it first")
 
@@ -88,7 +91,7 @@ def writing(out: Path) -> Iterator[Writer]:
     """
     require_free(out)
     partial = out.with_name(out.name + ".partial")
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     _remove(partial)
     try:
         if out.suffix.lower() == ".zip":

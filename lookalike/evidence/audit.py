@@ -19,7 +19,17 @@ from lookalike.tables.findings import said_by_similarity
 
 from .archive import Archive, reading
 from .bundle import FINDINGS
-from .manifest import MANIFEST, MANIFEST_BYTES, Entry, broken_links, read_entries
+from .manifest import (
+    CHECKSUMS,
+    MANIFEST,
+    MANIFEST_BYTES,
+    Entry,
+    broken_links,
+    checksums_text,
+    read_entries,
+    version_of,
+)
+from .page_check import Pages
 from .policy_files import load_policy
 from .recomputation import DAMAGE, Numbers, check_index
 from .rows import compare_rows
@@ -38,7 +48,9 @@ class Audit:
 
     `judged` counts the findings whose verdict was derived again with the policy, `computed` those whose similarity was
     computed again from the photos. `incomplete` findings are those for which the bundle itself says that a photo is
-    missing or has changed.
+    missing or has changed. `pages` counts the pages that were written again and compared; it is 0 if another version
+    made them. Only a `sealed` bundle, whose seal was given, is known to be the one that was made: whoever computes all
+    hashes again can change any other, as long as everything in it agrees.
     """
 
     findings: int
@@ -47,6 +59,8 @@ class Audit:
     judged: int
     computed: int
     incomplete: int
+    pages: int
+    sealed: bool
     disagreements: tuple[Disagreement, ...]
 
 
@@ -88,7 +102,7 @@ def audit_bundle(
     policy: Policy | None = None,
     seal: str | None = None,
 ) -> Audit:
-    """Check every hash of a bundle, its chain, and that its table, manifest and policy agree.
+    """Check every hash of a bundle, its chain, and that its table, manifest, policy and pages agree.
 
     With an `encoder`, every similarity is computed again from the photos; with an `index`, also against the index's
     vectors (`harmless` are its harmless photos). `policy` replaces the bundle's own; `seal` is the one noted when the
@@ -102,13 +116,15 @@ def audit_bundle(
         used = check.policy(policy)
         if used is not None:
             check.verdicts(used)
+        pages = Pages(archive, check.head, check.found)
+        pages.check(check.entries, check.unsound)
         numbers = Numbers(archive, check.head, used, check.found)
         if index is not None:
             check.found += check_index(check.findings, check.head, index, harmless)
         if encoder is not None:
             sound = [entry for entry in check.findings if not check.unsound & {file.name for file in entry.files}]
             numbers.check(sound, encoder=encoder, index=index, harmless=harmless)
-        return check.result(numbers.computed)
+        return check.result(numbers.computed, pages.checked, sealed=seal is not None)
 
 
 def _manifest(archive: Archive, bundle: str | Path) -> tuple[bytes, tuple[Entry, ...]]:
@@ -157,7 +173,7 @@ class _Check:
 
     def files(self) -> None:
         """Check the bytes of every file, that there are no others, and what the entries say about photos."""
-        named = {MANIFEST}
+        named = {MANIFEST, *self._checksums()}
         for entry in self.entries:
             for file in entry.files:
                 if file.name in named:  # the chain reports it
@@ -177,6 +193,18 @@ class _Check:
                 self._photos(entry)
             except DAMAGE as error:
                 self.say(entry.place, f"what {MANIFEST} says about its photos can't be read ({plain(error)})")
+
+    def _checksums(self) -> list[str]:
+        """Check the list of hashes for other programs, and give its name; bundles of the first version have none."""
+        if version_of(self.manifest) == 1:
+            return []
+        try:
+            same = self.archive.read(CHECKSUMS) == checksums_text(self.entries, self.manifest)
+            if not same and not self.found:  # otherwise the manifest was changed, which was said
+                self.say(CHECKSUMS, f"it does not give the hashes that {MANIFEST} gives")
+        except BundleError as error:
+            self.say(CHECKSUMS, f"the file {error}")
+        return [CHECKSUMS]
 
     def _unsound(self, entry: Entry, name: str, what: str) -> None:
         self.unsound.add(name)
@@ -255,12 +283,14 @@ class _Check:
                 source = f"its candidates and the policy {plain(policy)}"
                 self.say(entry.place, f"its {name} is {plain(value)}, but {source} give {plain(derived)}")
 
-    def result(self, computed: int) -> Audit:
+    def result(self, computed: int, pages: int, *, sealed: bool) -> Audit:
         """The result of all steps."""
         incomplete = sum(bool(entry.said.get("troubles")) for entry in self.findings)
         seal = self.entries[-1].hash if self.entries else ""
-        files = sum(len(entry.files) for entry in self.entries) + 1
-        return Audit(len(self.findings), files, seal, self.judged, computed, incomplete, tuple(self.found))
+        files = sum(len(entry.files) for entry in self.entries) + version_of(self.manifest)  # its own: one, now two
+        return Audit(
+            len(self.findings), files, seal, self.judged, computed, incomplete, pages, sealed, tuple(self.found)
+        )
 
 
 def _agree(value: object, derived: object) -> bool:

@@ -1,7 +1,8 @@
 """The evidence for findings, ready to hand over: photos, numbers, policy and statements, under a chain of hashes.
 
 A bundle is a folder or ZIP. It contains `index.html`, a folder for each finding with its photos and `statement.html`,
-`findings.jsonl`, `policy/`, and `manifest.json` with the hashes of all files (see `manifest`). `audit` checks it.
+`findings.jsonl`, `policy/`, `manifest.json` with the hashes of all files (see `manifest`), and the same hashes in
+`manifest-sha256.txt`, for `sha256sum -c`. `audit` checks it.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ from lookalike.tables.arrow import with_text_amounts
 from lookalike.tables.findings import typed_row
 
 from .archive import Writer, require_free, writing
-from .manifest import MANIFEST, Chain, FileHash, hash_file
+from .manifest import CHECKSUMS, MANIFEST, Chain, Entry, FileHash, checksums_text, hash_file
 from .photos import CheckedPhoto, CheckedPhotos, utc_now
 from .policy_files import POLICY, policy_files
-from .statement import Pictures, overview_page, statement_page
+from .statement import Pictures, overview_page, pages_digest, statement_page
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -163,6 +164,7 @@ def _made_by(index: ReferenceIndex, policy: Policy, harmless: ReferenceIndex | N
     return {
         "created": utc_now(),
         "lookalike": _version(),
+        "pages": pages_digest(),
         "encoder": index.spec.to_json(),
         "index": {
             "digest": index.digest,
@@ -228,7 +230,7 @@ class _Bundle:
             pictures=Pictures(listing.picture, reference.picture, composed),
             names={role: name for role, (name, _) in data.items()},
         )
-        folder = _folder(self.number)
+        folder = finding_folder(self.number)
         hashes = [self._put(f"{folder}/{name}", role, content) for role, (name, content) in data.items()]
         hashes.append(self._put(f"{folder}/statement.html", "statement", page))
         self._chain.add("finding", hashes, said)
@@ -250,17 +252,16 @@ class _Bundle:
 
     def finish(self) -> str:
         """Write the table, the overview and, last, the manifest; return the seal."""
-        findings = [
-            {"number": entry.number, "name": f"{_folder(entry.number)}/statement.html", "said": entry.said}
-            for entry in self._chain.entries[1:]
-        ]
+        findings = overview_rows(self._chain.entries[1:])
         counts = {"findings": self.number, "unreadable": self.counts["unreadable"], "changed": self.counts["changed"]}
         hashes = [
             self._put(FINDINGS, "findings", "".join(f"{line}\n" for line in self._lines).encode()),
             self._put("index.html", "overview", overview_page(findings, made_by=self._made_by, counts=counts)),
         ]
         end = self._chain.add("end", hashes, counts)
-        self._writer.put(MANIFEST, self._chain.manifest())
+        manifest = self._chain.manifest()
+        self._writer.put(MANIFEST, manifest)
+        self._writer.put(CHECKSUMS, checksums_text(self._chain.entries, manifest))
         return end.hash
 
     def _put(self, name: str, role: str, data: bytes) -> FileHash:
@@ -277,7 +278,16 @@ def _drawn(row: Row, listing: CheckedPhoto, reference: CheckedPhoto, draw: Pictu
     return draw(row, reference.picture, listing.picture)
 
 
-def _folder(number: int) -> str:
+def overview_rows(findings: Iterable[Entry]) -> list[dict[str, Any]]:
+    """What the overview says about each finding."""
+    return [
+        {"number": entry.number, "name": f"{finding_folder(entry.number)}/statement.html", "said": entry.said}
+        for entry in findings
+    ]
+
+
+def finding_folder(number: int) -> str:
+    """Where a bundle keeps the files of a finding."""
     return f"findings/{number:04}"
 
 

@@ -14,11 +14,11 @@ from lookalike.model.features import local_features, reference_features
 from lookalike.model.images import read_image
 from lookalike.model.local import Alignment as FoundAlignment
 from lookalike.model.local import verify_and_align
-from lookalike.records import Finding, Listing, Match, Verification
+from lookalike.records import Finding, Listing, Match, Verification, shown_source
 
 from .alignment import Alignment
 from .pair_picture import compose_pair
-from .photos import photo_of
+from .photos import MOVED, photo_of
 
 if TYPE_CHECKING:
     from lookalike.detection.detector import Detector
@@ -77,14 +77,20 @@ def explain_pair(
 def explain_photo(photo: str, *, detector: Detector) -> ExplainedPhoto:
     """Look up a listing's photo, and compare it with the genuine photo that it resembles most.
 
-    Raises ImageReadError if either photo can't be read, or if the index has nothing to compare with.
+    Raises ImageReadError if either photo can't be read, or if the index has nothing to compare with; if it is the
+    genuine one that can't be read, the message says how to mend that.
     """
-    finding = detector.check(Listing(id=photo, images=(photo,)))
+    name = shown_source(photo)
+    finding = detector.check(Listing(id=name, images=(photo,)))
     if finding.error or not finding.matches:
-        raise ImageReadError(finding.error or f"the index has nothing to compare {photo} with", source=photo)
+        raise ImageReadError(finding.error or f"the index has nothing to compare {name} with", source=name)
     match, reader = finding.matches[0], detector.reader
     shown = read_image(photo, limits=reader.limits, access=reader.access).image
-    genuine = read_image(match.reference.image, limits=reader.limits, access=reader.access).image
+    try:
+        genuine = read_image(match.reference.image, limits=reader.limits, access=reader.access).image
+    except ImageReadError as error:
+        what = f"the genuine photo of {match.reference.id} can't be shown: {error}; {MOVED}"
+        raise ImageReadError(what, source=error.source, reason=error.reason) from error
     explanation = explain_pair(
         genuine,
         shown,

@@ -19,8 +19,13 @@ from lookalike.errors import BundleError
 
 from .archive import MOST_FILES, is_safe_name
 
-FORMAT, VERSION = "lookalike-bundle", 1
+FORMAT, VERSION = "lookalike-bundle", 2
 MANIFEST = "manifest.json"
+CHECKSUMS = "manifest-sha256.txt"
+"""The hashes of all other files, as RFC 8493 (BagIt) writes them: `sha256sum -c manifest-sha256.txt` checks them.
+
+Bundles of version 1 have none.
+"""
 MANIFEST_BYTES = 1 << 25
 
 _START = "0" * 64
@@ -105,19 +110,31 @@ class Chain:
         return data
 
 
-def manifest_text(entries: Sequence[Entry]) -> bytes:
+def manifest_text(entries: Sequence[Entry], version: int = VERSION) -> bytes:
     """Entries as the bytes of manifest.json, which have exactly one form, so that any changed byte shows."""
     seal = entries[-1].hash if entries else _START
-    head = canonical({"format": FORMAT, "version": VERSION, "seal": seal})[:-1]
+    head = canonical({"format": FORMAT, "version": version, "seal": seal})[:-1]
     lines = ",\n".join(canonical(entry.to_json()) for entry in entries)
     return f'{head},"entries":[\n{lines}\n]}}\n'.encode()
+
+
+def checksums_text(entries: Sequence[Entry], manifest: bytes) -> bytes:
+    """The bytes of manifest-sha256.txt: a line for each file of the entries, and one for the manifest itself."""
+    files = {file.name: file.sha256 for entry in entries for file in entry.files}
+    files[MANIFEST] = hashlib.sha256(manifest).hexdigest()
+    return "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(files.items())).encode()
+
+
+def version_of(data: bytes) -> int:
+    """The version of a manifest that `read_entries` could read."""
+    return int(json.loads(data)["version"])
 
 
 def read_entries(data: bytes) -> tuple[Entry, ...]:
     """The entries of a manifest. Raises BundleError if it can't be read as one."""
     try:
         values = json.loads(data, parse_constant=_refuse)
-        if (values["format"], values["version"]) != (FORMAT, VERSION):
+        if values["format"] != FORMAT or values["version"] not in range(1, VERSION + 1):
             found = plain(f"{values['format']} {values['version']}")
             raise BundleError(f"{MANIFEST} has the format {found}, expected {FORMAT} {VERSION}")
         entries = tuple(_entry(value) for value in values["entries"])
@@ -152,7 +169,7 @@ def _refuse(constant: str) -> None:
 
 def broken_links(entries: Sequence[Entry], data: bytes) -> Iterator[Disagreement]:
     """Where the chain is not as it was written; `data` is the manifest from which the entries were read."""
-    if data != manifest_text(entries):
+    if data != manifest_text(entries, version_of(data)):
         yield Disagreement(MANIFEST, "its text is not as written, or its seal is not the hash of the last entry")
     numbers = [entry.number for entry in entries]
     for missing in sorted(set(range(max(numbers, default=0) + 1)) - set(numbers))[:MOST_FILES]:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from lookalike.index.embedding import PhotoReader
     from lookalike.index.reference_index import ReferenceIndex
 
+MOVED = "if photos moved, lookalike add TABLE --index INDEX takes their new paths and computes nothing again"
+"""What to do about genuine photos that can't be read where they were when they were indexed."""
+
 _ENDINGS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "TIFF": "tif", "BMP": "bmp", "AVIF": "avif"}
 _REFERENCES_KEPT = 8
 _SMALL_SIDE = 640

@@ -11,6 +11,7 @@ import numpy as np
 from lookalike.chain import Disagreement, canonical, plain
 from lookalike.detection.verification import NOTHING
 from lookalike.errors import TableError
+from lookalike.model.images import ImageLimits
 from lookalike.records import Verification
 from lookalike.tables.findings import match_of, said_by_similarity
 
@@ -32,6 +33,9 @@ TOLERANCE = 1e-4
 
 INLIERS_TOLERANCE = 0.1
 """How much the number of matching points may differ, as a share of it: releases of OpenCV differ a little."""
+
+BUNDLED = ImageLimits(max_pixels=10**9, max_side_ratio=10**5, truncated=True)
+"""Photos are in a bundle because they could be read, so what was accepted then is accepted again."""
 
 DAMAGE = (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, IndexError, TableError)
 """The exceptions that reading a stranger's values can raise."""
@@ -113,7 +117,6 @@ class Numbers:
     def _vectors(self, findings: Sequence[Entry], encoder: Encoder) -> Iterator[tuple[Entry, Vector, Vector]]:
         """The findings whose two photos are in the bundle and unchanged, with the photos' vectors."""
         from lookalike.index.embedding import PhotoReader, embed_photos
-        from lookalike.model.images import ImageLimits
 
         whole = [
             (entry, listing.name, reference.name)
@@ -122,8 +125,7 @@ class Numbers:
             if "changed" not in (_state(entry, "listing_photo"), _state(entry, "reference_photo"))
         ]
         sources = (self._archive.read(name) for _, *names in whole for name in names)
-        # photos are in the bundle because they could be read, so what was accepted then is accepted again
-        reader = PhotoReader(limits=ImageLimits(truncated=True))
+        reader = PhotoReader(limits=BUNDLED)
         photos = embed_photos(sources, encoder=encoder, reader=reader)
         for entry, *_ in whole:
             listing_photo, reference_photo = next(photos), next(photos)
@@ -172,12 +174,11 @@ class Numbers:
     def _points(self, entry: Entry, row: Mapping[str, Any]) -> Iterator[str]:
         """Where the comparison point by point differs from what the two photos give."""
         from lookalike.model.features import local_features, reference_features
-        from lookalike.model.images import ImageLimits, read_image
+        from lookalike.model.images import read_image
         from lookalike.model.local import verify
 
-        limits = ImageLimits(truncated=True)
         files = [entry.file(role) for role in ("reference", "listing")]
-        reference, listing = (read_image(self._archive.read(file.name), limits=limits) for file in files if file)
+        reference, listing = (read_image(self._archive.read(file.name), limits=BUNDLED) for file in files if file)
         found = verify(reference_features(reference.image), local_features(listing.image)) or NOTHING
         inliers = int(row["inliers"])
         if abs(found.inliers - inliers) > max(2, INLIERS_TOLERANCE * inliers):

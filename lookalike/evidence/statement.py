@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lookalike.pages.html import asset, page_template, policy_hash, safe_link
 from lookalike.policy.fusion import probability_text
 from lookalike.records import Verdict
+from lookalike.rights.grounds import basis_in_words, cell_in_words
 from lookalike.tables.amounts import plain_decimal, read_decimal
 from lookalike.tables.findings import said_by_similarity
 
@@ -93,6 +95,13 @@ def overview_page(
     return page.encode("utf-8", "replace")
 
 
+def pages_digest() -> str:
+    """A digest of what the pages are made with, to tell whether another version of lookalike made a page."""
+    parts = (asset(name) for name in ("statement.html", "overview.html", "statement.css"))
+    words = (repr(words) for words in (FOUND, KINDS, STATES))
+    return hashlib.sha256("\n".join([*parts, *words]).encode()).hexdigest()
+
+
 def _inlined(picture: Image.Image | None, side: int) -> str | None:
     """A small copy as a data URL: encoded again, so that it contains nothing but pixels and any browser shows it."""
     if picture is None:
@@ -112,6 +121,8 @@ def _template(name: str) -> jinja2.Template:
         probability=probability_text,
         time=_time_text,
         amount=lambda price: plain_decimal(read_decimal(price), thousands=","),
+        grounds=cell_in_words,
+        basis=basis_in_words,
     )
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import jinja2
 
 
-def page_template(name: str, **filters: Callable[..., str]) -> jinja2.Template:
+def page_template(name: str, **filters: Callable[..., str | None]) -> jinja2.Template:
     """A template that escapes all values; a value that it names and isn't given is an error."""
     import jinja2
 

@@ -18,9 +18,10 @@ def plot_evaluation(evaluation: Evaluation) -> dict[str, Figure]:
     answers = evaluation.answers
     similarity, correct, related = answers.similarity, answers.correct, answers.related
     marks = {evaluation.threshold_of or "": evaluation.threshold} if evaluation.threshold is not None else {}
-    unit = evaluation.similarity.split(" ")[0]
     figures = {
-        "similarities": plot_similarities(similarity[related], similarity[~related], thresholds=marks, unit=unit)
+        "similarities": plot_similarities(
+            similarity[related], similarity[~related], thresholds=marks, unit=evaluation.unit
+        )
     }
     if correct.any():
         figures["precision-recall"] = plot_precision_recall(similarity, correct, positives=int(related.sum()))

@@ -57,8 +57,10 @@ class Claims:
         """The entries of a policy's [claims] table."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
-    def __str__(self) -> str:
-        return f"claims@{hashlib.sha256(json.dumps(self.to_dict()).encode()).hexdigest()[:8]}"
+    @property
+    def digest(self) -> str:
+        """The start of the entries' sha256."""
+        return hashlib.sha256(json.dumps(self.to_dict()).encode()).hexdigest()[:8]
 
 
 def _require(name: str, values: tuple[str, ...], known: Container[str], expected: str) -> None:

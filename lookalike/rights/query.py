@@ -11,9 +11,7 @@ CREATE TABLE covers (place VARCHAR, code VARCHAR, nearness TINYINT, first DATE, 
 CREATE TABLE places (name VARCHAR, place VARCHAR);
 CREATE MACRO lowest(these, those, many) AS
     list_sort(list_distinct(list_concat(coalesce(these, []), coalesce(those, []))))[:many];
-CREATE MACRO listed(names, many, total) AS
-    array_to_string(names[:many], ', ') || CASE WHEN total > many THEN ' and ' || (total - many) || ' more' ELSE '' END;
-CREATE MACRO placed_in(territory) AS CASE WHEN territory = '*' THEN ' everywhere' ELSE ' in ' || territory END;
+CREATE MACRO as_json(structs) AS list_transform(coalesce(structs, []), lambda each: to_json(each));
 """
 """What a `Rights` keeps. An empty product_id means the whole brand. `contested` holds the rights whose number several
 owners claim. `covers` has, for each place ('' is an unknown one), the codes of the rights that are in force there."""
@@ -64,13 +62,13 @@ WITH placed AS (
 keys AS (SELECT DISTINCT brand, product_id, kind, place FROM placed),
 wanted AS (FROM keys UNION SELECT brand, '', kind, place FROM keys),
 disputed AS (
-    SELECT kind, number, territory, string_agg(DISTINCT owner, ' and ' ORDER BY owner) AS owners
+    SELECT kind, number, territory, list_sort(list(DISTINCT owner)) AS owners
     FROM contested WHERE $day BETWEEN first AND last GROUP BY ALL HAVING count(DISTINCT owner) > 1
 ),
 covering AS (
     SELECT w.brand, w.product_id, w.kind, w.place, r.kind AS right_kind, r.owner, r.first, r.last, c.position,
            c.position IS NOT NULL AND $day BETWEEN r.first AND r.last AS standing,
-           trim(r.kind || ' ' || r.number) || placed_in(r.territory) AS name, d.owners
+           nullif(r.number, '') AS number, r.territory, d.owners
     FROM wanted w
     JOIN covers v ON v.place = w.place AND $day BETWEEN v.first AND v.last
     JOIN rights r ON r.brand = w.brand AND r.product_id = w.product_id AND r.territory = v.code
@@ -78,33 +76,39 @@ covering AS (
     LEFT JOIN disputed d ON d.kind = r.kind AND d.number = r.number AND d.territory = r.territory
 ),
 designers AS (
-    SELECT brand, product_id, kind, place, string_agg(DISTINCT owner, ' and ' ORDER BY owner) AS owners
+    SELECT brand, product_id, kind, place, list_sort(list(DISTINCT owner)) AS owners
     FROM covering WHERE standing AND right_kind = 'design' AND product_id <> '' AND owner <> ''
     GROUP BY ALL HAVING count(DISTINCT owner) > 1
 ),
 found AS (
     SELECT brand, product_id, kind, place,
-           count(DISTINCT name) FILTER (standing) AS total,
+           count(DISTINCT (right_kind, number, territory)) FILTER (standing) AS total,
            count(*) FILTER (standing AND owners IS NULL AND (right_kind <> 'design' OR product_id = ''))
                AS sound,
            count(*) FILTER (standing AND owners IS NULL AND right_kind = 'design' AND product_id <> '')
                AS designs,
-           min(position || name, 8) FILTER (standing) AS standing,
-           min(name || ' ended on ' || last, 4) FILTER (position IS NOT NULL AND last < $day) AS ended,
-           min(name || ' begins on ' || first, 4) FILTER (position IS NOT NULL AND first > $day) AS later,
+           min({'position': position, 'kind': right_kind, 'number': number, 'territory': territory}, 8)
+               FILTER (standing) AS standing,
+           min({'ground': 'ended', 'kind': right_kind, 'number': number, 'territory': territory, 'day': last}, 4)
+               FILTER (position IS NOT NULL AND last < $day) AS ended,
+           min({'ground': 'begins', 'kind': right_kind, 'number': number, 'territory': territory, 'day': first}, 4)
+               FILTER (position IS NOT NULL AND first > $day) AS later,
            list(DISTINCT right_kind) FILTER (position IS NULL AND $day BETWEEN first AND last) AS unsuited,
-           min(name || ' is claimed by ' || owners, 4) FILTER (standing AND owners IS NOT NULL) AS disputes
+           min({'ground': 'conflict', 'kind': right_kind, 'number': number, 'territory': territory, 'owners': owners},
+               4) FILTER (standing AND owners IS NOT NULL) AS disputes
     FROM covering GROUP BY ALL
 ),
 merged AS (
     SELECT k.*, coalesce(w.total, 0) + coalesce(n.total, 0) AS total,
            coalesce(w.sound, 0) + coalesce(n.sound, 0)
                + CASE WHEN d.owners IS NULL THEN coalesce(n.designs, 0) ELSE 0 END AS sound,
-           list_transform(lowest(w.standing, n.standing, 16), lambda name: name[2:]) AS standing,
-           lowest(w.ended, n.ended, 4) || lowest(w.later, n.later, 4) AS untimely,
+           list_transform(lowest(w.standing, n.standing, 8), lambda each: to_json(
+               {'ground': 'right', 'kind': each.kind, 'number': each.number, 'territory': each.territory})) AS standing,
+           as_json(lowest(w.ended, n.ended, 4)) || as_json(lowest(w.later, n.later, 4)) AS untimely,
            lowest(w.unsuited, n.unsuited, 8) AS unsuited,
-           lowest(w.disputes, n.disputes, 4) || CASE WHEN d.owners IS NULL THEN []
-               ELSE ['the design of ' || k.product_id || ' is claimed by ' || d.owners] END AS disputes
+           as_json(lowest(w.disputes, n.disputes, 4)) || CASE WHEN d.owners IS NULL THEN []
+               ELSE [to_json({'ground': 'conflict', 'kind': 'design', 'product_id': k.product_id,
+                              'owners': d.owners})] END AS disputes
     FROM keys k
     LEFT JOIN found w ON w.brand = k.brand AND w.product_id = '' AND w.kind = k.kind AND w.place = k.place
     LEFT JOIN found n ON n.brand = k.brand AND n.product_id = k.product_id AND n.product_id <> '' AND n.kind = k.kind
@@ -129,17 +133,17 @@ reached AS (
 ),
 elsewhere AS (
     SELECT brand, product_id, kind,
-           string_agg(right_kind || ' in ' || listed(territories, 12, len(territories)), '; ' ORDER BY position)
-               AS names
+           list(to_json({'ground': 'elsewhere', 'kind': right_kind, 'territories': territories[:12],
+                         'further': greatest(len(territories) - 12, 0)}) ORDER BY position) AS places
     FROM (SELECT brand, product_id, kind, position, right_kind,
                  list_sort(list_distinct(flatten(list(territories)))) AS territories FROM reached GROUP BY ALL)
     GROUP BY ALL
 ),
 rules AS (
     SELECT s.brand, s.seller_id, s.place,
-           min_by(a.brand || ', ' || a.seller_id || placed_in(a.territory)
-                  || CASE WHEN a.first > DATE '0001-01-01' THEN ' from ' || a.first ELSE '' END
-                  || CASE WHEN a.last < DATE '9999-12-31' THEN ' until ' || a.last ELSE '' END,
+           min_by(to_json({'ground': 'seller', 'brand': a.brand, 'seller_id': a.seller_id, 'territory': a.territory,
+                           'valid_from': CASE WHEN a.first > DATE '0001-01-01' THEN a.first END,
+                           'valid_until': CASE WHEN a.last < DATE '9999-12-31' THEN a.last END}),
                   (v.nearness, DATE '9999-12-31' - a.last, a.first)) AS rule
     FROM (SELECT DISTINCT brand, seller_id, place FROM placed WHERE seller_id <> '') s
     JOIN covers v ON v.place = s.place AND $day BETWEEN v.first AND v.last
@@ -151,28 +155,29 @@ judged AS (
            CASE WHEN r.rule IS NOT NULL THEN 'authorised'
                 WHEN NOT $protected OR m.sound > 0 THEN p.verdict
                 WHEN m.total > 0 THEN 'review'
-                WHEN p.place = '' AND (e.names IS NOT NULL OR u.kind IS NOT NULL) THEN
+                WHEN p.place = '' AND (e.places IS NOT NULL OR u.kind IS NOT NULL) THEN
                     CASE WHEN $unknown = 'flagged' THEN p.verdict ELSE $unknown END
                 WHEN u.kind IS NOT NULL AND list_contains($unfair, p.place) THEN 'review'
                 ELSE 'unprotected' END AS verdict,
-           CASE WHEN r.rule IS NOT NULL THEN r.rule
+           CASE WHEN r.rule IS NOT NULL THEN to_json([r.rule])
                 WHEN NOT $protected THEN NULL
-                WHEN m.total > 0 THEN array_to_string(
-                    [listed(m.standing, 8, m.total)]
-                    || list_transform(m.disputes, lambda name: 'conflict: ' || name), '; ')
-                ELSE concat_ws('; ',
+                WHEN m.total > 0 THEN to_json(
+                    m.standing
+                    || CASE WHEN m.total > 8 THEN [to_json({'ground': 'further', 'count': m.total - 8})] ELSE [] END
+                    || m.disputes)
+                ELSE to_json(
                     CASE WHEN u.kind IS NOT NULL AND list_contains($unfair, p.place)
-                         THEN 'unfair competition in ' || p.place END,
-                    CASE WHEN m.unsuited <> []
-                         THEN array_to_string(m.unsuited, ', ') || ' can''t carry a ' || p.kind END,
-                    CASE WHEN m.untimely <> [] THEN array_to_string(m.untimely, ', ') END,
-                    CASE WHEN e.names IS NOT NULL THEN e.names
-                         WHEN m.unsuited = [] AND m.untimely = []
-                         THEN 'no right of ' || p.brand || ' in force could carry a ' || p.kind END,
-                    CASE WHEN p.place <> '' THEN 'listing is in ' || p.place
-                         WHEN trim(coalesce(p.territory, '')) = '' THEN 'listing is in an unknown territory'
-                         ELSE 'listing is in ' || p.territory[:40] || ', which is no ISO 3166 code' END)
-           END AS rights
+                         THEN [to_json({'ground': 'unfair_competition', 'territory': p.place})] ELSE [] END
+                    || CASE WHEN m.unsuited <> []
+                            THEN [to_json({'ground': 'unsuited', 'kinds': m.unsuited, 'match': p.kind})] ELSE [] END
+                    || m.untimely
+                    || CASE WHEN e.places IS NOT NULL THEN e.places
+                            WHEN m.unsuited = [] AND len(m.untimely) = 0
+                            THEN [to_json({'ground': 'no_right', 'brand': p.brand, 'match': p.kind})] ELSE [] END
+                    || [to_json({'ground': 'listing', 'known': p.place <> '', 'territory': CASE
+                            WHEN p.place <> '' THEN p.place
+                            ELSE nullif(trim(coalesce(p.territory, '')), '')[:40] END})])
+           END::VARCHAR AS rights
     FROM placed p
     LEFT JOIN merged m ON m.brand = p.brand AND m.product_id = p.product_id AND m.kind = p.kind AND m.place = p.place
     LEFT JOIN elsewhere e ON e.brand = p.brand AND e.product_id = p.product_id AND e.kind = p.kind
@@ -192,5 +197,6 @@ GROUP BY id ORDER BY id
 """For each id in `matches`, the match that decides, and its verdict by rights and sellers.
 
 A match is excused if its photo is more similar to something that the seller may sell. Among the others, the strongest
-verdict decides, then the policy's order. A row names a limited number of rights, however many there are.
+verdict decides, then the policy's order. `rights` is the JSON that `grounds` describes; it names a limited number of
+rights, however many there are.
 """

@@ -6,19 +6,22 @@ tables say, and docs/rights.md says what is left to people.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lookalike.disk import file_sha256
 from lookalike.errors import TableError
 from lookalike.records import BadRow, Verdict
+from lookalike.tables.findings import json_text
 
 from . import query
 from .claims import MATCH_KINDS, Claims
 from .database import fill, open_database
+from .grounds import Ground, grounds_of
 from .tables import Authorisation, Right, read_rights, read_sellers
 from .territories import Regions
 
@@ -47,22 +50,31 @@ class RightsMatch(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """A listing's verdict by rights and sellers: the rank of the match that decides, its verdict, and why."""
+    """A listing's verdict by rights and sellers: the rank of the match that decides, its verdict, and why.
+
+    `rights` are grounds (see `grounds`), None if the verdict rests on none.
+    """
 
     rank: int
     verdict: Verdict
-    rights: str | None
+    rights: tuple[Ground, ...] | None
+
+    @classmethod
+    def of(cls, answer: Mapping[str, Any]) -> Outcome:
+        """The outcome in a row of answers."""
+        rights = answer["rights"]
+        return cls(answer["rank"], Verdict(answer["verdict"]), None if rights is None else tuple(grounds_of(rights)))
 
 
 @dataclass(frozen=True)
 class Rights:
     """The tables of rights and sellers, ready for look-ups from several threads at once.
 
-    `unusable` counts the rows of the rights table that can't be used; `bad_rows` holds the first of them. `label`
-    identifies the tables by their hashes.
+    `unusable` counts the rows of the rights table that can't be used; `bad_rows` holds the first of them. `tables`
+    identifies each of the tables rights, sellers and regions that were read by the start of its sha256.
     """
 
-    label: str
+    tables: Mapping[str, str]
     unusable: int
     bad_rows: tuple[BadRow, ...]
     _database: duckdb.DuckDBPyConnection
@@ -89,12 +101,12 @@ class Rights:
             database.execute(query.CONTEST)
         if sellers is not None:
             fill(database, "sellers", Authorisation._fields, read_sellers(sellers, known))
-        label = " ".join(
-            f"{name}@{file_sha256(Path(path))[:8]}"
+        tables = {
+            name: file_sha256(Path(path))[:8]
             for name, path in (("rights", rights), ("sellers", sellers), ("regions", regions))
             if path is not None
-        )
-        return cls(label, bad.count, tuple(bad.first), database, rights is not None)
+        }
+        return cls(tables, bad.count, tuple(bad.first), database, rights is not None)
 
     def judge(self, matches: Iterable[RightsMatch], *, day: date, claims: Claims) -> dict[int, Outcome]:
         """The outcome for each listing, by its id. The matches are those that the policy flags or sends to review."""
@@ -107,7 +119,7 @@ class Rights:
             cursor.register("found", found)
             cursor.execute(query.FOUND)
             answers = self._answers(cursor, day, claims).to_pylist()
-        return {row["id"]: Outcome(row["rank"], Verdict(row["verdict"]), row["rights"]) for row in answers}
+        return {row["id"]: Outcome.of(row) for row in answers}
 
     def judge_findings(self, findings: pa.Table, *, day: date, claims: Claims) -> pa.Table:
         """The outcomes for rows of a findings table: id (the row, from 0), rank, brand, product_id, verdict, rights.
@@ -150,9 +162,20 @@ class Rights:
         values = {"day": day, "protected": self._protected, "unknown": claims.unknown_territory,
                   "unfair": list(claims.unfair_competition_in)}  # fmt: skip
         try:
-            return cursor.sql(query.QUERY, params=values).to_arrow_table()
+            return _plain_escapes(cursor.sql(query.QUERY, params=values).to_arrow_table())
         except duckdb.OutOfMemoryException as error:
             raise TableError(f"looking up rights took more memory than allowed ({error}); allow more") from None
+
+
+def _plain_escapes(answers: pa.Table) -> pa.Table:
+    """The answers with control characters in their rights escaped as the standard library does, not as DuckDB."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pc.any(pc.match_substring(answers["rights"], "\\u")).as_py():
+        return answers
+    texts = [None if text is None else json_text(json.loads(text)) for text in answers["rights"].to_pylist()]
+    return answers.set_column(answers.schema.get_field_index("rights"), "rights", pa.array(texts, pa.string()))
 
 
 @dataclass

@@ -34,7 +34,7 @@ class Basis:
             "policy": str(detector.policy),
             "top": detector.lookup.top,
             "harmless": None if harmless is None else harmless.digest,
-            "rights": None if rights is None else f"{detector.day or date.today()} {rights.label}",
+            "rights": None if rights is None else {"day": f"{detector.day or date.today()}", "tables": rights.tables},
             "compared": detector.index.has_features,
         }
         encoder = json.loads(json.dumps(detector.encoder.spec.to_json()))  # equal to one that was read from a file
@@ -43,8 +43,8 @@ class Basis:
     @property
     def tables(self) -> frozenset[str]:
         """The tables that findings rest on, of "rights", "sellers" and "regions"."""
-        words = (json.loads(self.judging)["rights"] or "").split()
-        return frozenset(name for name, hashed, _ in (word.partition("@") for word in words) if hashed)
+        rights = json.loads(self.judging)["rights"]
+        return frozenset(rights["tables"] if rights is not None else ())
 
     def embeds_like(self, other: Basis) -> bool:
         """Whether a picture has the same vector on both."""
@@ -58,4 +58,5 @@ class Basis:
 def reading_text(reader: PhotoReader) -> str:
     """Which pictures a reader may read, and within which limits; the same text in every process."""
     access = {**asdict(reader.access), "schemes": sorted(reader.access.schemes)}
-    return json.dumps({"limits": str(reader.limits), "access": access}, sort_keys=True)
+    limits = {"limits": str(reader.limits), "photos": reader.most_photos}
+    return json.dumps({**limits, "access": access}, sort_keys=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,17 +15,23 @@ if TYPE_CHECKING:
 
     from lookalike.index.reference_index import ReferenceIndex
 
-_TOGETHER = 4096  # new references compared at a time
+    from .windows import Window
+
+_TOGETHER = 1024  # new references compared at a time
 _NEAR = 1e-5
 """Similarities of the same two vectors differ by less than this, whatever else is computed with them."""
 
 
-def reference_digests(index: ReferenceIndex) -> dict[str, str]:
-    """For each reference of an index, by id, a digest of its row, which names the content of its picture."""
-    return {
-        row["reference_id"]: hashlib.sha256(json.dumps(row, sort_keys=True, default=str).encode()).hexdigest()[:32]
-        for row in index.catalogue.to_pylist()
-    }
+def reference_digests(index: ReferenceIndex) -> pa.Table:
+    """For each reference of an index its `reference_id` and, as `digest`, one of its row, which names its picture."""
+    import pyarrow as pa
+
+    digests: list[pa.Array] = []
+    for batch in index.catalogue.to_batches(max_chunksize=_TOGETHER):
+        rows = [json.dumps(row, sort_keys=True, default=str).encode() for row in batch.to_pylist()]
+        digests.append(pa.array([hashlib.sha256(row).hexdigest()[:32] for row in rows], pa.string()))
+    names = index.catalogue["reference_id"].cast(pa.string())
+    return pa.table({"reference_id": names, "digest": pa.chunked_array(digests, pa.string())})
 
 
 @dataclass(frozen=True)
@@ -36,48 +41,48 @@ class ChangedReferences:
     A reference that was changed counts as both.
     """
 
-    gone: frozenset[str]
+    gone: pa.Array
     vectors: NDArray[np.float32]
 
     @classmethod
-    def since(cls, before: Mapping[str, str], index: ReferenceIndex) -> ChangedReferences:
-        """What changed since the index had these digests (see `reference_digests`)."""
-        after = reference_digests(index)
-        gone = frozenset(name for name, digest in before.items() if after.get(name) != digest)
-        fresh = np.array([before.get(name) != digest for name, digest in after.items()], bool)
-        return cls(gone, index.vectors[fresh])
+    def since(cls, before: pa.Table, after: pa.Table, index: ReferenceIndex) -> ChangedReferences:
+        """What changed from the digests `before` to those `after`, which are the index's (see `reference_digests`)."""
+        gone = before["reference_id"].filter(_changed(before, after))
+        return cls(gone.combine_chunks(), index.vectors_at(np.flatnonzero(_changed(after, before)).tolist()))
 
-    def may_concern(self, table: pa.Table) -> NDArray[np.bool_]:
-        """For each listing in a scan's state, bool (n,), whether its photos may match other references than before.
+    def may_concern(self, window: Window) -> NDArray[np.bool_]:
+        """For each listing of a window, bool (n,), whether its photos may match other references than before.
 
         They may if they matched a reference that is gone, or if a new one is at least as near as the last that matched.
         """
         import pyarrow.compute as pc
 
-        photos = table["photos"].combine_chunks()
+        photos = window.table["photos"].combine_chunks()
         owner = np.asarray(pc.list_parent_indices(photos))
         flat = pc.list_flatten(photos)
-        concerned = np.zeros(len(table), bool)
-        concerned[owner[self._near(flat)]] = True
-        if self.gone:
+        concerned = np.zeros(len(window.table), bool)
+        if len(self.vectors):
+            read = np.asarray(pc.is_null(pc.struct_field(flat, "error")), bool)
+            least = np.asarray(pc.struct_field(flat, "least"), np.float32)[read]
+            concerned[owner[read][self._nearest(window.vectors) >= least - _NEAR]] = True
+        if len(self.gone):
             matches = pc.struct_field(flat, "matches")
-            lost = np.isin(np.asarray(pc.list_flatten(matches)), np.array(list(self.gone)))
+            lost = np.asarray(pc.is_in(pc.list_flatten(matches), value_set=self.gone))
             concerned[owner[np.asarray(pc.list_parent_indices(matches))[lost]]] = True
         return concerned
 
-    def _near(self, photos: pa.StructArray) -> NDArray[np.bool_]:
-        """For each photo whether a new reference is near enough to be among its matches."""
-        import pyarrow.compute as pc
-
-        near = np.zeros(len(photos), bool)
-        packed = pc.struct_field(photos, "vector")
-        readable = np.asarray(pc.is_valid(packed))
-        if not len(self.vectors) or not readable.any():
-            return near
-        joined = b"".join(packed.drop_null().to_pylist())
-        vectors = np.frombuffer(joined, "<f4").reshape(-1, self.vectors.shape[1])
+    def _nearest(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """For each vector, the similarity of the new reference nearest to it."""
         nearest = np.full(len(vectors), -2.0, np.float32)
         for start in range(0, len(self.vectors), _TOGETHER):
             np.maximum(nearest, (vectors @ self.vectors[start : start + _TOGETHER].T).max(axis=1), out=nearest)
-        near[readable] = nearest >= np.asarray(pc.struct_field(photos, "least"))[readable] - _NEAR
-        return near
+        return nearest
+
+
+def _changed(these: pa.Table, others: pa.Table) -> NDArray[np.bool_]:
+    """For each of these references, whether the others lack it, or have another digest."""
+    import pyarrow.compute as pc
+
+    there = pc.index_in(these["reference_id"], value_set=others["reference_id"])
+    same = pc.equal(these["digest"], others["digest"].take(there))
+    return ~np.asarray(pc.fill_null(same, False), bool)

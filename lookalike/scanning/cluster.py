@@ -135,15 +135,19 @@ class _Worker:
         self._work, self._schema = open_work(), schema
 
     def __call__(self, batch: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-        counts = []
-        for source in map(Path, batch["source"]):
-            rows = read_part(source)
-            target = source.parents[1] / source.name
-            if not target.exists():  # the last parts of a worker that died are done again
-                _count_try(target)
-                write_part(target, self._work(rows), self._schema)
-            counts.append(len(rows))
-        return {"rows": np.array(counts)}
+        try:
+            return {"rows": np.array(list(map(self._do, map(Path, batch["source"]))))}
+        except (OSError, MemoryError) as error:  # no fault of the code: a full disk, a folder that is not shared
+            raise EngineError(f"a worker failed: {str(error) or type(error).__name__}") from error
+
+    def _do(self, source: Path) -> int:
+        """Do one part, unless that is done already, and give its number of rows."""
+        rows = read_part(source)
+        target = source.parents[1] / source.name
+        if not target.exists():  # the last parts of a worker that died are done again
+            _count_try(target)
+            write_part(target, self._work(rows), self._schema)
+        return len(rows)
 
 
 def _count_try(target: Path) -> None:
@@ -172,7 +176,11 @@ def _connected(cluster: Cluster) -> Iterator[Any]:
         token = "; if it needs a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH" if cluster.address else ""
         raise EngineError(f"Ray can't be reached: {_first_line(error)}{token}") from error
     except ray.exceptions.RayError as error:
-        raise _ours(error) from error
+        ours = _ours(error)
+        if ours is None and isinstance(error, ray.exceptions.UserCodeException):
+            raise  # nobody foresaw it; it comes with the worker's traceback
+        said = f"Ray failed: {_first_line(error)}; finished parts are kept, so run the same command to resume"
+        raise ours or EngineError(said) from error
     finally:
         if started:
             ray.shutdown()
@@ -191,8 +199,8 @@ def _where(cluster: Cluster) -> dict[str, Any]:
     }
 
 
-def _ours(error: BaseException) -> LookalikeError:
-    """This library's error that a worker raised, or an EngineError with what Ray says."""
+def _ours(error: BaseException) -> LookalikeError | None:
+    """This library's error that a worker raised, if it was one."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, LookalikeError):
@@ -200,9 +208,7 @@ def _ours(error: BaseException) -> LookalikeError:
         cause = getattr(cause, "cause", None) or cause.__cause__
     text = _COLOUR.sub("", str(error))
     raised = _RAISED.findall(text)  # Ray passes a worker's exception on as text if it can't pickle it
-    if raised:
-        return EngineError(raised[-1])
-    return EngineError(f"Ray failed: {_first_line(error)}; finished parts are kept, so run the same command to resume")
+    return EngineError(raised[-1]) if raised else None
 
 
 def _first_line(error: BaseException) -> str:

@@ -8,7 +8,6 @@ the index and local pictures must have the same path on every machine.
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
@@ -85,15 +84,17 @@ def build_on_ray(
     fingerprint: str = "",
     progress: Callable[[int], None] | None = None,
     features: bool = True,
+    exact_up_to: int | None = None,
     cache: Path | None = None,
     part: int = _PART,
 ) -> BuildSummary:
     """Make the folder `index` hold these references, as `build_index` does, with photos embedded on a cluster.
 
     An interrupted build resumes if `fingerprint`, encoder and reader are the same. The other arguments and errors are
-    those of `scan_on_ray`.
+    those of `build_index` and `scan_on_ray`.
     """
     from lookalike.index.build import build_index
+    from lookalike.index.reference_index import EXACT_UP_TO
 
     require_ray()
     encoder = open_encoder()
@@ -109,9 +110,15 @@ def build_on_ray(
         return (_embedded(row) for path in done_parts(folder) for row in read_part(path))
 
     embedding: Embed = embed
-    summary = build_index(references, index=index, encoder=encoder, reader=reader, features=features, embed=embedding)
-    shutil.rmtree(folder)
-    return summary
+    return build_index(
+        references,
+        index=index,
+        encoder=encoder,
+        reader=reader,
+        features=features,
+        exact_up_to=EXACT_UP_TO if exact_up_to is None else exact_up_to,
+        embed=embedding,
+    )
 
 
 def _judging(open_detector: Callable[[], Detector], cache: Path | None) -> Work:

@@ -19,6 +19,7 @@ from lookalike.errors import PolicyError, TableError
 from lookalike.policy.policy import Policy
 from lookalike.policy.shipped import shipped_policies
 from lookalike.records import Verdict
+from lookalike.rights.grounds import cell_in_words
 from lookalike.rights.rights import Outcome, Rights
 from lookalike.tables.arrow import arrow_table
 from lookalike.tables.files import require_ending, require_readable, writing_table
@@ -26,6 +27,7 @@ from lookalike.tables.findings import (
     FINDING_COLUMNS,
     finding_row,
     finding_schema,
+    json_text,
     read_findings,
     said_by_similarity,
     stored,
@@ -95,9 +97,11 @@ def recheck(
     can't judge the findings.
     """
     findings, out, on = Path(findings), Path(out), day or date.today()
-    require_ending(out)
-    require_readable(findings, required=FINDING_COLUMNS)
     told = Path(changes) if changes is not None else None
+    for path in (out, told):
+        if path is not None:
+            require_ending(path)
+    require_readable(findings, required=FINDING_COLUMNS)
     if told is not None and told.absolute() == out.absolute():
         raise TableError(f"findings and changes can't both be written to {out}; name two files")
     moved: Counter[tuple[str, str]] = Counter()
@@ -179,7 +183,7 @@ def _rechecked(table: pa.Table, policy: Policy, rights: Rights | None, day: date
     columns = {
         "verdict": pc.replace_with_mask(said.combine_chunks(), mask, answers["verdict"].combine_chunks()),
         "rights": pc.replace_with_mask(pa.nulls(table.num_rows, pa.string()), mask, answers["rights"].combine_chunks()),
-        "rights_basis": pa.repeat(pa.scalar(basis), table.num_rows),
+        "rights_basis": pa.repeat(pa.scalar(json_text(basis)), table.num_rows),
     }
     for name, values in columns.items():
         table = table.set_column(table.schema.get_field_index(name), table.schema.field(name), values)
@@ -191,7 +195,7 @@ def _rechecked(table: pa.Table, policy: Policy, rights: Rights | None, day: date
     return table
 
 
-def _other_match_decides(table: pa.Table, answers: pa.Table, basis: str) -> pa.Table:
+def _other_match_decides(table: pa.Table, answers: pa.Table, basis: Mapping[str, str]) -> pa.Table:
     """The findings, with new rows for those that another of their matches decides."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -204,8 +208,7 @@ def _other_match_decides(table: pa.Table, answers: pa.Table, basis: str) -> pa.T
     rows = []
     for row, answer in zip(table.take(others["id"]).to_pylist(), others.to_pylist(), strict=True):
         finding, matches = stored(row)
-        outcome = Outcome(answer["rank"], Verdict(answer["verdict"]), answer["rights"])
-        rows.append(finding_row(protected(replace(finding, matches=tuple(matches)), outcome, basis)))
+        rows.append(finding_row(protected(replace(finding, matches=tuple(matches)), Outcome.of(answer), basis)))
     order = np.arange(table.num_rows)
     order[others["id"].to_numpy()] = table.num_rows + np.arange(len(rows))
     return pa.concat_tables([table, arrow_table(rows, table.schema)]).take(pa.array(order))
@@ -219,15 +222,17 @@ def _acted_on(table: pa.Table) -> pa.Array:
 
 
 def _changes(before: pa.Table, after: pa.Table) -> Iterator[dict[str, Any]]:
-    """A row for each finding that changed; rights that nobody asked for before don't count as a change."""
+    """A row for each finding that changed.
+
+    Rights that nobody asked for before don't count as a change, nor does that older versions wrote them in words.
+    """
     import pyarrow.compute as pc
 
     def differs(name: str) -> pa.Array:
         return pc.not_equal(pc.fill_null(before[name], ""), pc.fill_null(after[name], ""))
 
-    grounds = pc.and_(
-        differs("rights"), pc.and_(pc.is_valid(before["rights_basis"]), pc.is_valid(after["rights_basis"]))
-    )
+    asked = pc.and_(pc.starts_with(before["rights_basis"], "{"), pc.is_valid(after["rights_basis"]))
+    grounds = pc.and_(differs("rights"), pc.fill_null(asked, False))
     changed = grounds
     for name in ("verdict", "brand", "product_id", "kind"):
         changed = pc.or_(changed, differs(name))
@@ -245,7 +250,7 @@ def _why(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     if was["policy"] != now["policy"] and said != says:
         reasons.append(f"by similarity {says}, was {said}")
     if was["rights"] != now["rights"]:
-        reasons.append(now["rights"] or "rights are no longer asked for")
+        reasons.append(cell_in_words(now["rights"]) or "rights are no longer asked for")
     if (was["brand"], was["product_id"]) != (now["brand"], now["product_id"]):
         reasons.append("another match decides")
     return "; ".join(reasons)

@@ -10,11 +10,12 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from lookalike.disk import written
+from lookalike.disk import make_folder, written
 from lookalike.pages.html import asset, page_template, policy_hash, safe_link
 from lookalike.pages.pictures import Composed, Evidence, Row, Thumbnail, Thumbnails, compose_evidence
 from lookalike.policy.fusion import probability_text
 from lookalike.records import Verdict
+from lookalike.rights.grounds import cell_in_words
 from lookalike.tables.amounts import plain_decimal, read_decimal
 from lookalike.tables.findings import FindingRow, strength_of
 
@@ -38,12 +39,17 @@ Card = dict[str, Any]
 @dataclass(frozen=True)
 class ReportSummary:
     """How many findings there are for each verdict, how many the page shows and leaves out, and how many of those shown
-    have a composed picture (`evidence`)."""
+    have a composed picture (`evidence`).
+
+    `without_genuine` of those shown have a genuine photo that can't be read any more; `first_without` is the first.
+    """
 
     verdicts: Mapping[str, int]
     shown: int
     left_out: int
     evidence: int = 0
+    without_genuine: int = 0
+    first_without: str | None = None
 
 
 def write_report(
@@ -71,8 +77,11 @@ def write_report(
     composed = compose_evidence(shown, evidence, most_evidence, progress)
     cards = [_card(rank, row, pictures, of) for rank, (row, of) in enumerate(zip(shown, composed, strict=True))]
     with_evidence = sum(each.address is not None for each in composed)
-    summary = ReportSummary(dict(verdicts), len(shown), verdicts.total() - len(shown), with_evidence)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    without = [card["reference_image"] for card in cards if card["reference_image"] and not card["reference_picture"]]
+    left_out = verdicts.total() - len(shown)
+    first = without[0] if without else None
+    summary = ReportSummary(dict(verdicts), len(shown), left_out, with_evidence, len(without), first)
+    make_folder(out.parent)
     with written(out) as temporary, open(temporary, "w", encoding="utf-8") as file:
         file.writelines(_page(cards, summary, title, pictures))
     return summary
@@ -100,7 +109,7 @@ def _card(rank: int, row: Row, pictures: Thumbnails, composed: Composed) -> Card
     kind, probability = row.get("kind"), row.get("probability")
     normalised = row.get("normalised_similarity") is not None
     return {
-        **dict.fromkeys(FindingRow.__annotations__),  # rows made by hand lack some
+        **dict.fromkeys((*FindingRow.__annotations__, "verdict_before", "reason")),  # rows made by hand lack some
         **row,
         "rank": rank,
         "kind_key": kind if kind in KINDS else "",
@@ -108,6 +117,7 @@ def _card(rank: int, row: Row, pictures: Thumbnails, composed: Composed) -> Card
         "mirrored": str(row.get("mirrored")).lower() == "true",
         "listing_picture": pictures.name(row.get("image")),
         "reference_picture": pictures.name(row.get("reference_image")),
+        "rights": cell_in_words(row.get("rights")),
         "composed": composed,
         "link": safe_link(row.get("url")),
         # the bar shows the probability or the similarity, on which a threshold for the normalised one has no place

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from lookalike.detection.lookup import Seen
 from lookalike.records import Finding, Listing
@@ -15,7 +13,7 @@ from lookalike.tables.findings import finding_row, finding_schema, listing_of
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from lookalike.index.embedding import EmbeddedPhoto
+    from lookalike.index.embedding import EmbeddedPhoto, Vector
 
 _NONE = -2.0  # below every similarity
 
@@ -23,21 +21,22 @@ _NONE = -2.0  # below every similarity
 def state_schema() -> pa.Schema:
     """The columns of the findings table, and what a listing can be judged by without opening its photos.
 
-    `signature` is that of the listing and its files (see `changed_listings`), null if they must be looked at again. For
-    each photo: `vector` as little-endian float32, null for one that couldn't be read; `matches`, the ids of the
-    references that it matched; and `least`, the similarity that another reference needs to be among them.
+    `signature` is that of the listing and its files (see `changed_listings`), null if they must be looked at again.
+    `row_error` is the listing's own error; the finding's also tells of its photos. For each photo: `error`, null for
+    one that was read, whose vector then stands beside the row (see `windows`); `matches`, the ids of the references
+    that it matched; and `least`, the similarity that another reference needs to be among them.
     """
     import pyarrow as pa
 
     photo = [
         ("sha256", pa.string()),
-        ("vector", pa.binary()),
         ("hint", pa.string()),
         ("error", pa.string()),
         ("matches", pa.list_(pa.string())),
         ("least", pa.float32()),
     ]
-    more = [("signature", pa.string()), ("images", pa.list_(pa.string())), ("photos", pa.list_(pa.struct(photo)))]
+    more = [("signature", pa.string()), ("row_error", pa.string()), ("images", pa.list_(pa.string())),
+            ("photos", pa.list_(pa.struct(photo)))]  # fmt: skip
     schema = finding_schema()
     for name, kind in more:
         schema = schema.append(pa.field(name, kind))
@@ -51,13 +50,13 @@ def state_row(seen: Seen, finding: Finding, *, signature: str | None, looked_at:
     return {
         **finding_row(finding),
         "signature": None if troubled else signature,  # so that the next scan tries again what failed
+        "row_error": seen.listing.error,
         "images": [str(image) for image in seen.listing.images],
         "photos": [
             {
                 "sha256": embedded.sha256,
-                "vector": None if embedded.vector is None else embedded.vector.astype("<f4").tobytes(),
                 "hint": embedded.hint,
-                "error": embedded.error,
+                "error": None if embedded.vector is not None else embedded.error or "the picture could not be read",
                 "matches": [match.reference.id for match in photo.matches],
                 "least": min((match.similarity for match in photo.matches), default=_NONE)
                 if len(photo.matches) >= looked_at
@@ -68,15 +67,20 @@ def state_row(seen: Seen, finding: Finding, *, signature: str | None, looked_at:
     }
 
 
-def embedded_listing(row: Mapping[str, Any]) -> tuple[Listing, list[EmbeddedPhoto]]:
-    """The listing of a row, and its photos with their vectors."""
+def vectors_of(seen: Seen) -> list[Vector]:
+    """The vectors of a listing's photos that were read, in order."""
+    return [embedded.vector for embedded in seen.embedded if embedded.vector is not None]
+
+
+def embedded_listing(row: Mapping[str, Any], vectors: Iterator[Vector]) -> tuple[Listing, list[EmbeddedPhoto]]:
+    """The listing of a row, and its photos; those that were read take their vectors from `vectors`."""
     from lookalike.index.embedding import EmbeddedPhoto
 
-    listing = replace(listing_of(row), images=tuple(row["images"]), error=None if row["images"] else row["error"])
+    listing = replace(listing_of(row), images=tuple(row["images"]), error=row["row_error"])
     photos = [
         EmbeddedPhoto(
             photo["sha256"],
-            None if photo["vector"] is None else np.frombuffer(photo["vector"], "<f4"),
+            next(vectors) if photo["error"] is None else None,
             hint=photo["hint"],
             error=photo["error"],
         )

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lookalike.detection.detector import Detector
-from lookalike.tables.files import require_ending, require_readable, table_fingerprint
-from lookalike.tables.inputs import LISTING_COLUMNS, REFERENCE_COLUMNS, read_listings, read_references
+from lookalike.tables.files import require_ending, table_fingerprint
+from lookalike.tables.inputs import read_listings, read_references, require_listings, require_references
+from lookalike.tables.layout import PLAIN, Layout
 
-from .changes import RescanSummary, scan_changes
+from .changes import scan_changes
 from .parts import ScanSummary
+from .run import RescanSummary
 from .scan import scan_listings
 
 if TYPE_CHECKING:
@@ -77,34 +79,36 @@ def build_from_table(
     cache: Path | None = None,
     cluster: Cluster | None = None,
     progress: Progress | None = None,
+    layout: Layout = PLAIN,
 ) -> BuildSummary:
     """Build an index of a references table, in this process or on a Ray `cluster`.
 
-    `cache` is the file that keeps vectors between runs. Raises what `build_index` or `build_on_ray` raises, and
-    TableError for a table without the columns, before any picture is opened.
+    `cache` is the file that keeps vectors between runs; `layout` is that of the table. Raises what `build_index` or
+    `build_on_ray` raises, and TableError for a table without the columns, before any picture is opened.
     """
     from lookalike.index.build import build_index
     from lookalike.index.reference_index import EXACT_UP_TO
 
-    require_readable(references, required=REFERENCE_COLUMNS)
+    require_references(references, layout)
     if cluster is not None:
         from .ray import build_on_ray
 
         return build_on_ray(
-            read_references(references),
+            read_references(references, columns=layout.columns, feed=layout.feed),
             index=index,
             open_encoder=open_encoder,
             reader=reader,
             cluster=cluster,
-            fingerprint=table_fingerprint(references),
+            fingerprint=table_fingerprint(references, layout),
             progress=progress,
             features=features,
+            exact_up_to=exact_up_to,
             cache=cache,
         )
     encoder = open_encoder()
     with ExitStack() as stack:
         return build_index(
-            read_references(references),
+            read_references(references, columns=layout.columns, feed=layout.feed),
             index=index,
             encoder=encoder,
             reader=reader,
@@ -124,34 +128,35 @@ def scan_table(
     cache: Path | None = None,
     cluster: Cluster | None = None,
     progress: Progress | None = None,
+    layout: Layout = PLAIN,
 ) -> ScanSummary:
     """Judge every listing of a table and write the findings to `out`, in this process or on a Ray `cluster`.
 
     An interrupted scan resumes with the same call. `cache` is the file that keeps vectors between runs; `rights` are
-    those of the settings if they were loaded already. Raises TableError before any picture is opened if `listings`
-    lacks the columns or `out` has another ending, and what opening the detector raises.
+    those of the settings if they were loaded already; `layout` is that of the table. Raises TableError before any
+    picture is opened if `listings` lacks the columns or `out` has another ending, and what opening the detector raises.
     """
     require_ending(out)
-    require_readable(listings, required=LISTING_COLUMNS)
+    require_listings(listings, layout)
     if cluster is not None:
         from .ray import scan_on_ray
 
         return scan_on_ray(
-            read_listings(listings),
+            read_listings(listings, columns=layout.columns, feed=layout.feed),
             open_detector=settings.open,
             out=out,
             cluster=cluster,
-            fingerprint=table_fingerprint(listings),
+            fingerprint=table_fingerprint(listings, layout),
             progress=progress,
             cache=cache,
         )
     detector = settings.open(rights)
     with ExitStack() as stack:
         return scan_listings(
-            read_listings(listings),
+            read_listings(listings, columns=layout.columns, feed=layout.feed),
             detector=detector,
             out=out,
-            fingerprint=table_fingerprint(listings),
+            fingerprint=table_fingerprint(listings, layout),
             progress=progress,
             cache=_opened(cache, detector.encoder, stack),
         )
@@ -166,17 +171,18 @@ def scan_changed_table(
     rights: Rights | None = None,
     cache: Path | None = None,
     progress: Progress | None = None,
+    layout: Layout = PLAIN,
 ) -> RescanSummary:
     """Write the findings of all listings to `out`, but look only at those that changed since the last scan.
 
     `since` is the folder with that scan's state (see `scan_changes`); the rest is as for `scan_table`.
     """
     require_ending(out)
-    require_readable(listings, required=LISTING_COLUMNS)
+    require_listings(listings, layout)
     detector = settings.open(rights)
     with ExitStack() as stack:
         return scan_changes(
-            read_listings(listings),
+            read_listings(listings, columns=layout.columns, feed=layout.feed),
             detector=detector,
             since=since,
             out=out,

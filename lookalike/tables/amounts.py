@@ -22,6 +22,8 @@ class WrittenFloat(float):
     (20.9, '19.90')
     """
 
+    __slots__ = ("text",)
+
     def __new__(cls, text: str, value: float | None = None) -> Self:
         """The number of that text, or else `value`, which is what another type made of it."""
         number = super().__new__(cls, text if value is None else value)

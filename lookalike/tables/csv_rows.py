@@ -12,6 +12,7 @@ from lookalike.errors import TableError
 from .cells import is_picture
 from .lines import MOST_BYTES, Line, Row, Wanted
 
+TAB = "\t"
 _NOT_TEXT = {
     b"\xff\xfe": "is UTF-16; save it as UTF-8",
     b"\xfe\xff": "is UTF-16; save it as UTF-8",
@@ -20,7 +21,12 @@ _NOT_TEXT = {
 }
 
 
-def read_csv(path: Path, wanted: Wanted) -> Iterator[Line]:
+def read_tsv(path: Path, wanted: Wanted) -> Iterator[Line]:
+    """The rows of a file with tabs between values, and else as `read_csv`."""
+    return read_csv(path, wanted, separator=TAB)
+
+
+def read_csv(path: Path, wanted: Wanted, *, separator: str = ",") -> Iterator[Line]:
     """The rows of a CSV file, all values as text. A value that isn't UTF-8 spoils its row, not the table.
 
     Raises TableError for a file that isn't CSV in UTF-8, and at the line where a quote leaves open where rows end.
@@ -30,17 +36,14 @@ def read_csv(path: Path, wanted: Wanted) -> Iterator[Line]:
         lines = _Lines(path, file)
         # the limit counts for the whole process, so it is only ever raised; _Lines bounds a row
         csv.field_size_limit(max(csv.field_size_limit(), MOST_BYTES))
-        records = _records(csv.reader(lines, strict=True), lines)
+        records = _records(csv.reader(lines, delimiter=separator, strict=True), lines)
         names = next(records, [])
-        separator = next((mark for mark in ";\t" if len(names) == 1 and mark in names[0]), None)
-        wanted.check(path, names, advice=f"its values are separated by {separator!r}; save it with commas"
-                     if separator else "")  # fmt: skip
+        other = next((mark for mark in ";\t," if len(names) == 1 and mark in names[0]), None)
+        advice = f"its values are separated by {other!r}; save it with {'tabs' if separator == TAB else 'commas'}"
+        wanted.check(path, names, advice=advice + (" or name it .tsv" if other == TAB else "") if other else "")
         places = [(place, name) for place, name in enumerate(names) if name and wanted.reads(name)]
-        image = names.index("image") if "image" in names else None
         for number, values in enumerate(records, 1):
-            if len(lines.record) > 1 and (
-                len(values) != len(names) or (image is not None and _all_rows(lines.record, len(names), image))
-            ):
+            if len(lines.record) > 1 and (len(values) != len(names) or _all_rows(lines.record, len(names), separator)):
                 raise TableError(f"{path}: line {lines.first} opens a quote that takes in the rows after it; "
                                  "write a quote inside a value twice")  # fmt: skip
             row = {name: values[place] for place, name in places if place < len(values)}
@@ -100,13 +103,15 @@ def _records(reader: Iterator[list[str]], lines: _Lines) -> Iterator[list[str]]:
             yield values
 
 
-def _all_rows(lines: Sequence[str], columns: int, image: int) -> bool:
-    """Whether each line of one record would be a row by itself, with a picture where the header has the image.
+def _all_rows(lines: Sequence[str], columns: int, separator: str) -> bool:
+    """Whether each line of one record would be a row by itself, with pictures in one of the columns.
 
     So it is where two values begin or end with a stray quote, as in `19" screen`, and it is hardly ever in real text.
     """
-    rows = (line.split(",") for line in lines)
-    return all(len(row) == columns and is_picture(row[image].strip(' "\r\n')) for row in rows)
+    rows = [line.split(separator) for line in lines]
+    return all(len(row) == columns for row in rows) and any(
+        all(is_picture(row[place].strip(' "\r\n')) for row in rows) for place in range(columns)
+    )
 
 
 def _spoilt(row: Row) -> list[str]:

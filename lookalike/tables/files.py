@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -13,39 +14,56 @@ from lookalike.disk import written
 from lookalike.errors import TableError
 
 from .arrow import arrow_table, with_text_amounts
-from .csv_rows import read_csv
+from .csv_rows import read_csv, read_tsv
+from .formulas import harmless_table, values_as_written
 from .json_rows import read_jsonl
 from .lines import Line, Wanted
 from .parquet_rows import read_parquet
+from .xlsx_rows import read_xlsx
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 ENDINGS = (".csv", ".parquet", ".jsonl")
-_WORKBOOKS = (".xlsx", ".xls", ".ods")
+_WORKBOOKS = (".xls", ".ods")
+_EXACT = (".parquet", ".jsonl")
 
 
-def read_rows(path: Path, *, required: Sequence[str] = (), columns: Collection[str] | None = None) -> Iterator[Line]:
+def read_rows(
+    path: Path,
+    *,
+    required: Sequence[str | Sequence[str]] = (),
+    columns: Collection[str] | None = None,
+    own: bool = False,
+) -> Iterator[Line]:
     """All rows of a table, in order, in bounded memory. CSV values stay text, so that "007" stays "007".
 
-    With `columns`, only those and the required ones are read. A row that can't be used keeps its place, and its value
-    of the first required column. Raises TableError for a table that is missing, empty, of another format, without a
-    required column or with two columns of one name, and where a CSV file doesn't tell where its rows end.
+    With `columns`, only those and the required ones are read; a required one may be given as several names, of which
+    the table must have one. With `own`, the table is one that this library wrote, or made from one, so that an
+    apostrophe before a formula in CSV is not part of the text (see `formulas`). A row that can't be used keeps its
+    place, and its value of the first required column. Raises TableError for a table that is missing, empty, of another
+    format, without a required column or with two columns of one name, and where a CSV file doesn't tell where its rows
+    end.
     """
     if not path.is_file():
         raise TableError(f"there is no table {path}")
-    if path.suffix.lower() in _WORKBOOKS:
-        raise TableError(f"{path} is a workbook; save its sheet as CSV UTF-8, with commas")
     readers: dict[str, Callable[[Path, Wanted], Iterator[Line]]] = {
         ".csv": read_csv,
+        ".tsv": read_tsv,
+        ".txt": read_tsv,
         ".parquet": read_parquet,
         ".jsonl": read_jsonl,
+        ".xlsx": read_xlsx,
     }
-    wanted = Wanted(tuple(required), None if columns is None else frozenset(columns))
+    ending = path.suffix.lower()
+    if ending in _WORKBOOKS:
+        raise TableError(f"{path} is a workbook of another kind; save it as .xlsx, or its sheet as CSV UTF-8")
+    choices = tuple((name,) if isinstance(name, str) else tuple(name) for name in required)
+    wanted = Wanted(choices, None if columns is None else frozenset(columns))
     empty = True
-    for line in readers[require_ending(path)](path, wanted):
+    for line in readers[ending if ending in readers else require_ending(path)](path, wanted):
         empty = False
-        yield line
+        yield replace(line, values=values_as_written(line.values)) if own and ending not in _EXACT else line
     if empty:
         raise TableError(f"{path} has no rows, expected at least one")
 
@@ -55,10 +73,10 @@ def require_readable(path: Path, *, required: Sequence[str]) -> None:
     next(read_rows(path, required=required, columns=()), None)
 
 
-def table_fingerprint(path: Path) -> str:
-    """Names a table and its present content by path, size and time of change, so that only the same run resumes."""
+def table_fingerprint(path: Path, layout: object = "") -> str:
+    """Names a table, its present content and its layout, so that only the same run resumes."""
     status = path.stat()
-    return f"{path.absolute()} {status.st_size} {status.st_mtime_ns}"
+    return f"{path.absolute()} {status.st_size} {status.st_mtime_ns} {layout}".rstrip()
 
 
 def row_day(line: Line, column: str, otherwise: date) -> date:
@@ -78,7 +96,8 @@ def row_day(line: Line, column: str, otherwise: date) -> date:
 def writing_table(path: Path, schema: pa.Schema) -> Iterator[TableWriter]:
     """Open a table to write, in the format of the path's ending; it appears at the end, whole or not at all.
 
-    Raises TableError for another ending.
+    Text in CSV that a spreadsheet would run as a formula gets an apostrophe (see `formulas`). Raises TableError for
+    another ending.
 
     >>> import tempfile
     >>> import pyarrow as pa
@@ -100,19 +119,19 @@ def writing_table(path: Path, schema: pa.Schema) -> Iterator[TableWriter]:
         else:
             open_writer = pa.parquet.ParquetWriter if ending == ".parquet" else pa.csv.CSVWriter
             with open_writer(file, schema) as writer:
-                yield TableWriter(schema, file, writer)
+                yield TableWriter(schema, file, writer, harmless=ending == ".csv")
 
 
 class TableWriter:
     """Writes rows of one schema, batch by batch; `writing_table` opens it."""
 
-    def __init__(self, schema: pa.Schema, file: BinaryIO, writer: Any = None) -> None:
-        self._schema, self._file, self._writer = schema, file, writer
+    def __init__(self, schema: pa.Schema, file: BinaryIO, writer: Any = None, *, harmless: bool = False) -> None:
+        self._schema, self._file, self._writer, self._harmless = schema, file, writer, harmless
 
     def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Append rows; a value that a row lacks is null."""
         if self._writer is not None:
-            self._writer.write_table(arrow_table(rows, self._schema))
+            self.write_table(arrow_table(rows, self._schema))
             return
         for row in map(with_text_amounts, rows):
             values = {name: row.get(name) for name in self._schema.names}
@@ -121,7 +140,7 @@ class TableWriter:
     def write_table(self, table: pa.Table) -> None:
         """Append the rows of a table of this schema."""
         if self._writer is not None:
-            self._writer.write_table(table)
+            self._writer.write_table(harmless_table(table) if self._harmless else table)
         else:
             self.write(table.to_pylist())
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import struct
+from array import array
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from decimal import Decimal
 from functools import cache
 from itertools import islice
@@ -11,26 +14,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypedDict, cast, get_args, get_origin, get_type_hints
 
 from lookalike.errors import TableError
-from lookalike.records import NAMELESS, Finding, Listing, Match, Reference, Verdict, Verification
+from lookalike.records import NAMELESS, Finding, Listing, Match, Reference, Verdict, Verification, photo_name
 
 from .amounts import read_decimal
 from .cells import cell_text
 from .files import read_rows, writing_table
+from .lines import Line
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
 
 Row = Mapping[str, Any]
 _PART_ROWS = 1024
 FINDING_COLUMNS = ("listing_id", "verdict", "policy", "encoder")
 """The columns that a findings table must have; their values are never null."""
 
+HISTORY_COLUMNS = ("listing_id", "verdict", "seller_id", "brand", "territory")
+"""The columns by which a history finds the findings that it is about."""
+
 
 class FindingRow(TypedDict):
     """A row of the findings table, in the order of its columns.
 
     An annotation names the Arrow type of a column that is not stored as text. `price` is text in every format, so that
-    all of them keep it exactly; `candidates` is JSON.
+    all of them keep it exactly. `rights`, `rights_basis` and `candidates` are JSON.
     """
 
     listing_id: str
@@ -87,8 +96,8 @@ def finding_row(finding: Finding) -> FindingRow:
         "inliers": verification.inliers if verification else None,
         "coverage": verification.coverage if verification else None,
         "mirrored": verification.mirrored if verification else None,
-        "image": finding.image or (str(listing.images[0]) if listing.images else None),
-        "reference_image": str(best.image) if best else None,
+        "image": finding.image or _first_photo(finding),
+        "reference_image": photo_name(best.image) if best else None,
         "seller_id": listing.seller,
         "territory": listing.territory,
         "price": listing.price,
@@ -102,24 +111,27 @@ def finding_row(finding: Finding) -> FindingRow:
         "suppressed_by": finding.suppressed_by,
         "image_sha256": finding.image_sha256,
         "similarity_verdict": None if finding.similarity_verdict is None else str(finding.similarity_verdict),
-        "rights": finding.rights,
-        "rights_basis": finding.rights_basis,
+        "rights": None if finding.rights is None else json_text(finding.rights),
+        "rights_basis": None if finding.rights_basis is None else json_text(finding.rights_basis),
         "scanned_at": finding.scanned_at,
         "candidates": _candidates_text(finding),
     }
 
 
-def _candidates_text(finding: Finding) -> str | None:
-    """All of a finding's matches as JSON, so that another policy can judge them without embedding anything.
+def _first_photo(finding: Finding) -> str | None:
+    """The name of the listing's first photo, for a finding that no photo decided."""
+    hashes = finding.images_sha256 or (None,)
+    return photo_name(finding.listing.images[0], hashes[0]) if finding.listing.images else None
 
-    The sha256 of a photo's bytes is only there if it is not the finding's own photo.
-    """
+
+def _candidates_text(finding: Finding) -> str | None:
+    """All of a finding's matches as JSON, so that another policy can judge them without embedding anything."""
     kept = [
         {
             "reference_id": match.reference.id,
             "product_id": match.reference.product,
             "brand": match.reference.brand,
-            "reference_image": str(match.reference.image),
+            "reference_image": photo_name(match.reference.image),
             "image": match.image,
             "similarity": match.similarity,
             "normalised_similarity": match.normalised_similarity,
@@ -128,13 +140,18 @@ def _candidates_text(finding: Finding) -> str | None:
             "kind": match.kind,
             "verdict": match.verdict,
             "threshold": match.threshold,
-            "image_sha256": match.image_sha256 if match.image != finding.image else None,
+            "image_sha256": match.image_sha256,
             "suppressed_by": match.suppressed_by,
             "verification": vars(match.verification) if match.verification else None,
         }
         for match in finding.matches
     ]
-    return json.dumps(kept, ensure_ascii=False, separators=(",", ":")) if kept else None
+    return json_text(kept) if kept else None
+
+
+def json_text(value: object) -> str:
+    """The one JSON text that a cell of the table has for this value."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def finding_schema() -> pa.Schema:
@@ -161,27 +178,71 @@ def _columns() -> dict[str, _Column]:
     for name, hint in get_type_hints(FindingRow, include_extras=True).items():
         plain, *stored = get_args(hint) if get_origin(hint) is Annotated else (hint, "string")
         kind = next(each for each in (plain, *get_args(plain)) if each in readers)
-        columns[name] = _Column(kind, stored[0], readers[kind])
+        columns[name] = _Column(kind, stored[0], _single if stored[0] == "float32" else readers[kind])
     return columns
 
 
-def read_findings(path: str | Path) -> Iterator[FindingRow]:
+def _single(value: object) -> float:
+    """A number as float32 holds it. CSV has only the digits that tell such numbers apart, and thresholds may be equal.
+
+    >>> _single("0.9699841") == 0.9699841141700745
+    True
+    """
+    return float(struct.unpack("f", struct.pack("f", float(str(value))))[0])
+
+
+def read_findings(path: str | Path, *, columns: Collection[str] | None = None) -> Iterator[FindingRow]:
     """The rows of a findings table, with any further columns that it has.
 
-    Empty text is None, numbers are numbers and prices are decimals, whatever the format. Raises TableError for a table
-    that is missing, empty, or not one of findings.
+    With `columns`, only those and FINDING_COLUMNS are read. Empty text is None, numbers are numbers and prices are
+    decimals, whatever the format. Raises TableError for a table that is missing, empty, or not one of findings.
     """
-    for line in read_rows(Path(path), required=FINDING_COLUMNS):
-        if line.error:
-            raise TableError(f"{path}: {line.error}")
-        try:
-            row = typed_row(line.values)
-        except ValueError as error:
-            raise TableError(f"{path}: row {line.number} {error}") from error
-        for name in line.values.keys() - row.keys():
-            value = line.values[name]
-            row[name] = None if value == "" else value  # type: ignore[literal-required]
+    path = Path(path)
+    return (_finding(path, line, columns) for line in _lines(path, columns))
+
+
+def findings_at(
+    path: str | Path, places: Container[int], *, columns: Collection[str] | None = None
+) -> Iterator[tuple[int, FindingRow]]:
+    """The rows that stand at these places of a findings table, counted from 0, each with its place."""
+    path = Path(path)
+    return ((at, _finding(path, line, columns)) for at, line in enumerate(_lines(path, columns)) if at in places)
+
+
+def _lines(path: Path, columns: Collection[str] | None) -> Iterator[Line]:
+    return read_rows(path, required=FINDING_COLUMNS, columns=columns, own=True)
+
+
+def _finding(path: Path, line: Line, columns: Collection[str] | None) -> FindingRow:
+    if line.error:
+        raise TableError(f"{path}: {line.error}")
+    try:
+        row = typed_row(line.values, columns=columns)
+    except ValueError as error:
+        raise TableError(f"{path}: row {line.number} {error}") from error
+    for name in line.values.keys() - row.keys():
+        value = line.values[name]
+        row[name] = None if value == "" else value  # type: ignore[literal-required]
+    return row
+
+
+def read_last_findings(path: str | Path, *, columns: Collection[str] | None = None) -> Iterator[FindingRow]:
+    """The last finding of each listing of a findings table, as `read_findings` reads it; the table is read twice."""
+    places = last_places(row["listing_id"] for row in read_findings(path, columns=()))
+    every = range(len(places)) if len(places) == places[-1] + 1 else frozenset(places.tolist())
+    for _, row in findings_at(path, every, columns=columns):
         yield row
+
+
+def last_places(ids: Iterable[str]) -> NDArray[np.int64]:
+    """The places of the last finding of each listing, in order, by the ids of all; it takes 8 bytes for each."""
+    import numpy as np
+
+    digests = array("Q")
+    for name in ids:
+        digests.frombytes(hashlib.blake2b(name.encode(errors="surrogatepass"), digest_size=8).digest())
+    _, back = np.unique(np.frombuffer(digests, np.uint64)[::-1], return_index=True)
+    return np.sort(len(digests) - 1 - back)
 
 
 def last_findings(rows: Iterable[FindingRow]) -> Iterable[FindingRow]:
@@ -189,15 +250,20 @@ def last_findings(rows: Iterable[FindingRow]) -> Iterable[FindingRow]:
     return {row["listing_id"]: row for row in rows}.values()
 
 
-def typed_row(values: Row) -> FindingRow:
-    """The columns of the findings table, each of its type. Raises ValueError for a value that isn't of that type."""
+def typed_row(values: Row, *, columns: Collection[str] | None = None) -> FindingRow:
+    """The columns of the findings table, each of its type; with `columns`, only those and FINDING_COLUMNS.
+
+    Raises ValueError for a value that isn't of its column's type.
+    """
     row: dict[str, object] = {}
     for name, (kind, _, read) in _columns().items():
+        if columns is not None and name not in columns and name not in FINDING_COLUMNS:
+            continue
         value = values.get(name)
         typed = None
         if value is not None and value != "":
             try:
-                typed = value if type(value) is kind else read(value)
+                typed = value if type(value) is kind and read is not _single else read(value)
             except (TypeError, ValueError, ArithmeticError, KeyError):
                 expected = "true or false" if kind is bool else "a number"
                 raise ValueError(f"has {name} {str(value)[:40]!r}, expected {expected}") from None
@@ -321,9 +387,10 @@ def _deciding(matches: Iterable[Match], brand: str | None, product: str | None) 
 
 
 def _sha256(row: Row, entry: Row) -> str | None:
-    """The sha256 of a candidate's photo: the row's own, or the candidate's; None for a photo without a name."""
-    own = row.get("image_sha256") if entry["image"] == row.get("image") else entry.get("image_sha256")
-    return None if own is None or entry["image"] == NAMELESS else str(own)
+    """The sha256 of a candidate's photo; where older tables lack it, the row's own if it is the row's photo."""
+    same = entry["image"] == row.get("image") != NAMELESS
+    own = entry.get("image_sha256") or (row.get("image_sha256") if same else None)
+    return None if own is None else str(own)
 
 
 def _number(value: object) -> float | None:

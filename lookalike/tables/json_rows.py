@@ -12,6 +12,9 @@ from .amounts import WrittenFloat
 from .lines import MOST_BYTES, Line, Row, Wanted
 
 _MOST_HELD = 100
+_MOST_VALUES = 1 << 20
+_BETWEEN_VALUES = (b",", b"[", b"{")
+"""What stands before each value but the first, so that they are counted before memory is taken for them."""
 
 
 def read_jsonl(path: Path, wanted: Wanted) -> Iterator[Line]:
@@ -27,7 +30,7 @@ def read_jsonl(path: Path, wanted: Wanted) -> Iterator[Line]:
         for line in lines:
             held.append(line)
             names.update(dict.fromkeys(line.values) if line.error is None else {})
-            if names.keys() >= set(wanted.required) or len(held) == _MOST_HELD:
+            if wanted.has_required(names) or len(held) == _MOST_HELD:
                 break
         if any(line.error is None for line in held):
             wanted.check(path, list(names))
@@ -44,6 +47,8 @@ def _lines(file: BinaryIO, wanted: Wanted) -> Iterator[Line]:
             while not raw.endswith(b"\n") and (raw := file.readline(MOST_BYTES)):
                 pass
             yield wanted.refused(next(numbers), {}, f"is longer than {MOST_BYTES:,} bytes; shorten it")
+        elif sum(map(raw.count, _BETWEEN_VALUES)) > _MOST_VALUES:
+            yield wanted.refused(next(numbers), {}, f"has more than {_MOST_VALUES:,} commas and brackets; shorten it")
         elif raw.strip():
             yield _line(next(numbers), raw, wanted)
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from lookalike.errors import TableError
 
+from .feeds import shop_advice
+
 Row = dict[str, Any]
 
-MOST_BYTES = 1 << 26
-"""The longest row that is read: 64 MiB."""
+MOST_BYTES = 1 << 24
+"""The longest row that is read: 16 MiB."""
+
+_MOST_NAMED = 100
 
 
 @dataclass(frozen=True)
@@ -27,21 +32,31 @@ class Line:
 
 @dataclass(frozen=True)
 class Wanted:
-    """The columns that a table must have, and those that are read, None for all. The first required one is the id."""
+    """The columns that a table must have, and those that are read, None for all.
 
-    required: tuple[str, ...] = ()
+    Each required column is given as the names that it may have; the first one is the id.
+    """
+
+    required: tuple[tuple[str, ...], ...] = ()
     columns: frozenset[str] | None = None
 
     def reads(self, name: str) -> bool:
         """Whether this column is read."""
-        return self.columns is None or name in self.columns or name in self.required
+        return self.columns is None or name in self.columns or any(name in names for names in self.required)
+
+    def has_required(self, names: Collection[str]) -> bool:
+        """Whether all required columns are among these names."""
+        return all(any(choice in names for choice in choices) for choices in self.required)
 
     def check(self, path: Path, names: Collection[str], *, advice: str = "") -> None:
         """Raise TableError if a required column is missing, or if two columns that are read have one name."""
-        missing = [name for name in self.required if name not in names]
+        missing = [choices for choices in self.required if not any(choice in names for choice in choices)]
         if missing:
-            there = ", ".join(names) or "none"
-            raise TableError(f"{path} has no column {', '.join(missing)}; {advice or f'its columns are: {there}'}")
+            named = ", ".join(" or ".join(choices) for choices in missing)
+            there = ", ".join(map(str, islice(names, _MOST_NAMED))) or "none"
+            more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
+            advice = advice or shop_advice(names) or f"its columns are: {there}{more}"
+            raise TableError(f"{path} has no column {named}; {advice}")
         if repeated := self.repeated(names):
             raise TableError(f"{path} has several columns named {', '.join(repeated)}; leave one or rename the others")
 
@@ -51,5 +66,5 @@ class Wanted:
 
     def refused(self, number: int, values: Mapping[str, Any], trouble: str) -> Line:
         """A row that can't be used; it keeps its id if that is among its values."""
-        kept = {name: values[name] for name in self.required[:1] if name in values}
+        kept = {name: values[name] for names in self.required[:1] for name in names if name in values}
         return Line(number, kept, f"row {number} {trouble}")

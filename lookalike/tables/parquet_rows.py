@@ -9,32 +9,52 @@ from typing import TYPE_CHECKING, Any
 from lookalike.errors import TableError
 
 from .amounts import WrittenFloat
-from .lines import Line, Row, Wanted
+from .lines import MOST_BYTES, Line, Row, Wanted
+from .parquet_batches import read_batches, unpacked_bytes
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_BATCH_ROWS = 1024
+_SHOWN_BYTES = 1 << 12
 
 
 def read_parquet(path: Path, wanted: Wanted) -> Iterator[Line]:
     """The rows of a Parquet file. Raises TableError for a file that can't be read as Parquet."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
+    def columns(names: list[str]) -> list[str]:
+        wanted.check(path, names)
+        return [name for name in names if wanted.reads(name)]
+
+    number = 0
     try:
-        with pq.ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            wanted.check(path, names)
-            number = 0
-            read = [name for name in names if wanted.reads(name)]
-            for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=read):
-                for row, spoilt in _rows(batch):
+        for batch in read_batches(path, str(path), columns):
+            for part in _parts(batch):
+                large = part.num_rows == 1 and sum(map(unpacked_bytes, part.columns)) > MOST_BYTES
+                for row, spoilt in _rows(_smallest(part) if large else part):
                     number += 1
+                    trouble = (
+                        f"is longer than {MOST_BYTES:,} bytes; shorten it" if large else "; ".join(spoilt.values())
+                    )
                     good = {name: value for name, value in row.items() if name not in spoilt}
-                    yield wanted.refused(number, good, "; ".join(spoilt.values())) if spoilt else Line(number, row)
-    except (pa.ArrowException, OSError) as error:
+                    yield wanted.refused(number, good, trouble) if trouble else Line(number, row)
+    except (pa.ArrowException, OSError, MemoryError) as error:
         raise TableError(f"{path} can't be read as Parquet: {error}") from error
+
+
+def _parts(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """The batch in parts that don't take much memory as values of Python, unless one row does."""
+    if batch.num_rows < 2 or sum(map(unpacked_bytes, batch.columns)) <= MOST_BYTES:
+        yield batch
+        return
+    half = batch.num_rows // 2
+    yield from _parts(batch.slice(0, half))
+    yield from _parts(batch.slice(half))
+
+
+def _smallest(row: pa.RecordBatch) -> pa.RecordBatch:
+    """The columns of a row whose values are not long, its id among them."""
+    return row.select([place for place, each in enumerate(row.columns) if unpacked_bytes(each) <= _SHOWN_BYTES])
 
 
 def _rows(batch: pa.RecordBatch) -> Iterator[tuple[Row, dict[str, str]]]:
@@ -75,6 +95,10 @@ def _plain(column: pa.Array) -> list[Any]:
 
     if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
         column = column.cast(pa.timestamp("us", column.type.tz))
+    if pa.types.is_dictionary(column.type):  # each value once, however often it comes
+        codes = column.indices.dictionary_encode()
+        words = column.dictionary.take(codes.dictionary).to_pylist()
+        return [None if code is None else words[code] for code in codes.indices.to_pylist()]
     values: list[Any] = column.to_pylist()
     if not pa.types.is_float32(column.type):
         return values

@@ -49,12 +49,13 @@ class Answers:
 class Evaluation:
     """All figures: of all photos and by stratum, by brand at one threshold, and against the policy's promise.
 
-    `similarity` says what the answers are ranked by, and `policy` is the policy's name and hash. Brands are compared at
-    `threshold`, and `threshold_of` says which one that is; both are None if there is none. `failed` says why photos
-    could not be read; these count nowhere.
+    `similarity` says what the answers are ranked by, `unit` of which kind it is: cosine, normalised or probability.
+    `policy` is the policy's name and hash. Brands are compared at `threshold`, and `threshold_of` says which one that
+    is; both are None if there is none. `failed` says why photos could not be read; these count nowhere.
     """
 
     similarity: str
+    unit: str
     policy: str | None
     overall: Retrieval
     strata: Mapping[str, Retrieval]
@@ -106,12 +107,13 @@ def evaluate(
     if not answers.related.any():
         why = f"; the first: {failed[0]}" if failed else ""
         raise TableError(f"none of the photos that show a product could be read{why}")
-    measured = _measured(answers, policy, similarity=_ranked_by(lookup, policy), budget=budget)
+    unit, similarity = _ranked_by(lookup, policy)
+    measured = _measured(answers, policy, unit=unit, similarity=similarity, budget=budget)
     realised = _realised(found, policy) if policy is not None and policy.promise else []
     return replace(measured, realised=tuple(realised), failed=tuple(failed))
 
 
-def _measured(answers: Answers, policy: Policy | None, *, similarity: str, budget: int | None) -> Evaluation:
+def _measured(answers: Answers, policy: Policy | None, *, unit: str, similarity: str, budget: int | None) -> Evaluation:
     threshold, threshold_of = _threshold(answers, policy)
     similarities, correct, related = answers.similarity, answers.correct, answers.related
     brands = [] if threshold is None else brand_figures(
@@ -119,6 +121,7 @@ def _measured(answers: Answers, policy: Policy | None, *, similarity: str, budge
     )  # fmt: skip
     return Evaluation(
         similarity=similarity,
+        unit=unit,
         policy=None if policy is None else str(policy),
         overall=evaluate_retrieval(similarities, correct, related=related),
         strata=dict(_by_stratum(answers)),
@@ -200,12 +203,13 @@ def _threshold(answers: Answers, policy: Policy | None) -> tuple[float, str] | t
     return float(np.nextafter(hit, np.inf)), "1 % of the unrelated are hit"
 
 
-def _ranked_by(lookup: Lookup, policy: Policy | None) -> str:
+def _ranked_by(lookup: Lookup, policy: Policy | None) -> tuple[str, str]:
+    """The unit of what answers are ranked by, and a name for people."""
     if policy is not None and policy.fusion is not None:
-        return f"probability by {policy.name}"
+        return "probability", f"probability by {policy.name}"
     if lookup.cohort is None:
-        return "cosine"
-    return f"normalised by the cohort of {policy.name if policy is not None else 'the lookup'}"
+        return "cosine", "cosine"
+    return "normalised", f"normalised by the cohort of {policy.name if policy is not None else 'the lookup'}"
 
 
 def _by_stratum(answers: Answers) -> Iterator[tuple[str, Retrieval]]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,19 @@ from lookalike.policy.policy import Policy
 from lookalike.records import Verdict
 from lookalike.tables.inputs import Review
 
+OBSERVED = ("similarity", "normalised_similarity", "reference_id", "product_id", "brand", "territory")
+"""The columns of a findings table that are watched, besides those that every one has."""
+
+
+class AskedFinding(NamedTuple):
+    """What is needed of a finding to judge the verdicts on it."""
+
+    policy: str
+    verdict: str
+    product: str | None
+    brand: str | None
+    territory: str | None
+
 
 @dataclass(frozen=True)
 class Observed:
@@ -22,8 +36,8 @@ class Observed:
 
     `listings` is how many could be read, `similarity` float32 (n,) the values of those that have one, `normalised`
     float32 (m,) likewise. `hits` counts by reference_id the listings flagged or sent to review, `references` is how
-    many were named at all, `encoders` which encoders made the findings. `asked` holds the rows asked for, by
-    listing_id.
+    many were named at all, `encoders` which encoders made the findings. `asked` holds the findings asked for,
+    by listing_id.
     """
 
     listings: int
@@ -32,14 +46,18 @@ class Observed:
     hits: Mapping[str, int]
     references: int
     encoders: frozenset[str]
-    asked: Mapping[str, Mapping[str, Any]]
+    asked: Mapping[str, AskedFinding]
 
 
 def observe(findings: Iterable[Mapping[str, Any]], *, asked: Collection[str] = ()) -> Observed:
-    """Take what is watched from rows of findings. Only rows of `asked` listings are kept, the last of each."""
+    """Take what is watched from rows of findings, and the last finding of each of the `asked` listings.
+
+    Memory grows with the numbers, four bytes each, with the references and with the `asked` listings.
+    """
     listings, hits, named, encoders = 0, Counter[str](), set[str](), set[str]()
-    values: dict[str, list[float]] = {"similarity": [], "normalised_similarity": []}
-    kept = {}
+    values = {"similarity": array("f"), "normalised_similarity": array("f")}
+    kept: dict[str, AskedFinding] = {}
+    names = set(asked)
     for row in findings:
         encoders.add(str(row["encoder"]))
         listings += row["verdict"] != Verdict.UNREADABLE
@@ -49,8 +67,9 @@ def observe(findings: Iterable[Mapping[str, Any]], *, asked: Collection[str] = (
         if (reference := row.get("reference_id")) is not None:
             named.add(str(reference))
             hits[str(reference)] += row["verdict"] in (Verdict.FLAGGED, Verdict.REVIEW)
-        if str(row["listing_id"]) in asked:
-            kept[str(row["listing_id"])] = row
+        if str(row["listing_id"]) in names:
+            place = (row.get("product_id"), row.get("brand"), row.get("territory"))
+            kept[str(row["listing_id"])] = AskedFinding(str(row["policy"]), str(row["verdict"]), *place)
     similarity, normalised = (np.array(column, np.float32) for column in values.values())
     return Observed(listings, similarity, normalised, +hits, len(named), frozenset(encoders), kept)
 
@@ -90,20 +109,20 @@ def judge_flags(reviews: Sequence[Review], observed: Observed, *, policy: Policy
     flags: dict[str, ReviewedFlag] = {}
     useless: Counter[str] = Counter()
     for review in sorted(reviews, key=lambda review: review.day or date.min):
-        row = observed.asked.get(review.listing_id)
-        if row is None:
+        found = observed.asked.get(review.listing_id)
+        if found is None:
             useless["unknown"] += 1
-        elif not policy.made(row["policy"]):
+        elif not policy.made(found.policy):
             useless["other_policy"] += 1
-        elif row["verdict"] != Verdict.FLAGGED:
+        elif found.verdict != Verdict.FLAGGED:
             useless["not_flagged"] += 1
         else:
-            same = review.is_about(row.get("product_id"), row.get("brand"))
+            same = review.is_about(found.product, found.brand)
             known = flags.get(review.listing_id)
             if not same and (known is not None or not review.lookalike):
                 useless["other_product"] += 1
                 continue
             flags[review.listing_id] = ReviewedFlag(
-                same and review.lookalike, row.get("brand"), row.get("territory"), known.day if known else review.day
+                same and review.lookalike, found.brand, found.territory, known.day if known else review.day
             )
     return Reviews(tuple(flags.values()), **useless)

@@ -11,6 +11,7 @@ import numpy as np
 from lookalike.errors import TableError
 from lookalike.records import ImageSource
 from lookalike.tables.inputs import ProductLabel, read_labels, read_listings
+from lookalike.tables.layout import PLAIN, Layout
 
 from .labels import LabelledMatches, Labels, require_one_brand
 
@@ -38,9 +39,11 @@ def labels_of_photos(labels: str | Path, *, lookup: Lookup, progress: Progress |
     return found
 
 
-def unrelated_photos(listings: str | Path, *, lookup: Lookup, progress: Progress | None = None) -> Labels:
+def unrelated_photos(
+    listings: str | Path, *, lookup: Lookup, progress: Progress | None = None, layout: Layout = PLAIN
+) -> Labels:
     """All photos of a table of listings believed to be unrelated. Raises what `labels_of_photos` does."""
-    images = listed_images(listings)
+    images = listed_images(listings, layout)
     found = _looked_up(lookup, images, [frozenset[ProductLabel]()] * len(images), progress)
     if not found.photos:
         raise TableError(f"none of the photos of {listings} could be read")
@@ -63,9 +66,10 @@ def vectors_of(
     return np.array(vectors, np.float32).reshape(len(vectors), lookup.encoder.spec.dim), failed
 
 
-def listed_images(listings: str | Path) -> list[str]:
+def listed_images(listings: str | Path, layout: Layout = PLAIN) -> list[str]:
     """The paths or URLs of all photos of a listings table."""
-    return [str(image) for listing in read_listings(listings) for image in listing.images]
+    read = read_listings(listings, columns=layout.columns, feed=layout.feed)
+    return [str(image) for listing in read for image in listing.images]
 
 
 def _looked_up(

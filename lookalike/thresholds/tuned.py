@@ -13,6 +13,7 @@ from lookalike.errors import PolicyError, TableError
 from lookalike.policy.cohort import Cohort
 from lookalike.policy.policy import Policy
 from lookalike.policy.terms import Promise, Reach
+from lookalike.tables.layout import PLAIN, Layout
 
 from .fusing import Fused, fuse, within
 from .labels import Labels, labels_of_findings, pairs_of, unrelated_findings
@@ -94,21 +95,24 @@ def tune_on_photos(
     background: Background | None = None,
     name: str = "tuned",
     progress: Progress | None = None,
+    layout: Layout = PLAIN,
 ) -> Tuned:
     """Tune on labelled photos (image, product_id, lookalike), which are embedded and looked up.
 
-    `unrelated` is a table of listings believed to be unrelated. Raises TableError for tables that can't be used and for
-    too few labels, PolicyError for what can't be normalised.
+    `unrelated` is a table of listings believed to be unrelated; `layout` is that of tables of listings. Raises
+    TableError for tables that can't be used and for too few labels, PolicyError for what can't be normalised.
     """
     _require_labels(labels, unrelated, goal)
     used = replace(lookup, reach=Reach(similarity=None) if goal.is_fused else NOT_COMPARED)
     failed: list[str] = []
     if background is not None:
-        vectors, failed = vectors_of(listed_images(background.listings), lookup=lookup, progress=progress)
+        vectors, failed = vectors_of(listed_images(background.listings, layout), lookup=lookup, progress=progress)
         more = {} if background.nearest is None else {"nearest": background.nearest}
         used = replace(used, cohort=Cohort(vectors, background.method, **more))
     known = labels_of_photos(labels, lookup=used, progress=progress) if labels is not None else Labels()
-    others = unrelated_photos(unrelated, lookup=used, progress=progress) if unrelated is not None else None
+    others = (
+        unrelated_photos(unrelated, lookup=used, progress=progress, layout=layout) if unrelated is not None else None
+    )
     tuned = _tuned(known, others, index=lookup.index, goal=goal, cohort=used.cohort, name=name)
     return replace(tuned, failed=(*failed, *tuned.failed))
 

@@ -21,10 +21,9 @@ P = ParamSpec("P")
 # the peak is that of this process alone: what the system reports of a child starts from its parent's memory
 _MEASURED = """
 import importlib, json, os, sys
-from pathlib import Path
 status = importlib.import_module("lookalike.scripts." + sys.argv[1]).main(sys.argv[2:])
-peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-print(json.dumps({"processor": sum(os.times()[:2]), "peak": 1024 * int(peak.split()[1])}))
+from lookalike.scripts.benchmarks.harness import peak_bytes
+print(json.dumps({"processor": sum(os.times()[:2]), "peak": peak_bytes()}))
 sys.exit(status)
 """
 
@@ -47,6 +46,12 @@ def run_command(name: str, *arguments: object) -> Used:
     start = time.perf_counter()
     done = subprocess.run(call, check=True, stdout=subprocess.PIPE)  # noqa: S603
     return Used(time.perf_counter() - start, **json.loads(done.stdout.splitlines()[-1]))
+
+
+def peak_bytes() -> int:
+    """The most memory that this process held so far, on Linux."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
 
 
 def one_line_errors(program: Callable[P, int]) -> Callable[P, int]:

@@ -31,7 +31,7 @@ from lookalike.model.loading import load_encoder
 from lookalike.policy.policy import Policy
 from lookalike.policy.terms import Reach
 from lookalike.records import Listing, Reference
-from lookalike.scanning.changes import rescan_references, scan_changes, state_of
+from lookalike.scanning.changes import rescan_references, save_state_of, scan_changes
 from lookalike.scanning.scan import scan_listings
 from lookalike.scripts.benchmarks.vectors import unit
 from lookalike.scripts.timing import Spread, in_turns, load, seconds_of, show_table
@@ -110,7 +110,7 @@ def _references(arguments: argparse.Namespace, encoder: Encoder, scratch: Path) 
     index.save(scratch / "made-up")
     detector = Detector(Lookup(encoder, ReferenceIndex.load(scratch / "made-up"), PhotoReader()), _POLICY)
     known = [(Listing(f"L{i}", (f"{i}.jpg",)), [EmbeddedPhoto(f"{i:064}", vector)]) for i, vector in enumerate(offered)]
-    state_of(detector, known).save(scratch / "stored")
+    save_state_of(detector, known, scratch / "stored")
     _add(index, genuine[5_000:], 5_000)
     index.save(scratch / "made-up")
     later = replace(detector, lookup=replace(detector.lookup, index=ReferenceIndex.load(scratch / "made-up")))
@@ -123,7 +123,7 @@ def _references(arguments: argparse.Namespace, encoder: Encoder, scratch: Path) 
         )
 
     def all_again() -> float:
-        return seconds_of(lambda: state_of(later, known).save(scratch / "fresh"))
+        return seconds_of(lambda: save_state_of(later, known, scratch / "fresh"))
 
     jobs = {
         f"{arguments.stored:,} stored vectors, all looked up again": all_again,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from decimal import Decimal
@@ -15,6 +16,17 @@ from lookalike.cases.grouping import Joining, build_cases
 from lookalike.cases.money import Rates
 from lookalike.errors import TableError
 
+RIGHTS = json.dumps([
+    {"ground": "right", "kind": "trademark", "number": "7", "territory": "EU"},
+    {"ground": "right", "kind": "design", "number": "3; 4", "territory": "FR"},
+    {"ground": "conflict", "kind": "design", "number": "3; 4", "territory": "FR", "owners": ["A", "B"]},
+])  # fmt: skip
+
+
+def test_rights_that_are_words_of_an_older_version_are_refused_in_one_line() -> None:
+    with pytest.raises(TableError, match="rights of listing L1 can't be read .*: lookalike recheck"):
+        build_cases([row("L1", "a", rights="trademark 7 in EU, design 3 in FR")])
+
 
 def groups(found: Cases) -> set[tuple[str, ...]]:
     return {case.sellers for case in found.cases}
@@ -23,7 +35,7 @@ def groups(found: Cases) -> set[tuple[str, ...]]:
 def test_a_case_adds_up_a_sellers_findings() -> None:
     rows = [
         row("L1", "a", 19.99, scanned_at="2026-11-20T10:00:00+02:00"),
-        row("L2", "a", 0.01, kind="copied_photo", territory="FR", rights="trademark 7; design 3"),
+        row("L2", "a", 0.01, kind="copied_photo", territory="FR", rights=RIGHTS),
         row("L3", "a", None, brand="Other", product_id="p2", scanned_at="2026-11-22T10:00:00+00:00"),
         row("L4", "a", verdict="review"),
         row("L5", "a", verdict="clear"),
@@ -33,7 +45,7 @@ def test_a_case_adds_up_a_sellers_findings() -> None:
     assert (case.brands, case.products) == ({"Acme": 2, "Other": 1}, {"p1": 2, "p2": 1})
     assert case.kinds == {"same_print": 2, "copied_photo": 1}
     assert case.territories == {"DE": 2, "FR": 1}
-    assert case.rights == {"FR": ("design 3", "trademark 7")}
+    assert case.rights == {"FR": ("design 3; 4 in FR", "trademark 7 in EU")}
     assert (case.first_seen, case.last_seen) == ("2026-11-20T08:00:00+00:00", "2026-11-22T10:00:00+00:00")
     assert (case.values, case.value, case.value_currency, case.unvalued) == (
         {"EUR": Decimal("20.00")}, Decimal("20.00"), "EUR", 1,
@@ -178,7 +190,7 @@ def _reachable(seller: str, keys: list[tuple[str, str, str]]) -> set[str]:
             lambda: build_cases([row("L1", "a", scanned_at="noon")]),
             "finding of listing L1 has the time 'noon', which is not valid; write it like",
         ),
-        (lambda: build_cases([row("L1", "a", rights="[1")]), "are not a JSON list"),
+        (lambda: build_cases([row("L1", "a", rights="[1")]), "they are not JSON"),
     ],
 )
 def test_what_cannot_be_is_refused(make: Callable[[], object], message: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 import time
@@ -13,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from lookalike.cases.entries import verify_history
-from lookalike.cases.history import History, add_entry, apply_history
+from lookalike.cases.history import Decisions, History, Undecided, add_entry, apply_history
 from lookalike.cases.statements import Answer, Outcome, Statement
 from lookalike.chain import canonical
 from lookalike.errors import HistoryError
@@ -172,6 +174,47 @@ def test_many_processes_add_at_once_and_nothing_is_lost(tmp_path: Path) -> None:
     assert {(e.said.who, e.said.why) for e in entries} == {(f"p{n}", str(k)) for n in range(3) for k in range(20)}
 
 
+def test_an_addition_reads_the_end_alone_while_only_additions_touched_the_file(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Path) -> None:
+        raise AssertionError("the whole history was read")
+
+    monkeypatch.setattr("lookalike.cases.history.read_history", fail)
+    added = add_entry(file, Statement("ben", "seen", notice=2, outcome=Outcome.ACCEPTED))
+    assert (added.entry.number, added.entry.said.seller, named(file)) == (7, "s2", [])
+    with pytest.raises(HistoryError, match="there is no entry 8 to decide; the history has 7"):
+        add_entry(file, Statement("ben", "seen", notice=8))
+
+
+def test_a_change_that_keeps_size_and_time_is_found_before_the_next_addition(file: Path) -> None:
+    status = file.stat()
+    file.write_bytes(b"".join(change(lines(file))))
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with pytest.raises(HistoryError, match="not as it was written"):
+        add_entry(file, Statement("ben", "more", seller="s7"))
+
+
+@pytest.mark.parametrize("spoilt", [None, b"", b"[1,", b"[0, 0, 0, 0]", b"{}", b"null"])
+def test_without_its_checkpoint_a_history_is_read_and_checked_again(file: Path, spoilt: bytes | None) -> None:
+    beside = file.with_name("history.jsonl.checked")
+    beside.unlink() if spoilt is None else beside.write_bytes(spoilt)
+    assert add_entry(file, Statement("ben", "more", seller="s7")).entry.number == 7
+    file.write_bytes(b"".join(change(lines(file))))
+    beside.unlink()
+    with pytest.raises(HistoryError, match="not as it was written"):
+        add_entry(file, Statement("ben", "more", seller="s8"))
+
+
+def test_a_forged_checkpoint_hides_nothing_from_verify(file: Path) -> None:
+    file.write_bytes(b"".join(change(lines(file))))
+    status = file.stat()
+    forged = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+    file.with_name("history.jsonl.checked").write_text(json.dumps(forged))
+    add_entry(file, Statement("ben", "more", seller="s7"))
+    assert named(file) == ["entry 3 (seller s3): it was changed: its hash is different"]
+
+
 def row(listing: str, seller: str | None, verdict: str = "flagged", **more: str) -> dict[str, str | None]:
     return {"listing_id": listing, "seller_id": seller, "verdict": verdict, "brand": "Acme", "territory": "DE", **more}
 
@@ -222,6 +265,37 @@ def test_the_later_answer_decides_and_one_about_the_listing_before_one_about_the
     assert [r["verdict"] for r in apply_history(rows, history, DAY)] == ["authorised", "flagged", "flagged"]
     assert [r["verdict"] for r in apply_history(rows, history, date(2026, 11, 4))] == ["review", "flagged", "flagged"]
     assert history.entries[1].said.answer is Answer.LICENCE and history.entries[1].said.seller == "s1"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "about", "settled"),
+    [
+        (Outcome.ACCEPTED, {"seller": "s1"}, True),
+        (Outcome.ACCEPTED, {"listing": "L1"}, True),
+        (Outcome.REJECTED, {"listing": "L1"}, True),
+        (Outcome.REJECTED, {"seller": "s1"}, False),
+        (Outcome.OPEN, {"listing": "L1"}, False),
+        (Outcome.ACCEPTED, {"seller": "s1", "brand": "Other"}, False),
+    ],
+)
+def test_what_a_person_decided_needs_no_other_look(
+    tmp_path: Path, outcome: Outcome, about: dict[str, str], settled: bool
+) -> None:
+    path = tmp_path / "h.jsonl"
+    add_entry(path, Statement("anna", "seen", Answer.LICENCE, outcome, since="2026-11-01", **about))
+    rows = Undecided([row("L1", "s1"), row("L2", "s2"), row("L3", "s1", "clear")], Decisions(History.load(path), DAY))
+    assert [each["listing_id"] for each in rows] == ([] if settled else ["L1"]) + ["L2", "L3"]
+    assert rows.left_out == settled
+    earlier = Undecided([row("L1", "s1")], Decisions(History.load(path), date(2026, 10, 31)))
+    assert len(list(earlier)) == 1, "it did not apply yet"
+
+
+def test_an_answer_that_came_after_a_decision_opens_the_listing_again(tmp_path: Path) -> None:
+    path = tmp_path / "h.jsonl"
+    add_entry(path, Statement("a", "w", Answer.LICENCE, Outcome.REJECTED, listing="L1", since="2026-11-01"))
+    add_entry(path, Statement("b", "w", Answer.OWN_PHOTOGRAPH, listing="L1", since="2026-11-02"))
+    (again,) = Undecided([row("L1", "s1")], Decisions(History.load(path), DAY))
+    assert (again["verdict"], again["verdict_before"]) == ("review", "flagged")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -35,10 +36,12 @@ class Texts(HTMLParser):
         super().__init__()
         self.texts: dict[str, str] = {}
         self.tags: list[str] = []
+        self.elements: list[tuple[str, list[str]]] = []
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
+        self.elements.append((tag, [name for name, _ in attrs]))
 
     def handle_data(self, data: str) -> None:
         if self.cdata_elem in ("style", "script"):
@@ -46,7 +49,8 @@ class Texts(HTMLParser):
 
 
 def test_shows_figures_pairs_and_the_network_of_sellers(tmp_path: Path) -> None:
-    rows = [row("L1", "a", 1999.5, rights="trademark 7"), row("L2", "b", 0.5), row("L3", "c", 1.0, territory="FR")]
+    rights = '[{"ground": "right", "kind": "trademark", "number": "7", "territory": "DE"}]'
+    rows = [row("L1", "a", 1999.5, rights=rights), row("L2", "b", 0.5), row("L3", "c", 1.0, territory="FR")]
     found = build_cases(rows, shared=[SharedPhoto("p", {"a": "1", "b": "2"})])
     text = page(tmp_path, rows, found)
     assert found.cases[0].id in text
@@ -57,12 +61,13 @@ def test_shows_figures_pairs_and_the_network_of_sellers(tmp_path: Path) -> None:
     assert text.count('<line class="edge"') == 2
     assert text.count('class="photo-key"') + text.count('class="key photo-key"') == 1
     assert text.count("<article") == 3
-    assert "trademark 7" in text
+    assert "<bdi>DE</bdi>: <bdi>trademark 7 in DE</bdi>" in text
 
 
 def test_strangers_text_does_nothing_and_nothing_is_asked_for(tmp_path: Path) -> None:
+    rights = json.dumps([{"ground": "right", "kind": EVIL, "number": EVIL, "territory": EVIL}])
     rows = [row(f"L{k}{EVIL}", f"s{k}{EVIL}", brand=EVIL, product_id=EVIL, territory=EVIL, currency=EVIL, phone=EVIL,
-                url="javascript:alert(1)", rights=EVIL) for k in range(2)]  # fmt: skip
+                url="javascript:alert(1)", rights=rights) for k in range(2)]  # fmt: skip
     text = page(tmp_path, rows, build_cases(rows, joining=Joining(("phone",))), columns=[EVIL], title=EVIL)
     parsed = Texts(text)
     assert parsed.tags.count("script") == 1
@@ -74,6 +79,28 @@ def test_strangers_text_does_nothing_and_nothing_is_asked_for(tmp_path: Path) ->
         digest = base64.b64encode(hashlib.sha256(parsed.texts[name].encode()).digest()).decode()
         assert f"{name}-src 'sha256-{digest}'" in policy[1]
     assert "default-src 'none'" in policy[1]
+
+
+FIELDS = ("listing_id", "seller_id", "brand", "product_id", "kind", "verdict", "territory", "currency", "image",
+          "reference_image", "url", "title", "reason", "verdict_before", "image_sha256", "phone", "rights")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_no_field_changes_what_the_page_is_made_of(tmp_path: Path, name: str) -> None:
+    def parts(text: str) -> tuple[list[tuple[str, list[str]]], str]:
+        value: Any = f"{text}{name}"
+        if name == "rights":
+            value = json.dumps([{"ground": "right", "kind": value, "number": value, "territory": value}])
+        rows = [row("L1", "a", reason="why", phone="1") | {name: value}, row("L2", "b", phone="1") | {name: value}]
+        found = build_cases(rows, verdicts=("flagged", value), joining=Joining(("phone", "title")))
+        shown = page(tmp_path, rows, found, columns=["phone"])
+        parsed = Texts(shown)
+        return parsed.elements, parsed.texts["script"]
+
+    tame = parts("text of ")
+    for evil in (EVIL, "</style></title><img src=x onerror=alert(1)>", "javascript:alert(1)//", "' onclick='alert(1)",
+                 "{{ 7 * 7 }}{% raw %}", "]]>--><svg/onload=alert(1)>"):  # fmt: skip
+        assert parts(evil) == tame, evil
 
 
 def test_says_what_it_leaves_out(tmp_path: Path) -> None:

@@ -13,10 +13,12 @@ from lookalike.cases.shared_photos import SharedPhoto
 from lookalike.cases.table import read_cases, write_cases
 from lookalike.errors import TableError
 
+RIGHTS = '[{"ground":"right","kind":"trademark","number":"7","territory":"DE"}]'
+
 
 @pytest.mark.parametrize("ending", [".parquet", ".csv", ".jsonl"])
 def test_cases_come_back_from_their_table(tmp_path: Path, ending: str) -> None:
-    rows = [row("L,1", 'a "q"\n', 19.99, rights="t 1; t 2"), row("L2", "ü", 3.0, currency="USD"), row("L3", None, None)]
+    rows = [row("L,1", 'a "q"\n', 19.99, rights=RIGHTS), row("L2", "ü", 3.0, currency="USD"), row("L3", None, None)]
     found = build_cases(rows, shared=[SharedPhoto("p", {'a "q"\n': "1", "ü": "2"})])
     path = tmp_path / f"cases{ending}"
     write_cases([replace(case, merged=("C1",)) for case in found.cases], path)

@@ -31,7 +31,7 @@ from lookalike.errors import BundleError, PolicyError
 from lookalike.evidence.archive import reading, writing
 from lookalike.evidence.audit import audit_bundle
 from lookalike.evidence.bundle import select_findings, write_bundle
-from lookalike.evidence.manifest import Entry, read_entries
+from lookalike.evidence.manifest import Chain, Entry, manifest_text, read_entries
 from lookalike.index.build import add_harmless, build_index, load_harmless
 from lookalike.index.embedding import PhotoReader
 from lookalike.index.reference_index import ReferenceIndex
@@ -82,7 +82,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
 def original(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("bundle") / "bundle"
     made = shop.write(out)
-    assert (made.findings, made.unreadable, made.changed, made.unproven, made.files) == (50, 0, 0, 0, 154)
+    assert (made.findings, made.unreadable, made.changed, made.unproven, made.files) == (50, 0, 0, 0, 155)
     return out
 
 
@@ -96,7 +96,7 @@ def bundle(original: Path, tmp_path: Path) -> Path:
 def test_fifty_findings_verify_with_encoder_and_index(shop: Shop, original: Path) -> None:
     audit = audit_bundle(original, encoder=ToyEncoder(), index=shop.index, policy=Policy.load(shop.policy))
     assert said(audit) == []
-    assert (audit.findings, audit.files, audit.judged, audit.computed, audit.incomplete) == (50, 154, 50, 50, 0)
+    assert (audit.findings, audit.files, audit.judged, audit.computed, audit.incomplete) == (50, 155, 50, 50, 0)
 
 
 def test_holds_the_photos_as_scanned_the_policy_and_the_rows(shop: Shop, original: Path) -> None:
@@ -383,12 +383,93 @@ def test_a_forged_chain_betrays_itself_by_its_seal(shop: Shop, bundle: Path) -> 
     assert line.startswith("manifest.json: its seal is ") and seal in line
 
 
-def test_the_seal_covers_every_entry(bundle: Path) -> None:
+def test_a_forged_statement_betrays_itself_by_the_manifest_it_contradicts(bundle: Path) -> None:
+    assert audit_bundle(bundle).pages == 51
+    statement, overview = bundle / "findings/0003/statement.html", bundle / "index.html"
+    statement.write_text(statement.read_text().replace("Title 2", "Title 9"))
+    overview.write_text(overview.read_text().replace("Title 7", "Title 9"))
+    forge(bundle, pages=False)
+    first, second = said(audit_bundle(bundle))
+    assert (
+        first
+        == "finding 3 (listing L2): findings/0003/statement.html does not say what manifest.json and the photos give"
+    )
+    assert second.startswith("the bundle's last entry: index.html does not say")
+
+
+def test_a_picture_put_into_a_statement_betrays_itself(bundle: Path) -> None:
+    pattern = re.compile(r"data:image/jpeg;base64,[A-Za-z0-9+/=]*")
+    statement = bundle / "findings/0003/statement.html"
+    other = pattern.findall((bundle / "findings/0004/statement.html").read_text())[0]
+    statement.write_text(pattern.sub(other, statement.read_text(), count=1))
+    forge(bundle, pages=False)
+    (line,) = said(audit_bundle(bundle))
+    assert line.endswith("findings/0003/statement.html shows another picture than the bundle holds, at place 1")
+
+
+def test_pages_of_another_version_are_not_compared_and_it_says_so(bundle: Path) -> None:
+    statement = bundle / "findings/0003/statement.html"
+    statement.write_text(statement.read_text().replace("<h1>", "<h1> "))
+
+    def by_another(entries: list[Entry]) -> list[Entry]:
+        return [replace(entries[0], said={**entries[0].said, "pages": "0" * 64}), *entries[1:]]
+
+    forge(bundle, by_another, pages=False)
+    audit = audit_bundle(bundle)
+    assert (said(audit), audit.pages) == ([], 0)
+
+
+def test_only_the_seal_tells_a_bundle_from_one_made_anew(bundle: Path) -> None:
     seal = read_entries((bundle / "manifest.json").read_bytes())[-1].hash
-    (bundle / "findings/0001/statement.html").write_text("It is counterfeit.")
-    forge(bundle, lambda entries: entries)
-    assert said(audit_bundle(bundle)) == []
+    assert audit_bundle(bundle, seal=seal).sealed
+    forge(bundle, lambda entries: [with_finding(e, title="T") if e.number == 1 else e for e in entries])
+    audit = audit_bundle(bundle)
+    assert (said(audit), audit.sealed) == ([], False)
     assert len(said(audit_bundle(bundle, seal=seal))) == 1
+
+
+def test_other_programs_can_check_every_file(shop: Shop, bundle: Path, tmp_path: Path) -> None:
+    def listed(folder: Path) -> set[str]:
+        lines = (folder / "manifest-sha256.txt").read_text().splitlines()
+        for line in lines:
+            sha256, name = line.split("  ")
+            assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == sha256
+        return {line.split("  ")[1] for line in lines}
+
+    shop.write(tmp_path / "b.zip", rows=shop.rows[:2])
+    shutil.unpack_archive(tmp_path / "b.zip", tmp_path / "unpacked")
+    for folder in (bundle, tmp_path / "unpacked"):
+        there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+        assert listed(folder) == there - {"manifest-sha256.txt"}
+    if shutil.which("sha256sum"):
+        check = ["sha256sum", "--check", "--quiet", "--strict", "manifest-sha256.txt"]
+        assert subprocess.run(check, cwd=bundle, check=False).returncode == 0
+        (bundle / "index.html").write_text("It is counterfeit.")
+        assert subprocess.run(check, cwd=bundle, check=False, capture_output=True).returncode == 1
+
+
+def test_the_list_for_other_programs_must_agree_with_the_manifest(bundle: Path) -> None:
+    checksums = bundle / "manifest-sha256.txt"
+    text = checksums.read_text()
+    for changed in (text.replace("a", "b", 1), text.split("\n", 1)[1], text + "0" * 64 + "  more.txt\n"):
+        checksums.write_text(changed)
+        assert said(audit_bundle(bundle)) == [
+            "manifest-sha256.txt: it does not give the hashes that manifest.json gives"
+        ]
+    checksums.unlink()
+    assert said(audit_bundle(bundle)) == ["manifest-sha256.txt: the file manifest-sha256.txt is missing"]
+
+
+def test_a_bundle_of_the_first_version_still_verifies(bundle: Path) -> None:
+    (bundle / "manifest-sha256.txt").unlink()
+    entries = read_entries((bundle / "manifest.json").read_bytes())
+    chain = Chain()
+    for entry in entries:
+        said_then = {name: value for name, value in entry.said.items() if name != "pages"}
+        chain.add(entry.kind, entry.files, said_then)
+    (bundle / "manifest.json").write_bytes(manifest_text(chain.entries, 1))
+    audit = audit_bundle(bundle)
+    assert (said(audit), audit.files, audit.pages) == ([], 154, 0)
 
 
 def test_a_manifest_that_says_the_same_in_other_words(bundle: Path) -> None:
@@ -660,8 +741,8 @@ HOSTILE: dict[str, tuple[list[tuple[str | zipfile.ZipInfo, bytes]], str]] = {
     "no json": ([("manifest.json", b"{")], "can't be read as a bundle's"),
     "no entries": ([("manifest.json", b'{"format":"lookalike-bundle","version":1,"entries":7}')], "can't be read"),
     "another format": (
-        [("manifest.json", b'{"format":"lookalike-bundle","version":2}')],
-        "lookalike-bundle 2, expected lookalike-bundle 1",
+        [("manifest.json", b'{"format":"lookalike-bundle","version":3}')],
+        "lookalike-bundle 3, expected lookalike-bundle 2",
     ),
     "nan": ([("manifest.json", b'{"format":NaN}')], "it holds NaN"),
     "nested": ([("manifest.json", os.urandom(9000) + b"[" * 99_000)], "can't be read as a bundle's"),

@@ -21,6 +21,15 @@ def test_gives_back_the_same_bytes(tmp_path: Path) -> None:
         assert [cache.get(key) for key in "abc"] == [b"two", b"", None]
 
 
+def test_keeps_only_what_is_wanted(tmp_path: Path) -> None:
+    with BlobCache(tmp_path / "b.sqlite") as cache:
+        assert cache.empty
+        cache.put({str(number): b"x" for number in range(10_000)})
+        assert not cache.empty
+        cache.keep_only(lambda keys: [int(key) % 3 == 0 for key in keys])
+        assert [cache.get(str(number)) for number in (0, 1, 9998, 9999)] == [b"x", None, None, b"x"]
+
+
 def test_threads_may_share_it(tmp_path: Path) -> None:
     values = {str(i): bytes([i]) * i for i in range(200)}
     with BlobCache(tmp_path / "b.sqlite") as cache, ThreadPoolExecutor(8) as pool:

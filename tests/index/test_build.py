@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, tzinfo
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 from toy import ToyEncoder, save_pictures
 
-from lookalike.errors import EncoderMismatchError, IndexNotFoundError, ReferenceIndexError, TableError
+from lookalike.errors import (
+    EncoderMismatchError,
+    IndexNotFoundError,
+    LookalikeError,
+    ReferenceIndexError,
+    TableError,
+)
 from lookalike.index import store
 from lookalike.index.build import add_references, build_index, remove_references
+from lookalike.index.embedding import PhotoReader
 from lookalike.index.reference_index import ReferenceIndex
+from lookalike.model.images import content_hash
+from lookalike.model.sources import Access
 from lookalike.records import BadRow, Reference
 
 
@@ -159,3 +172,33 @@ def test_removes_from_disk(tmp_path: Path) -> None:
     build_index(references(tmp_path / "photos", 4), index=tmp_path / "index", encoder=ToyEncoder())
     assert remove_references(index=tmp_path / "index", products=["p1", "p2"]) == 2
     assert len(ReferenceIndex.load(tmp_path / "index")) == 2
+
+
+def test_an_address_is_no_index_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    index = ReferenceIndex(ToyEncoder().spec)
+    address: Any = "s3://bucket/genuine.index"
+    for use in (
+        lambda: build_index([], index=address, encoder=ToyEncoder()),
+        lambda: add_references([], index=address, encoder=ToyEncoder()),
+        lambda: remove_references(index=address, brands=["B"]),
+        lambda: ReferenceIndex.load(address),
+        lambda: index.save(address),
+    ):
+        with pytest.raises(LookalikeError, match="s3:/bucket/genuine.index is an address"):
+            use()
+    assert not list(tmp_path.iterdir())
+
+
+def test_photos_without_a_name_are_kept_by_their_content_hash(tmp_path: Path) -> None:
+    path = save_pictures(tmp_path / "photos", 1)[0]
+    data = path.read_bytes()
+    address = f"data:image/png;base64,{base64.b64encode(data).decode()}"
+    pixels = np.asarray(Image.open(path))
+    given: list[Any] = [data, io.BytesIO(data), pixels, address, path]
+    rows = [Reference(f"r{at}", "p", "Brand", image) for at, image in enumerate(given)]
+    reader = PhotoReader(access=Access(schemes=frozenset({"data"})))
+    build_index(rows, index=tmp_path / "index", encoder=ToyEncoder(), reader=reader)
+    found = [reference.image for reference in ReferenceIndex.load(tmp_path / "index").references]
+    named = f"sha256:{content_hash(data)}"
+    assert found == [named, named, f"sha256:{content_hash(pixels)}", named, str(path)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,10 @@ from PIL import Image
 from toy import ToyEncoder, save_pictures, unit_vectors
 
 import lookalike
-from lookalike.errors import IndexDamagedError
+from lookalike.errors import FeaturesError, IndexDamagedError
 from lookalike.index import features as features_module
 from lookalike.index import store
+from lookalike.index.blobs import BlobCache
 from lookalike.index.build import add_references, build_index, remove_references
 from lookalike.index.reference_index import ReferenceIndex
 from lookalike.model.features import reference_features
@@ -66,6 +68,19 @@ def test_nothing_is_computed_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     build_index(twice, index=tmp_path / "index", encoder=ToyEncoder())
     build_index(twice, index=tmp_path / "index", encoder=ToyEncoder("1" * 64))
     assert len(computed) == 4
+
+
+def test_a_journal_that_is_damaged_during_a_build_ends_it_in_one_line_and_the_next_build_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(self: BlobCache, key: str) -> None:
+        return None
+
+    with monkeypatch.context() as patch, pytest.raises(FeaturesError, match="damaged meanwhile; run the same command"):
+        patch.setattr(BlobCache, "get", lost)
+        build_index(references(), index=tmp_path / "index", encoder=ToyEncoder())
+    build_index(references(), index=tmp_path / "index", encoder=ToyEncoder())
+    assert ReferenceIndex.load(tmp_path / "index").has_features
 
 
 def test_an_index_without_features_loads_and_gets_them_by_building_again(tmp_path: Path) -> None:
@@ -127,3 +142,16 @@ def test_small_pictures_have_features_without_points(tmp_path: Path) -> None:
     build_index([Reference("r", "p", "Brand", path)], index=tmp_path / "index", encoder=ToyEncoder())
     kept = ReferenceIndex.load(tmp_path / "index").features("r")
     assert kept is not None and kept.picture.size
+
+
+def test_spooled_features_are_those_that_were_appended(tmp_path: Path) -> None:
+    photos = [b"", b"abc", memoryview(b"d" * 100_000), b""]
+    with closing(features_module.FeatureSpool(tmp_path / "spool")) as spool:
+        for each in photos:
+            spool.append(each)
+        rows = spool.rows()
+        assert [bytes(row) for row in rows] == [bytes(each) for each in photos]
+        assert not any(isinstance(row, bytes) for row in rows), "they are mapped, not read"
+    with closing(features_module.FeatureSpool(tmp_path / "spool")) as spool:
+        spool.append(b"")
+        assert list(spool.rows()) == [b""]

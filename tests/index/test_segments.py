@@ -31,7 +31,7 @@ VECTORS = clustered(COUNT + 200, SPEC.dim)
 
 
 def references(rows: range) -> list[Reference]:
-    return [Reference(f"r{i}", f"p{i // 3}", "ABC"[i % 3], f"/photos/{i}.jpg", {"row": i}) for i in rows]
+    return [Reference(f"r{i}", f"p{i // 3}", "ABC"[i % 3], f"/photos/{i}.jpg", {"row": str(i)}) for i in rows]
 
 
 def add(index: ReferenceIndex, rows: range, *, features: bool = False) -> None:
@@ -83,7 +83,7 @@ def test_decides_as_exact_search_and_says_how_surely(folder: Path) -> None:
 
 def test_similarities_are_those_of_the_vectors_themselves(folder: Path) -> None:
     for query, matches in zip(QUERIES, ReferenceIndex.load(folder).search(QUERIES, top=4), strict=True):
-        expected = [float(query @ VECTORS[match.reference.more["row"]]) for match in matches]
+        expected = [float(query @ VECTORS[int(match.reference.more["row"])]) for match in matches]
         np.testing.assert_allclose([match.similarity for match in matches], expected, atol=1e-6)
         assert expected == sorted(expected, reverse=True)
 
@@ -107,7 +107,7 @@ def test_one_query_is_answered_as_in_a_batch(folder: Path) -> None:
 
 def test_widens_past_a_product_with_hundreds_of_references(tmp_path: Path) -> None:
     index = index_of(range(600))
-    crowd = [Reference(f"c{i}", "crowd", "A", "", {"row": -1}) for i in range(400)]
+    crowd = [Reference(f"c{i}", "crowd", "A", "", {"row": "-1"}) for i in range(400)]
     index.add(crowd, np.repeat(VECTORS[:1], 400, axis=0), hashes=["h"] * 400)
     index.save(tmp_path)
     loaded = ReferenceIndex.load(tmp_path)
@@ -120,7 +120,7 @@ def test_a_change_writes_what_is_new_and_ends_as_a_fresh_build(folder: Path) -> 
     first = {path.name: path.stat().st_ino for path in folder.iterdir() if path.name.startswith("vectors")}
     index = ReferenceIndex.load(folder)
     add(index, range(COUNT, COUNT + 100))
-    changed = Reference("r7", "moved", "B", "/photos/new.jpg", {"row": 1050})
+    changed = Reference("r7", "moved", "B", "/photos/new.jpg", {"row": "1050"})
     index.add([changed], VECTORS[1050:1051], hashes=["new"])
     third = [f"r{i}" for i in range(0, 300, 3)]
     assert index.remove(references=third, products=["p310"], brands=["A", "B", "C"]) == 103
@@ -212,7 +212,7 @@ def test_features_go_with_their_reference_through_every_change(tmp_path: Path) -
     index.save(tmp_path)
 
     def right(state: ReferenceIndex) -> bool:
-        rows = state.catalogue["row"].to_pylist()
+        rows = list(map(int, state.catalogue["row"].to_pylist()))
         expected = [f"features of {row}".encode() if row < 420 else b"" for row in rows]
         return [bytes(packed) for packed in state.packed_features] == expected
 

@@ -75,7 +75,7 @@ def test_a_calibrated_encoder_says_so_and_its_index_is_the_same() -> None:
 
 
 def test_openvino_gives_torchs_vectors_in_any_batch() -> None:
-    pytest.importorskip("openvino")
+    pytest.importorskip("openvino", reason="needs the extra openvino")
     exact = load_encoder("embedded", device="cpu", arithmetic="torch-f32")
     compiled = load_encoder("embedded", device="cpu", arithmetic="openvino-f32")
     images = pictures(9)

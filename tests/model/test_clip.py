@@ -12,6 +12,7 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from children import forks, in_child
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -221,3 +222,27 @@ def test_embeds_on_all_cores_without_changing_the_programs_threads() -> None:
         torch.set_num_threads(before)
     np.testing.assert_array_equal(together, alone)
     assert encoder.embed([]).shape == (0, encoder.spec.dim)
+
+
+@forks
+def test_refuses_openvino_in_a_child_that_was_forked_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("openvino")
+    encoder = untrained_encoder("lookalike-embedded", device="cpu", arithmetic="openvino-f32")
+    inputs = [np.zeros((144, 144, 3), np.uint8)]
+    assert encoder.embed(inputs).shape == (1, encoder.spec.dim)
+
+    def refused() -> str:
+        with pytest.raises(EncoderError, match="OpenVINO can't be used after that; open the detector in each worker"):
+            encoder.embed(inputs)
+        return "refused"
+
+    assert in_child(refused) == "refused"
+
+
+def test_spreads_one_picture_over_the_threads_it_was_given() -> None:
+    encoder = untrained_encoder("lookalike-embedded", device="cpu")
+    inputs = list(np.random.default_rng(0).integers(0, 256, (1, 144, 144, 3), np.uint8))
+    before = torch.get_num_threads()
+    np.testing.assert_allclose(encoder.in_threads(2).embed(inputs), encoder.embed(inputs), atol=1e-5)
+    assert torch.get_num_threads() == before
+    assert encoder.in_threads(3).in_threads(5)._threads == 3

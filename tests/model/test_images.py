@@ -111,6 +111,39 @@ def test_halves_pictures_of_more_than_24_million_pixels() -> None:
         assert (seen.getpixel((1200, 2500)), seen.getpixel((1300, 0))) == ((200,) * 3, (0,) * 3)
 
 
+def test_quarters_pictures_of_more_than_96_million_pixels_such_as_those_of_large_phones() -> None:
+    image = Image.new("L", (12_000, 9_000))  # 108 megapixels
+    image.paste(200, (0, 0, 6_000, 9_000))
+    for data in (encoded(image, "JPEG"), encoded(image, compress_level=1), encoded(image, "JPEG", progressive=True)):
+        seen = decode_image(data).image
+        assert seen.size == (3000, 2250)
+        assert (seen.getpixel((1490, 2249)), seen.getpixel((1510, 0))) == ((200,) * 3, (0,) * 3)
+
+
+def test_our_limit_on_pixels_counts_not_that_of_pillow() -> None:
+    data = encoded(Image.new("L", (18_000, 10_000)), "JPEG", quality=10)  # Pillow refuses more than 178 megapixels
+    with pytest.raises(ImageReadError, match=r"more than 128,000,000 in total.*--max-megapixels"):
+        decode_image(data)
+    assert decode_image(data, limits=ImageLimits(max_pixels=180_000_000)).image.size == (4500, 2500)
+
+
+def test_names_the_option_that_allows_more() -> None:
+    long = encoded(Image.new("L", (200, 2)))
+    with pytest.raises(ImageReadError, match=r"one side more than 40 times the other.*--max-side-ratio"):
+        decode_image(long)
+    assert decode_image(long, limits=ImageLimits(max_side_ratio=100)).image.size == (200, 2)
+    with pytest.raises(ImageReadError, match="--accept-truncated"):
+        decode_image(encoded(noise(), "JPEG")[:-800])
+
+
+def test_refuses_a_png_of_very_many_texts() -> None:
+    texts = b"".join(chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(10**6))) for _ in range(21))
+    whole = encoded(noise())
+    with pytest.raises(ImageReadError, match="far more texts than a photo needs") as caught:
+        decode_image(whole[:33] + texts + whole[33:])
+    assert caught.value.reason == "too_complex"
+
+
 def test_shows_white_where_the_first_frame_of_a_gif_covers_nothing() -> None:
     image = Image.new("P", (8, 8))
     image.putpalette([*RED, *[0] * 765])

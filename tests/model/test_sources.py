@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from lookalike.errors import ImageReadError, MissingExtraError
-from lookalike.model.sources import Access, is_public, read_source
+from lookalike.model.fetching import is_public
+from lookalike.model.sources import Access, read_source
 
 LOCAL = Access(schemes=frozenset({"http"}), private=True, max_bytes=10_000, timeout=1.0, max_redirects=2)
 
@@ -227,7 +228,7 @@ def test_does_not_unpack_what_a_server_packed(server: str) -> None:
 
 
 def test_redirects_lead_to_no_private_address(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lookalike.model.sources.is_public", lambda address: address == "127.0.0.1")
+    monkeypatch.setattr("lookalike.model.fetching.is_public", lambda address: address == "127.0.0.1")
     access = Access(schemes=frozenset({"http"}), timeout=3.0)
     assert read_source(f"{server}/picture", access=access) == b"picture"
     assert reason(f"{server}/private", access) == "private_address"

@@ -20,6 +20,7 @@ def evaluation(rows: Any = slice(None), **changes: Any) -> Evaluation:
     figures = brand_figures(similarity, correct, related=related, brand=brand, threshold=0.7)
     made = Evaluation(
         similarity="cosine",
+        unit="cosine",
         policy=None,
         overall=evaluate_retrieval(similarity, correct, related=related),
         strata={},
@@ -49,7 +50,7 @@ def test_draws_the_answers_with_the_threshold_on_them() -> None:
 
 
 def test_says_what_a_fusion_ranks_by() -> None:
-    (axes,) = plot_evaluation(evaluation(similarity="probability by autumn"))["similarities"].axes
+    (axes,) = plot_evaluation(evaluation(similarity="by autumn", unit="probability"))["similarities"].axes
     assert axes.get_xlabel() == "probability of a look-alike (0 to 1)"
 
 

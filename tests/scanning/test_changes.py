@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import random
 import shutil
+import sqlite3
+import weakref
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -21,9 +27,10 @@ from lookalike.index.embedding import PhotoReader
 from lookalike.index.reference_index import ReferenceIndex
 from lookalike.policy.terms import Reach
 from lookalike.records import Reference
+from lookalike.scanning import changes as changes_module
 from lookalike.scanning.changes import rescan_references, scan_changes
 from lookalike.scanning.scan import scan_listings
-from lookalike.scanning.state import ScanState
+from lookalike.scanning.windows import Stored
 from lookalike.tables.findings import read_findings
 
 UNCOMPARED = Policy("plain", flag=0.9, review=0.7, reach=Reach(references=0))
@@ -176,20 +183,104 @@ def test_photos_in_reach_of_new_references_are_opened_to_compare_them(market: Pa
     same(rows(market / "new.parquet"), full(market, offered, COMPARED))
 
 
+def test_listings_may_come_in_another_order_from_many_windows(market: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changes_module, "MOST_LISTINGS", 7)
+    offered = listings(market)
+    changes(market, offered)
+    assert len(list((market / "state").glob("vectors-*"))) == 10
+    shuffled = random.Random(0).sample(offered, 60)
+    shuffled[5:5] = [Listing("new", offered[0].images), replace(offered[3], price=Decimal("1.0"), id="other")]
+    summary = changes(market, shuffled)
+    assert (summary.looked_at, summary.kept) == (2, 60)
+    assert rows(market / "out.parquet") == full(market, shuffled)
+    remove_references(index=market / "index", references=["r0"])
+    add_references(references(market, range(40, 60)), index=market / "index", encoder=ToyEncoder())
+    expected = full(market, shuffled)
+    hide(market)
+    again = rescan_references(detector=detector(market), since=market / "state", out=market / "new.parquet")
+    assert again.judged > 0 and again.opened == 0
+    same(rows(market / "new.parquet"), expected)
+
+
+def test_windows_in_which_nothing_changed_are_not_written_again(market: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changes_module, "MOST_LISTINGS", 7)
+    offered = listings(market)
+    changes(market, offered)
+    before = {path.name for path in (market / "state").glob("*-*")}
+    changes(market, [*offered[:30], replace(offered[30], title="new"), *offered[31:]])
+    after = {path.name for path in (market / "state").glob("*-*")}
+    assert len(before) == len(after) == 21 and len(before & after) == 20, "the rows of one window are new"
+
+
+def test_a_rescan_reads_vectors_a_window_at_a_time(market: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changes_module, "MOST_LISTINGS", 7)
+    changes(market, listings(market))
+    add_references(references(market, [40]), index=market / "index", encoder=ToyEncoder())
+    alive: list[weakref.ref[Any]] = []
+    most = 0
+    read = Stored._vectors
+
+    def watched(self: Stored, folder: Path, dim: int) -> Any:
+        nonlocal most
+        vectors = read(self, folder, dim).copy()
+        alive.append(weakref.ref(vectors))
+        most = max(most, sum(each() is not None for each in alive))
+        return vectors
+
+    monkeypatch.setattr(Stored, "_vectors", watched)
+    rescan_references(detector=detector(market), since=market / "state", out=market / "new.parquet")
+    assert len(alive) == 10
+    assert most <= 3
+
+
+def test_comparisons_that_the_state_no_longer_refers_to_are_forgotten(market: Path) -> None:
+    offered = listings(market)
+    changes(market, offered, COMPARED)
+
+    def keys() -> set[str]:
+        with closing(sqlite3.connect(market / "state" / "verified.sqlite")) as file:
+            return {key for (key,) in file.execute("SELECT key FROM results")}
+
+    first = keys()
+    changes(market, offered, COMPARED)
+    assert keys() == first, "nothing changed, so that nothing is forgotten"
+    changes(market, offered[:20], COMPARED)
+    kept = keys()
+    photos = {
+        hashlib.sha256(Path(str(image)).read_bytes()).hexdigest() for each in offered[:20] for image in each.images
+    }
+    assert kept == {key for key in first if key.split()[2] in photos}
+    assert 0 < len(kept) < len(first)
+    gone = ReferenceIndex.load(market / "index").image_sha256("r0")
+    remove_references(index=market / "index", references=["r0"])
+    rescan_references(detector=detector(market, COMPARED), since=market / "state", out=market / "new.parquet")
+    assert any(str(gone) in key for key in kept)
+    assert not any(str(gone) in key for key in keys())
+
+
 def test_refuses_a_state_that_is_missing_damaged_or_of_another_encoder_or_limits(market: Path) -> None:
     with pytest.raises(ScanStateError, match="there is no state of a scan"):
         rescan_references(detector=detector(market), since=market / "state", out=market / "new.parquet")
     changes(market, listings(market))
-    state = ScanState.load(market / "state")
-    assert state is not None
-    (path,) = (market / "state").glob("listings-*.parquet")
-    path.write_bytes(path.read_bytes()[:-50] + bytes(50))
+    path = next((market / "state").glob("rows-*.parquet"))
+    right = path.read_bytes()
+    path.write_bytes(right[:-50] + bytes(50))
     with pytest.raises(ScanStateError, match="is not as it was written"):
         changes(market, listings(market))
-    replace(state, basis=replace(state.basis, reading="other")).save(market / "state")
+    path.write_bytes(right)
+    manifest = json.loads((market / "state" / "state.json").read_bytes())
+    manifest["basis"]["reading"] = "other"
+    (market / "state" / "state.json").write_text(json.dumps(manifest))
     with pytest.raises(ScanStateError, match="another encoder or other limits on pictures"):
         rescan_references(detector=detector(market), since=market / "state", out=market / "new.parquet")
     assert changes(market, listings(market)).looked_at == 65
+
+
+def test_what_a_killed_scan_left_of_its_table_is_removed(market: Path) -> None:
+    (market / "out.parquet.0123456789abcdef.tmp").write_bytes(b"half")
+    (market / "out.parquet.mine.tmp").write_bytes(b"somebody else's")
+    changes(market, listings(market)[:3])
+    assert sorted(path.name for path in market.glob("out.parquet*")) == ["out.parquet", "out.parquet.mine.tmp"]
 
 
 def test_of_no_listings_nothing_is_found(market: Path) -> None:

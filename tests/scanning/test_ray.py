@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -16,11 +19,12 @@ from toy import ToyEncoder, save_pictures
 
 from lookalike import Detector, Listing, Policy, scan_listings
 from lookalike.detection.lookup import Lookup
-from lookalike.errors import EngineError, MissingExtraError, TableError
+from lookalike.errors import ChangedIndexWarning, EngineError, LookalikeError, MissingExtraError, TableError
 from lookalike.index.build import build_index
 from lookalike.index.embedding import PhotoReader
 from lookalike.index.reference_index import ReferenceIndex
 from lookalike.records import BadRow, Reference
+from lookalike.rights.rights import Rights
 from lookalike.scanning.cluster import Cluster
 from lookalike.scanning.ray import build_on_ray, scan_on_ray
 from lookalike.tables.findings import read_findings
@@ -32,6 +36,15 @@ POLICY = Policy(name="toy", flag=0.99, review=0.9)
 
 def open_detector(index: Path, encoder: type[ToyEncoder] = ToyEncoder) -> Detector:
     return Detector(Lookup(encoder(), ReferenceIndex.load(index), PhotoReader(workers=1)), POLICY)
+
+
+def open_with_tables(index: Path, folder: Path) -> Detector:
+    """With rights and sellers, and a policy that was tuned before the index changed."""
+    rights = Rights.load(rights=folder / "rights.csv", sellers=folder / "sellers.csv")
+    lookup = Lookup(ToyEncoder(), ReferenceIndex.load(index), PhotoReader(workers=1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ChangedIndexWarning)
+        return Detector(lookup, replace(POLICY, index_digest="f" * 64), rights=rights, day=date(2026, 7, 1))
 
 
 def references(paths: list[Path]) -> list[Reference | BadRow]:
@@ -63,9 +76,13 @@ def index(tmp_path: Path, paths: list[Path]) -> Path:
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
+def ray() -> Any:
+    return pytest.importorskip("ray", reason="needs the extra ray")
+
+
+@pytest.fixture(scope="module")
+def cluster(ray: Any) -> Iterator[Cluster]:
     """One small cluster for all tests, whose workers find what this folder holds."""
-    ray = pytest.importorskip("ray")
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}.items():
             patch.setenv(name, value)
@@ -103,6 +120,22 @@ def test_findings_are_those_of_the_local_engine_row_by_row(
     assert not there.with_name("there.jsonl.partial").exists()
 
 
+def test_rights_sellers_and_a_policy_of_an_older_index_count_there_as_here(
+    tmp_path: Path, index: Path, paths: list[Path], cluster: Cluster
+) -> None:
+    (tmp_path / "rights.csv").write_text(
+        "brand,kind,number,territory,valid_from,valid_until,product_id\n"
+        "Brand,trademark,T1,DE,,,p5\nBrand,design,D1,DE,,,p1\nBrand,design,D2,DE,,2026-06-30,p2\n"
+    )
+    (tmp_path / "sellers.csv").write_text("brand,seller_id,territory,valid_from,valid_until\nBrand,s1,,,\n")
+    opened = partial(open_with_tables, index, tmp_path)
+    here, there = tmp_path / "here.parquet", tmp_path / "there.parquet"
+    scan_listings(listings(paths, 30), detector=opened(), out=here)
+    summary = scan_on_ray(listings(paths, 30), open_detector=opened, out=there, cluster=cluster, part=8)
+    assert rows(there) == rows(here)
+    assert set(summary.verdicts) >= {"flagged", "authorised", "unprotected", "unreadable"}
+
+
 def test_an_index_is_that_of_the_local_engine(tmp_path: Path, index: Path, paths: list[Path], cluster: Cluster) -> None:
     summary = build_on_ray(
         references(paths),
@@ -111,11 +144,13 @@ def test_an_index_is_that_of_the_local_engine(tmp_path: Path, index: Path, paths
         reader=PhotoReader(workers=1),
         cluster=cluster,
         part=3,
+        exact_up_to=5,
     )
     assert (summary.references, summary.embedded, len(summary.failed)) == (6, 6, 2)
     here, there = ReferenceIndex.load(index), ReferenceIndex.load(tmp_path / "there")
     assert there.catalogue == here.catalogue
     assert (there.vectors == here.vectors).all()
+    assert there.exact_up_to == 5
     assert [bytes(packed) for packed in there.packed_features] == [bytes(packed) for packed in here.packed_features]
     assert {path.suffix for path in (tmp_path / "there").iterdir()} <= {".json", ".parquet", ".npy", ".bin", ""}
 
@@ -141,6 +176,23 @@ def test_a_scan_whose_worker_dies_ends_right(tmp_path: Path, index: Path, paths:
     )
     assert died.exists()
     assert rows(tmp_path / "there.jsonl") == rows(tmp_path / "local.jsonl")
+
+
+def test_an_error_in_code_comes_back_with_its_traceback_and_a_full_disk_as_one_line(
+    tmp_path: Path, index: Path, paths: list[Path], cluster: Cluster
+) -> None:
+    class Raises(ToyEncoder):
+        def embed(self, inputs: Any) -> Any:
+            raise error
+
+    opening, offers = partial(open_detector, index, Raises), list(listings(paths, 3))
+    error: Exception = TypeError("odd")
+    with pytest.raises(Exception, match="(?s)TypeError: odd") as raised:
+        scan_on_ray(offers, open_detector=opening, out=tmp_path / "f.csv", cluster=cluster)
+    assert not isinstance(raised.value, LookalikeError) and "in embed" in str(raised.value)
+    error = OSError(28, "No space left on device")
+    with pytest.raises(EngineError, match="No space left on device"):
+        scan_on_ray(offers, open_detector=opening, out=tmp_path / "f.csv", cluster=cluster)
 
 
 def test_a_part_that_kills_every_worker_is_reported_and_finished_parts_are_kept(
@@ -210,7 +262,6 @@ def test_a_build_resumes_where_it_stopped(tmp_path: Path, index: Path, paths: li
     assert there.catalogue == here.catalogue and (there.vectors == here.vectors).all()
 
 
-def test_refuses_pictures_that_workers_cannot_open(tmp_path: Path, index: Path) -> None:
-    pytest.importorskip("ray")
+def test_refuses_pictures_that_workers_cannot_open(tmp_path: Path, index: Path, ray: Any) -> None:
     with pytest.raises(TableError, match="given as bytes; give a path or URL"):
         scan_on_ray([Listing("L", (b"",))], open_detector=partial(open_detector, index), out=tmp_path / "f.csv")

@@ -25,6 +25,7 @@ from lookalike.policy.shipped import shipped_policies
 from lookalike.policy.terms import Reach
 from lookalike.records import Reference
 from lookalike.rights.claims import Claims
+from lookalike.rights.grounds import cell_in_words, grounds_in_words, grounds_of
 from lookalike.rights.rights import Rights
 from lookalike.scanning.recheck import policy_of, recheck
 from lookalike.tables.files import read_rows
@@ -149,7 +150,7 @@ def test_the_kind_that_points_gave_decides_what_a_claim_may_rest_on(shop: Path, 
     recheck(stored, stored, policy=policy, rights=tables, day=AFTER)
     found = untimed(stored)
     assert found == untimed(fresh) and {row["kind"] for row in found} == {"copied_photo"}
-    assert [row["rights"] for row in found[:2]] == ["trademark T0 in EU", "copyright everywhere"]
+    assert [cell_in_words(row["rights"]) for row in found[:2]] == ["trademark T0 in EU", "copyright everywhere"]
 
 
 def test_tells_what_changed_and_why(scanned: Scans, tables: Rights, tmp_path: Path) -> None:
@@ -167,11 +168,32 @@ def test_tells_what_changed_and_why(scanned: Scans, tables: Rights, tmp_path: Pa
     moves = {(row["verdict_before"], row["verdict"]) for row in told.values()}
     assert moves >= {("flagged", "unprotected"), ("unprotected", "flagged"), ("authorised", "flagged")}
     for row in told.values():
-        assert row["why"].startswith(row["rights"]) and row["rights"] != row["rights_before"]
+        assert row["why"].startswith(str(cell_in_words(row["rights"]))) and row["rights"] != row["rights_before"]
     withdrawn = [row for row in told.values() if row["verdict"] == "unprotected"]
     assert any("design D1 in DE ended on 2026-06-30" in row["why"] for row in withdrawn)
     assert sum(done.moved.values()) == len(before) and ("flagged", "unprotected") in done.moved
     assert done.brands <= {"B0", "B1", "B2", "B3"}
+
+
+def test_rights_in_words_of_an_older_version_are_no_other_grounds(
+    scanned: Scans, tables: Rights, tmp_path: Path
+) -> None:
+    rows = scanned[POLICY, True, AFTER]
+    older = [{**row, "rights": cell_in_words(row["rights"]), "rights_basis": "2026-07-01 claims@1f0c rights@3b9a"}
+             for row in rows]  # fmt: skip
+    write_findings(older, tmp_path / "f.parquet")
+    done = recheck(tmp_path / "f.parquet", tmp_path / "g.parquet", policy=POLICY, rights=tables, day=AFTER)
+    assert (untimed(tmp_path / "g.parquet"), done.changed) == (rows, 0)
+
+
+def test_a_territory_with_control_characters_has_one_spelling(shop: Path, tables: Rights, tmp_path: Path) -> None:
+    detector = Detector(Lookup(ToyEncoder(), ReferenceIndex.load(shop / "index"), PhotoReader()), POLICY,
+                        rights=tables, day=AFTER)  # fmt: skip
+    listed = [replace(listing, territory='"\x1b[2J\\/é\x7f') for listing in listings(shop)]
+    scan_listings(listed, detector=detector, out=tmp_path / "f.parquet")
+    done = recheck(tmp_path / "f.parquet", tmp_path / "g.parquet", policy=POLICY, rights=tables, day=AFTER)
+    assert done.changed == 0 and untimed(tmp_path / "g.parquet") == untimed(tmp_path / "f.parquet")
+    assert any("\x1b" in grounds_in_words(grounds_of(row["rights"])) for row in untimed(tmp_path / "g.parquet"))
 
 
 def test_tells_when_the_policy_is_the_reason(scanned: Scans, tmp_path: Path) -> None:
@@ -223,6 +245,8 @@ def test_refuses_what_it_can_not_recheck(scanned: Scans, tables: Rights, tmp_pat
         recheck(path, tmp_path / "g.csv", policy=POLICY, changes=tmp_path / "g.csv")
     with pytest.raises(TableError, match="use .csv, .parquet or .jsonl"):
         recheck(path, tmp_path / "g.xlsx", policy=POLICY)
+    with pytest.raises(TableError, match="c.xlsx ends in .xlsx; use .csv, .parquet or .jsonl"):
+        recheck(tmp_path / "none.csv", tmp_path / "g.csv", policy=POLICY, changes=tmp_path / "c.xlsx")
     table = pq.read_table(path)
     for name, text in (("candidates", "[{"), ("candidates", '{"a": 1}'), ("kind", "twin")):
         broken = table.set_column(table.schema.get_field_index(name), name, [pa.array([text] * table.num_rows)])

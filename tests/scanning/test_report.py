@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import json
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -17,7 +18,7 @@ from PIL import Image
 from lookalike.pages import pictures as report_pictures
 from lookalike.records import Finding, Listing, Verdict
 from lookalike.scanning.report import write_report
-from lookalike.tables.findings import finding_row
+from lookalike.tables.findings import FindingRow, finding_row
 
 EMPTY = finding_row(Finding(Listing("L", ()), Verdict.UNREADABLE, "policy@1", "toy@0"))
 
@@ -111,6 +112,26 @@ def test_escapes_every_strangers_text(tmp_path: Path) -> None:
     assert card["data-kind"] == "" and card["data-search"] == " ".join([evil.lower()] * 5)
     assert "alert(1)" not in found.texts["script"] + found.texts["style"]
     assert all(not name.startswith("on") for _, attributes in found.tags for name in attributes)
+
+
+FIELDS = [name for name, kind in FindingRow.__annotations__.items() if "str" in str(kind)]
+
+
+@pytest.mark.parametrize("name", [*FIELDS, "reason", "verdict_before"])
+def test_no_field_changes_what_the_page_is_made_of(tmp_path: Path, name: str) -> None:
+    whole = row(**dict.fromkeys(FIELDS, "a"), reason="a", verdict_before="a")
+    said = {"ground": "seller", "brand": "a", "seller_id": "a", "territory": "a", "valid_from": "a", "valid_until": "a"}
+
+    def parts(text: str) -> tuple[list[tuple[str, list[str]]], str, list[str | None]]:
+        values = {name: json.dumps([dict.fromkeys(said, text) | {"ground": "seller"}]) if name == "rights" else text}
+        found = page(tmp_path, [{**whole, **values}], title=text)
+        links = [link["href"] for link in found.all("a")]
+        return [(tag, list(attributes)) for tag, attributes in found.tags], found.texts["script"], links
+
+    tame = parts(f"the {name}")
+    for evil in ("</style></title><script>alert(1)</script>\"'><img src=x onerror=alert(1)>", "javascript:alert(1)//",
+                 '" onclick="alert(1)', "' style='x", "{{ 7 * 7 }}{% raw %}", "--><svg/onload=alert(1)>"):  # fmt: skip
+        assert parts(evil) == tame, evil
 
 
 def test_links_only_to_web_pages(tmp_path: Path) -> None:
@@ -321,15 +342,24 @@ def test_the_keys_named_are_the_keys_that_work(tmp_path: Path) -> None:
     assert named == works | {"Enter", "Esc"}
 
 
-def test_names_the_rights_or_what_is_missing(tmp_path: Path) -> None:
-    rows = [row(rights="trademark <1> in EU"), row(verdict="authorised", rights="B, s1 in DE"),
-            row(verdict="unprotected", rights="trademark in DE; listing is in BR"), row()]  # fmt: skip
+def test_names_the_rights_or_what_is_missing_in_words(tmp_path: Path) -> None:
+    def ground(name: str, **values: Any) -> str:
+        return json.dumps([{"ground": name, **values}])
+
+    seller = ground("seller", brand="B", seller_id="s1", territory="DE", valid_from=None, valid_until="2027-01-01")
+    rows = [row(rights=ground("right", kind="trademark", number="<1>", territory="EU")),
+            row(verdict="authorised", rights=seller),
+            row(verdict="unprotected", rights=ground("listing", territory="BR", known=True)),
+            row(rights="trademark 1 in DE; what an older version wrote"),
+            row(rights='[{"ground": "new"}]'), row()]  # fmt: skip
     write_report(rows, tmp_path / "r.html", thumbnail=lambda image: None)
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
-    for name, said in (("Rights", "trademark &lt;1&gt; in EU"), ("May sell", "B, s1 in DE"),
-                       ("Missing", "trademark in DE; listing is in BR")):  # fmt: skip
+    for name, said in (("Rights", "trademark &lt;1&gt; in EU"), ("May sell", "B, s1 in DE until 2027-01-01"),
+                       ("Missing", "listing is in BR"),
+                       ("Rights", "trademark 1 in DE; what an older version wrote"),
+                       ("Rights", "[{&#34;ground&#34;: &#34;new&#34;}]")):  # fmt: skip
         assert f'<p class="rights"><b>{name}</b> <bdi>{said}</bdi></p>' in text
-    assert text.count('class="rights"') == 3
+    assert text.count('class="rights"') == 5
 
 
 def test_calls_nothing_counterfeit(tmp_path: Path) -> None:

@@ -70,6 +70,7 @@ def test_fifty_findings_verify_by_hash_and_by_index(shop: Path, original: Path, 
         assert verify(original, *more) == 0
         out = capsys.readouterr().out
         assert "50 findings" in out and "50 verdicts derived again" in out and computed in out
+        assert "51 pages written again and compared" in out and "only consistency was checked" in out
         assert out.endswith("everything agrees\n")
 
 
@@ -82,6 +83,7 @@ def test_prints_a_seal_that_verifying_checks(shop: Path, tmp_path: Path, capsys:
     captured = capsys.readouterr()
     assert captured.out.startswith("seal ") and captured.err == ""
     assert verify(tmp_path / "a", "--seal", made["seal"]) == 0
+    assert "only consistency" not in capsys.readouterr().out
     assert verify(tmp_path / "b.zip", "--seal", made["seal"]) == 1
     assert "not the one given" in capsys.readouterr().out
 
@@ -173,7 +175,7 @@ def test_a_custom_policy_is_bundled(shop: Path, tmp_path: Path, capsys: Capture)
         (["verify", "{shop}/gone.zip"], "there is no bundle"),
         (["verify", "{shop}/listings.csv"], "is not a bundle; give a folder or ZIP"),
         (["verify", "{shop}/photos"], "has no manifest.json"),
-        (["verify", "{shop}/index"], "manifest.json has the format lookalike-index 1, expected lookalike-bundle 1"),
+        (["verify", "{shop}/index"], "manifest.json has the format lookalike-index 1, expected lookalike-bundle 2"),
         (["verify", "{bundle}", "--index", "{shop}/photos"], "there is no index in"),
         (["verify", "{bundle}", "--policy", "gone.toml"], "policy gone.toml can't be read"),
         (["{shop}/findings.parquet", "--index", "{shop}/index", "--out", "{bundle}"], "already exists"),
@@ -182,7 +184,7 @@ def test_a_custom_policy_is_bundled(shop: Path, tmp_path: Path, capsys: Capture)
             "No such option: --seal",
         ),
         (["{shop}/listings.csv", "--index", "{shop}/index", "--out", "{new}"], "has no column verdict"),
-        (["{shop}/findings.parquet", "--index", "{new}", "--out", "{new}"], "there is no index in"),
+        (["{shop}/findings.parquet", "--index", "{new}", "--out", "{new}.zip"], "there is no index in"),
         (
             ["{shop}/findings.parquet", "--index", "{shop}/index", "--out", "{new}", "--verdict", "clear"],
             "no finding is clear; the table has 50 flagged",

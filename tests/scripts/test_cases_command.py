@@ -12,6 +12,7 @@ from toy import save_pictures
 from lookalike.cases.history import add_entry
 from lookalike.cases.statements import Answer, Outcome, Statement
 from lookalike.cases.table import read_cases
+from lookalike.disk import held
 from lookalike.scripts.cases import main
 from lookalike.scripts.cli import main as lookalike
 
@@ -64,6 +65,33 @@ def test_a_history_takes_sellers_out_of_their_case(tmp_path: Path, capsys: pytes
     history.write_bytes(history.read_bytes().replace(b'"x"', b'"z"'))
     assert main(call) == 2
     assert "not as it was written" in capsys.readouterr().err
+
+
+def test_rights_in_the_findings_are_the_rights_of_the_case(tmp_path: Path) -> None:
+    rights = [{"ground": "right", "kind": "trademark", "number": f"{k}; {k}, {k}", "territory": "DE"} for k in range(4)]
+    findings = write_findings(tmp_path / "f.jsonl", {"seller_id": "a", "rights": json.dumps(rights)})
+    for out in ("c.csv", "c.jsonl", "c.parquet"):
+        assert main([findings, "--out", str(tmp_path / out), "--quiet"]) == 0
+        (case,) = read_cases(tmp_path / out)
+        assert case.rights == {"DE": tuple(f"trademark {k}; {k}, {k} in DE" for k in range(4))}
+
+
+def test_what_counts_one_is_singular(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    findings = write_findings(tmp_path / "f.jsonl", {"seller_id": "a"})
+    assert main([findings, "--out", str(tmp_path / "c.csv"), "--report", str(tmp_path / "c.html")]) == 0
+    said = capsys.readouterr().err
+    assert said.startswith("1 finding in 1 case, 0 of several sellers") and "page with 1 case: " in said
+
+
+def test_two_runs_do_not_write_one_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    findings, out = write_findings(tmp_path / "f.jsonl", {"seller_id": "a"}), tmp_path / "c.csv"
+    with held(tmp_path / "c.csv.partial", RuntimeError("busy")):
+        assert main([findings, "--out", str(out)]) == 2
+    assert capsys.readouterr().err == (
+        f"another process is writing {out}; wait until it is done, or choose another --out\n"
+    )
+    assert not out.exists() and main([findings, "--out", str(out), "--quiet"]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["c.csv", "f.jsonl"]
 
 
 def test_prices_that_cannot_be_used_end_with_status_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

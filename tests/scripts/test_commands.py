@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import shutil
 import subprocess
 import sys
@@ -111,7 +112,7 @@ def test_reports_findings_whose_photos_are_gone(shop: Path, tmp_path: Path, caps
     text = page.read_text()
     assert (text.count("data:image/jpeg"), text.count("can’t be read any more")) == (1, 1)
     assert main(["report", str(out), "--out", str(page), "--most", "1", "--evidence", "0"]) == 0
-    assert "report with 1 findings, 1 weaker ones left out, 0 with evidence" in capsys.readouterr().err
+    assert "report with 1 finding, 1 weaker ones left out, 0 with evidence" in capsys.readouterr().err
     assert "data:image/jpeg" not in page.read_text()
 
 
@@ -307,7 +308,19 @@ def test_an_interrupted_command_says_so_with_status_130(
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_each_command_is_a_script_of_its_own(name: str) -> None:
+def test_each_command_is_a_script_of_its_own(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [f"scripts/{name}.py", "--help"])
+    with pytest.raises(SystemExit, match="0"):
+        runpy.run_path(str(ROOT / "scripts" / f"{name}.py"), run_name="__main__")
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert f"Usage: {name}" in captured.out
+
+
+@pytest.mark.parametrize("name", ["scan", "policy"])  # of which one has verbs
+def test_a_script_finds_its_library_beside_others_of_common_names(name: str) -> None:
     done = subprocess.run(
         [sys.executable, f"scripts/{name}.py", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
     )

@@ -65,7 +65,8 @@ def test_without_points_the_photos_stand_side_by_side(
 
 
 @pytest.mark.parametrize(
-    ("photo", "out", "message"), [("gone.png", "p.png", "no such file"), ("x.png", "p.txt", "name it .png")]
+    ("photo", "out", "message"),
+    [("gone.png", "p.png", "no such file"), ("x.png", "p.txt", "use .png, .jpg, .jpeg or .webp")],
 )
 def test_a_wrong_call_is_one_line(
     index: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], photo: str, out: str, message: str

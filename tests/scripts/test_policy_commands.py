@@ -285,7 +285,7 @@ def test_harmless_photos_are_added_listed_removed_and_suppress(
     ("more", "message"),
     [
         (["--precision", "95"], "precision is 95.0; expected a share between 0 and 1"),
-        (["--out", "p.json"], "give it a name that ends in .toml"),
+        (["--out", "p.json"], "ends in .json; use .toml"),
         (["--findings", "gone.csv"], "there is no table gone.csv"),
         (["--cohort", "c.csv", "--findings", "f.csv"], "give only one of them"),
     ],

@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import get_type_hints
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -44,6 +45,21 @@ def test_prices_come_back_to_their_last_digit(tmp_path: Path, ending: str) -> No
     assert [str(listing_of(row).price) for row in rows[:4]] == list(PRICES[:4])
     write_findings(rows, tmp_path / f"again{ending}")
     assert list(read_findings(tmp_path / f"again{ending}")) == rows
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_numbers_are_the_same_to_their_last_bit_in_every_format(tmp_path: Path, ending: str) -> None:
+    """So that a threshold that equals a similarity decides alike."""
+    rng = np.random.default_rng(0)
+    singles, doubles = rng.uniform(-1, 1, 500).astype(np.float32).tolist(), rng.uniform(0, 1, 500).tolist()
+    plain = finding_row(priced(None))
+    rows = [{**plain, "listing_id": str(at), "similarity": single, "coverage": single, "probability": double}
+            for at, (single, double) in enumerate(zip(singles, doubles, strict=True))]  # fmt: skip
+    write_findings(rows, tmp_path / f"f{ending}")
+    found = list(read_findings(tmp_path / f"f{ending}"))
+    assert [(row["similarity"], row["coverage"], row["probability"]) for row in found] == [
+        *zip(singles, singles, doubles, strict=True)
+    ]
 
 
 def test_csv_and_json_lines_show_prices_as_people_write_them(tmp_path: Path) -> None:
@@ -99,9 +115,11 @@ def test_every_value_comes_back_of_its_type(tmp_path: Path, ending: str) -> None
     listing = Listing("007", "a.jpg", "s1", "DE", Decimal("19.90"), "EUR", 'Bag, "red"\n', "https://example.com")
     found = Finding(listing, Verdict.UNPROTECTED, "default@1f0c", "embedded@3b9a", "copied_photo", "p1", "Acme", 0.9375,
                     1.5, 0.5, 0.9, "stock", (match,), "a.jpg", "b.jpg: unread", "a.jpg: cut", "ab" * 32,
-                    Verdict.FLAGGED, "trademark 7", "2026-11-24", "2026-11-24T09:05:00+00:00")  # fmt: skip
+                    similarity_verdict=Verdict.FLAGGED, rights=({"ground": "listing", "territory": "é"},),
+                    rights_basis={"day": "2026-11-24"}, scanned_at="2026-11-24T09:05:00+00:00")  # fmt: skip
     row = finding_row(found)
     assert None not in row.values()
+    assert (row["rights"], row["rights_basis"]) == ('[{"ground":"listing","territory":"é"}]', '{"day":"2026-11-24"}')
     write_findings([row], tmp_path / f"f{ending}")
     (again,) = read_findings(tmp_path / f"f{ending}")
     assert again == row

@@ -157,7 +157,7 @@ def test_labels_join_the_rows_of_one_photo(tmp_path: Path) -> None:
         ("t.csv", b"id,image\n1,a\n", "has no column listing_id; its columns are: id, image"),
         ("t.jsonl", b'{"id": 1}\n', "has no column listing_id"),
         ("t.parquet", b"PAR1 not", "t.parquet can't be read as Parquet"),
-        ("t.xlsx", b"x", "t.xlsx is a workbook; save its sheet as CSV UTF-8, with commas"),
+        ("t.xlsx", b"x", "t.xlsx can.t be read as a workbook .*; save its sheet as CSV UTF-8, with commas"),
     ],
 )
 def test_refuses_a_table_that_is_none(tmp_path: Path, name: str, content: bytes, message: str) -> None:

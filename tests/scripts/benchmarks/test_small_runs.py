@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 from toy import save_pictures
 
-from lookalike.scripts.benchmarks import cases, monitor, rescan, rights, storefront_tables
+from lookalike.scripts.benchmarks import cases, monitor, rescan, rights, state, storefront_tables
 from lookalike.scripts.benchmarks.sets import storefront_sets
 from lookalike.scripts.training.held_out import is_held_out
 from lookalike.tables.inputs import read_listings, read_references
@@ -30,6 +34,32 @@ def test_scans_of_changes_find_the_same(tmp_path: Path, capsys: pytest.CaptureFi
     ]  # fmt: skip
     assert all(line.rstrip().endswith("the same") for line in lines)
     assert float(lines[1].split()[-3]) > 1, "nothing is read again"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for its memory")
+def test_a_state_is_written_read_and_rescanned_as_by_a_fresh_scan(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def here(step: str, arguments: argparse.Namespace) -> dict[str, Any]:
+        return state._measured(argparse.Namespace(**{**vars(arguments), "step": step}))
+
+    monkeypatch.setattr(state, "_in_a_process", here)  # whose start takes longer than the step
+    few = ["--listings", "700", "--base", "300", "--references", "200", "--new", "5"]
+    assert state.main([str(tmp_path), *few]) == 0
+    said = capsys.readouterr().out
+    assert "700 kept, 0 looked at" in said
+    assert "700 of 700 findings as in a fresh scan" in said
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks")
+def test_a_killed_command_leaves_nothing_half_written() -> None:
+    few = ["--kills", "3", "--full", "0", "--only", "remove"]
+    done = subprocess.run(
+        [sys.executable, "-m", "lookalike.scripts.benchmarks.kills", *few], capture_output=True, text=True
+    )
+    assert done.stdout.splitlines()[-1] == "0 faults", done.stdout + done.stderr
+    assert done.returncode == 0
 
 
 def test_rights_are_asked_for_every_finding(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,65 @@
+"""Memory for the pictures that are being decoded at once: one budget for all threads of the process."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Condition
+
+_LARGE = 100_000_000
+
+
+class Budget:
+    """Counts the bytes that threads have reserved. They get them in the order in which they asked."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all reservations: after a fork, the threads that made them don't exist."""
+        self._changed = Condition()
+        self._waiting: deque[object] = deque()
+        self.reserved = 0
+
+    @contextmanager
+    def reserve(self, size: int, *, most: int) -> Iterator[None]:
+        """Hold `size` bytes; wait while that would make more than `most`. A thread must not reserve twice at once.
+
+        If nothing else is reserved, it doesn't wait: whether one picture is too large is for the caller to say.
+        """
+        turn = object()
+        with self._changed:
+            self._waiting.append(turn)
+            try:
+                self._changed.wait_for(
+                    lambda: self._waiting[0] is turn and (not self.reserved or self.reserved + size <= most)
+                )
+                self.reserved += size
+            finally:  # also when interrupted
+                self._waiting.remove(turn)
+                self._changed.notify_all()
+        try:
+            yield
+        finally:
+            if size >= _LARGE:
+                _give_back()
+            with self._changed:
+                self.reserved -= size
+                self._changed.notify_all()
+
+
+def _give_back() -> None:
+    """Give freed memory back to the system: glibc keeps a few hundred MB for each thread after large pictures."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
+
+
+DECODING = Budget()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=DECODING.reset)

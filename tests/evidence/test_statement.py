@@ -1,0 +1,41 @@
+"""A statement says in words what the findings table holds as JSON, and a stranger's text stays inert in it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from lookalike.evidence.statement import Pictures, statement_page
+from lookalike.records import Finding, Listing, Verdict
+from lookalike.tables.findings import finding_row
+
+MADE_BY = {
+    "lookalike": "1", "encoder": {"weights_sha256": "ab" * 32}, "policy": {"file": "policy.toml", "promise": None},
+    "index": {"references": 3, "digest": "cd" * 32}, "created": "2026-11-24T09:05:00+00:00",
+}  # fmt: skip
+PHOTO = {"state": "none", "why": None, "read_at": None, "sha256": None, "expected_sha256": None}
+
+
+def page(**values: Any) -> str:
+    found = Finding(Listing("L1", ()), Verdict.FLAGGED, "p@1", "e@1", "same_print", "p1", "Acme", 0.9)
+    said = {"finding": {**finding_row(found), **values}, "listing_photo": PHOTO, "reference_photo": PHOTO,
+            "troubles": [], "thresholds": None}  # fmt: skip
+    text = statement_page(1, said, made_by=MADE_BY, pictures=Pictures(), names={}).decode()
+    return " ".join(text.split())
+
+
+def test_says_rights_and_their_basis_in_words() -> None:
+    rights = [{"ground": "right", "kind": "trademark", "number": "<7>", "territory": "EU"},
+              {"ground": "right", "kind": "copyright", "number": None, "territory": "*"}]  # fmt: skip
+    basis = {"day": "2026-11-24", "claims": "1f0c2b3a", "rights": "3b9a4c5d"}
+    text = page(rights=json.dumps(rights), rights_basis=json.dumps(basis))
+    assert (
+        "Rights and sellers (by <bdi>the tables as of 2026-11-24: claims 1f0c2b3a, rights 3b9a4c5d</bdi>): "
+        "<bdi>trademark &lt;7&gt; in EU, copyright everywhere</bdi>."
+    ) in text
+
+
+def test_words_of_an_older_version_stay_as_they_are() -> None:
+    text = page(rights="trademark 7 in EU; conflict", rights_basis="2026-11-24 claims@1f0c rights@3b9a")
+    assert "(by <bdi>2026-11-24 claims@1f0c rights@3b9a</bdi>): <bdi>trademark 7 in EU; conflict</bdi>." in text
+    assert "Rights and sellers" not in page()

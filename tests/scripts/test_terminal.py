@@ -1,0 +1,101 @@
+"""What strangers wrote is shown, and steers no terminal; what can't be encoded is escaped."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from typing import Any
+
+import pytest
+from rich.table import Table
+from rich.text import Text
+
+from lookalike.scripts.terminal import errors, note, output, print_json, print_line, progress, visible
+
+HOSTILE = "a\x1b[2J\x9b31m\r\b\nflagged \u202eb\u2028c\U000e0041\ud83d[/red] :bomb:"
+SHOWN = r"a\x1b[2J\x9b31m\r\x08\nflagged \u202eb\u2028c\U000e0041\ud83d[/red] :bomb:"
+
+
+class Encoded(io.TextIOWrapper):
+    """A stdout of this encoding."""
+
+    def __init__(self, encoding: str) -> None:
+        super().__init__(io.BytesIO(), encoding=encoding, errors="backslashreplace", write_through=True)
+
+    @property
+    def text(self) -> str:
+        assert isinstance(self.buffer, io.BytesIO)
+        return self.buffer.getvalue().decode(self.encoding)
+
+
+def test_shows_what_would_move_the_cursor_reorder_a_line_or_not_be_seen() -> None:
+    assert visible(HOSTILE) == SHOWN
+
+
+@pytest.mark.parametrize("text", ["Zürich Straße", "価格\u3000安い", "50\xa0€", "👩‍👩‍👧", "نمی‌خواهم", "क्‍ष", r"C:\new"])
+def test_leaves_the_words_of_all_languages_alone(text: str) -> None:
+    assert visible(text) == text
+
+
+def test_tables_and_lines_on_stdout_are_plain_text(capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table(f"1{HOSTILE}", title=f"2{HOSTILE}", caption=f"3{HOSTILE}", box=None)
+    table.add_row(f"4{HOSTILE}")
+    console = output(soft_wrap=True)
+    console.print(table)
+    console.print(f"5{HOSTILE}")
+    print_line(f"6{HOSTILE}")
+    shown = capsys.readouterr().out
+    assert [line.strip() for line in shown.splitlines()] == [f"{number}{SHOWN}" for number in (2, 1, 4, 3, 5, 6)]
+
+
+def test_layout_of_our_own_keeps_its_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    output().print(Text("recall at\nP 90 %"))
+    assert capsys.readouterr().out == "recall at\nP 90 %\n"
+
+
+def test_notes_on_stderr_are_one_line_each(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    note(HOSTILE)
+    errors.print(HOSTILE, markup=False)
+    monkeypatch.setattr("lookalike.scripts.terminal._PLAIN_LINE_SECONDS", 0.0)
+    with progress(HOSTILE, total=2) as advance:
+        advance(1)
+    assert capsys.readouterr().err == f"{SHOWN}\n{SHOWN}\n{SHOWN}: 1 of 2\n"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8", "utf-16"])
+@pytest.mark.parametrize("indent", [None, 1])
+def test_json_stays_valid_in_every_encoding(encoding: str, indent: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {"id": HOSTILE, "title": "Zürich 👟", "more": [1.5, None, True, {"\u202e": "\\"}]}
+    stdout = Encoded(encoding)
+    monkeypatch.setattr(sys, "stdout", stdout)
+    print_json(values, indent=indent)
+    assert json.loads(stdout.text) == values
+    assert visible(stdout.text.replace("\n", "")) == stdout.text.replace("\n", "")
+    assert ("Zürich 👟" in stdout.text) is encoding.startswith("utf")
+
+
+def test_json_never_says_nan() -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        print_json({"p": float("nan")})
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_text_that_stdout_cannot_encode_is_escaped(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    stdout = Encoded(encoding)
+    monkeypatch.setattr(sys, "stdout", stdout)
+    table = Table("picture")
+    table.add_row("Zürich 👟")
+    output().print(table)
+    print_line("👟")
+    assert r"\U0001f45f" in stdout.text.splitlines()[-1]
+    assert r"rich \U0001f45f" in stdout.text
+
+
+def test_a_stderr_that_cannot_be_written_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.StringIO):
+        def write(self, _: Any) -> int:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sys, "stderr", Full())
+    note("nobody hears this")
