@@ -11,8 +11,10 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from glob import escape
 from io import BufferedReader
 from pathlib import Path
+from typing import BinaryIO
 
 from filelock import FileLock, Timeout
 
@@ -45,7 +47,7 @@ def written(path: Path) -> Iterator[Path]:
     """Give a temporary path to write to; the file appears at `path` at the end, whole or not at all.
 
     The temporary file lies beside `path` under a name that no other writer uses. It is on disk before it is renamed.
-    After an error it is removed, and `path` stays as it was.
+    After an error it is removed, and `path` stays as it was. What a killed writer left there is removed, too.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -55,6 +57,7 @@ def written(path: Path) -> Iterator[Path]:
     ['a.txt']
     """
     with _temporary(path) as temporary:
+        _remove_left(path)
         yield temporary
         _put(temporary, path)
 
@@ -82,11 +85,51 @@ def write_named_by_content(folder: Path, stem: str, suffix: str, save: Callable[
 def _temporary(path: Path) -> Iterator[Path]:
     """A path beside `path` that no other writer uses; whatever is left there is removed."""
     require_local(path)
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
+    with _marked(path) as temporary:
+        try:
+            yield temporary
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _marked(path: Path) -> Iterator[Path]:
+    """A new file beside `path`, locked while it is in use, so that nobody takes it for one that was left.
+
+    Windows renames no open file, so there it is neither made nor locked.
+    """
+    while True:
+        temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
+        if os.name != "posix":
+            yield temporary
+            return
+        with open(temporary, "xb") as file:
+            if _locked(file) is not False and os.fstat(file.fileno()).st_nlink:
+                yield temporary
+                return  # otherwise another process is just removing it
+
+
+def _locked(file: BinaryIO) -> bool | None:
+    """Lock an open file; False if another process holds it, None where files can't be locked."""
+    import fcntl
+
     try:
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+def _remove_left(path: Path) -> None:
+    """Remove what writers of `path` left that were killed."""
+    if os.name != "posix":
+        return
+    for left in path.parent.glob(f"{escape(path.name)}.{'[0-9a-f]' * 16}.tmp"):
+        with suppress(OSError), open(left, "r+b", opener=_open_regular) as file:  # another process may be faster
+            if _locked(file):
+                left.unlink()
 
 
 def _put(temporary: Path, path: Path) -> None:

@@ -77,6 +77,20 @@ def test_two_writers_of_one_file_do_not_mix(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_removes_what_a_killed_writer_left_but_not_what_another_one_is_writing(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    killed = "import os, pathlib, sys, lookalike.disk as d\nwith d.written(pathlib.Path(sys.argv[1])): os._exit(9)"
+    assert subprocess.run([sys.executable, "-c", killed, path], check=False).returncode == 9
+    (left,) = tmp_path.iterdir()
+    with written(path) as first:
+        assert not left.exists()
+        first.write_text("first")
+        with written(path) as second:
+            second.write_text("second")
+    assert path.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_file_can_be_named_after_what_was_written(tmp_path: Path) -> None:
     path, sha256 = write_named_by_content(tmp_path, "vectors", ".bin", lambda path: path.write_bytes(b"1 2 3"))
     assert sha256 == hashlib.sha256(b"1 2 3").hexdigest()

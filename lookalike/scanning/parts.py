@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,13 +40,11 @@ class ScanSummary:
 def writing_findings(out: Path) -> Iterator[Path]:
     """Keep other processes from writing the findings table `out`, and give the folder for its parts.
 
-    What a killed process left of the table is removed. Raises TableError while another process writes the table.
+    Raises TableError while another process writes the table.
     """
     partial = out.with_name(out.name + ".partial")
     busy = TableError(f"another process is writing {out}; wait until it is done, or choose another --out")
     with held(partial, busy):
-        for left in out.parent.glob(f"{escape(out.name)}.{'[0-9a-f]' * 16}.tmp"):  # by a writer that was killed
-            left.unlink(missing_ok=True)
         yield partial
 
 
