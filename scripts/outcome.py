@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import secrets
@@ -75,10 +76,18 @@ def _guarded(call: Callable[[], int]) -> int:
         raise
     except (LookalikeError, OSError, sqlite3.OperationalError) as error:
         # the last two: a full disk, missing permissions, a folder in place of a file
-        _say(str(error))
+        _say(_full_disk(error) or str(error))
         return Exit.WRONG_CALL
     except Exception as error:  # noqa: BLE001 - nobody foresaw it, and a traceback is no message
         return _unexpected(error)
+
+
+def _full_disk(error: BaseException) -> str | None:
+    """What a full disk is called in plain words; None for any other error."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        where = f" for {error.filename}" if error.filename else ""
+        return f"the disk has no room left{where}; free some and run the same command again"
+    return None
 
 
 def _unexpected(error: BaseException) -> Exit:

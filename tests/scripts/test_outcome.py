@@ -77,6 +77,23 @@ def test_an_error_that_nobody_foresaw_is_one_line_with_a_status_and_a_file_of_it
     assert stat.S_IMODE(path.stat().st_mode) == 0o600 and stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(28, "No space left on device"), "the disk has no room left; free some and run the same command again"),
+        (
+            OSError(122, "Disk quota exceeded", "a.csv"),
+            "the disk has no room left for a.csv; free some and run the same",
+        ),
+    ],
+)
+def test_a_full_disk_is_said_in_plain_words(
+    error: OSError, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert outcome(lambda: raising(error)) == 2
+    assert one_line(capsys).startswith(said)
+
+
 def test_endless_recursion_ends_like_any_other_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert outcome(deep) == 70
     assert "RecursionError" in one_line(capsys) and len(kept(tmp_path)) == 1
@@ -213,7 +230,7 @@ def lookalike(call: str, **environment: str) -> subprocess.CompletedProcess[str]
         ("PYTHONUTF8=0 LC_ALL=C PYTHONCOERCECLOCALE=0 $L history show $H", 0, r"rich", ""),
         ("$L history show $H >/dev/full", 2, "", "results can't be written to standard output: No space left"),
         ("$L models >/dev/full", 2, "", "results can't be written to standard output: No space left"),
-        ("$L --help >/dev/full", 2, "", "No space left"),
+        ("$L --help >/dev/full", 2, "", "the disk has no room left; free some"),
         ("$L history show $H >&-", 2, "", "results can't be written to standard output: Bad file descriptor"),
         ("$L history add $N --seller s --answer licence --who a >&- 2>&-", 2, "", ""),
         ("set -o pipefail; $L history show $H | true", 0, "", ""),
