@@ -25,9 +25,9 @@ Capture = pytest.CaptureFixture[str]
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with an index of 50 photos, and findings of 50 listings that show them a little brighter."""
+    """A folder with an index of 20 photos, and findings of 20 listings that show them a little brighter."""
     folder = tmp_path_factory.mktemp("shop")
-    paths = save_pictures(folder / "photos", 50)
+    paths = save_pictures(folder / "photos", 20)
     rows = "".join(f"r{i},{path},p{i},Brand\n" for i, path in enumerate(paths))
     (folder / "references.csv").write_text("reference_id,image,product_id,brand\n" + rows)
     listings = "listing_id,image,territory,title\n"
@@ -58,19 +58,19 @@ def verify(bundle: Path, *more: str) -> int:
     return main(["bundle", "verify", str(bundle), *more])
 
 
-def test_fifty_findings_verify_by_hash_and_by_index(shop: Path, original: Path, capsys: Capture) -> None:
+def test_twenty_findings_verify_by_hash_and_by_index(shop: Path, original: Path, capsys: Capture) -> None:
     rows = [row for row in read_findings(shop / "findings.parquet") if row["verdict"] == "flagged"]
-    assert len(rows) == 50
+    assert len(rows) == 20
     capsys.readouterr()
     index = ["--index", str(shop / "index")]
     for more, computed in (
         ([], "no similarities computed again"),
-        (index, "50 similarities computed again (within 0.0001)"),
+        (index, "20 similarities computed again (within 0.0001)"),
     ):
         assert verify(original, *more) == 0
         out = capsys.readouterr().out
-        assert "50 findings" in out and "50 verdicts derived again" in out and computed in out
-        assert "51 pages written again and compared" in out and "only consistency was checked" in out
+        assert "20 findings" in out and "20 verdicts derived again" in out and computed in out
+        assert "21 pages written again and compared" in out and "only consistency was checked" in out
         assert out.endswith("everything agrees\n")
 
 
@@ -187,7 +187,7 @@ def test_a_custom_policy_is_bundled(shop: Path, tmp_path: Path, capsys: Capture)
         (["{shop}/findings.parquet", "--index", "{new}", "--out", "{new}.zip"], "there is no index in"),
         (
             ["{shop}/findings.parquet", "--index", "{shop}/index", "--out", "{new}", "--verdict", "clear"],
-            "no finding is clear; the table has 50 flagged",
+            "no finding is clear; the table has 20 flagged",
         ),
         (
             ["{shop}/findings.parquet", "--index", "{shop}/index", "--out", "{new}", "--verdict", "counterfeit"],
