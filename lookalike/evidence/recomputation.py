@@ -13,7 +13,8 @@ from lookalike.detection.verification import NOTHING
 from lookalike.errors import TableError
 from lookalike.model.images import ImageLimits
 from lookalike.records import Verification
-from lookalike.tables.findings import match_of, said_by_similarity
+from lookalike.tables.candidates import match_of
+from lookalike.tables.findings import said_by_similarity
 
 from .manifest import Entry
 

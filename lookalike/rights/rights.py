@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lookalike.disk import file_sha256
 from lookalike.errors import TableError
 from lookalike.records import BadRow, Verdict
-from lookalike.tables.findings import json_text
+from lookalike.tables.cells import json_text
 
 from . import query
 from .claims import MATCH_KINDS, Claims

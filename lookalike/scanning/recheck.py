@@ -22,12 +22,12 @@ from lookalike.records import Verdict
 from lookalike.rights.grounds import cell_in_words
 from lookalike.rights.rights import Outcome, Rights
 from lookalike.tables.arrow import arrow_table
+from lookalike.tables.cells import json_text
 from lookalike.tables.files import require_ending, require_readable, writing_table
 from lookalike.tables.findings import (
     FINDING_COLUMNS,
     finding_row,
     finding_schema,
-    json_text,
     read_findings,
     said_by_similarity,
     stored,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from decimal import Decimal
@@ -27,6 +28,11 @@ def cell_text(value: object) -> str | None:
     if isinstance(value, bytes):
         value = value.decode(errors="backslashreplace")
     return None if value is None else str(value) or None
+
+
+def json_text(value: object) -> str:
+    """The one JSON text that a cell of the table has for this value."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def id_text(value: object) -> str | None:

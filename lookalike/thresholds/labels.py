@@ -11,7 +11,8 @@ from typing import Any
 from lookalike.errors import TableError
 from lookalike.policy.fusion import Fusion
 from lookalike.records import Match, Reference
-from lookalike.tables.findings import last_findings, matches_of, read_findings
+from lookalike.tables.candidates import matches_of
+from lookalike.tables.findings import last_findings, read_findings
 from lookalike.tables.inputs import ProductLabel, Review, deciding_review, read_verdicts, reviews_by_listing
 
 from .pairs import LabelledPairs

@@ -29,7 +29,8 @@ from lookalike.index.reference_index import ReferenceIndex
 from lookalike.index.vector_cache import VectorCache
 from lookalike.model.images import content_hash
 from lookalike.records import NAMELESS, Reference
-from lookalike.tables.findings import finding_row, matches_of
+from lookalike.tables.candidates import matches_of
+from lookalike.tables.findings import finding_row
 
 POLICY = Policy(name="toy", flag=0.99, review=0.9)
 

@@ -14,13 +14,12 @@ import pytest
 
 from lookalike.errors import TableError
 from lookalike.records import Finding, Listing, Match, Reference, Verdict, Verification
+from lookalike.tables.candidates import match_of, matches_of
 from lookalike.tables.findings import (
     FindingRow,
     finding_row,
     finding_schema,
     listing_of,
-    match_of,
-    matches_of,
     read_findings,
     stored,
     typed_row,
