@@ -13,7 +13,6 @@ lookalike bench pictures --json speed.json --plot speed.png
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from pathlib import Path
@@ -45,7 +44,7 @@ def bench(
     plot: Annotated[Path | None, typer.Option("--plot", help="Draw the figures, .png or .svg.")] = None,
     quiet: Quiet = False,
 ) -> int:
-    from lookalike.scripts.bench_report import draw, show
+    from lookalike.scripts.bench_report import draw, show, write_json
 
     require_outputs({"--json": (out, FILE), "--plot": (plot, FIGURE)}, {"FOLDER": folder, "--weights": weights})
     if plot is not None:
@@ -60,7 +59,7 @@ def bench(
         figures = _measure(files, encoder, vectors, rounds, Path(scratch), quiet=quiet)
     show(figures)
     if out is not None:
-        out.write_text(json.dumps(figures, indent=1), encoding="utf-8")
+        write_json(figures, out)
     if plot is not None:
         draw(figures, plot)
     return Exit.DONE
@@ -105,6 +104,7 @@ def _calibrate(model: str, weights: Path | str | None, device: str | None, round
     from lookalike.model.calibration import BOUND, keep
     from lookalike.model.loading import load_encoder
     from lookalike.model.measurement import calibrate
+    from lookalike.scripts.bench_report import write_json
     from lookalike.scripts.timing import show_table
 
     exact = load_encoder(model, weights=weights, device=device, arithmetic="torch-f32")
@@ -114,7 +114,7 @@ def _calibrate(model: str, weights: Path | str | None, device: str | None, round
         [(c.arithmetic, c.batch, f"{c.rate:.0f}", f"{c.moved:.6f}", "yes" if c.within_bound else "no") for c in found],
     )
     if out is not None:
-        out.write_text(json.dumps([asdict(each) for each in found], indent=1), encoding="utf-8")
+        write_json([asdict(each) for each in found], out)
     best = keep(found, exact.spec.weights_sha256, str(exact.device))
     where = "this machine" if exact.device.type == "cpu" else "its GPU"
     note(f"from now on {exact.spec} uses {best.arithmetic}, {best.batch} pictures at a time, on {where}")

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+from lookalike.disk import written
 from lookalike.plots.style import VERMILION, new_figure
 from lookalike.scripts.bench_pipeline import EMBEDDING
 from lookalike.scripts.terminal import print_line
 from lookalike.scripts.timing import Spread, show_table
+
+
+def write_json(figures: object, path: Path) -> None:
+    """Write figures as JSON; the file appears whole or not at all."""
+    with written(path) as temporary:
+        temporary.write_text(json.dumps(figures, indent=1), encoding="utf-8")
 
 
 def show(figures: dict[str, Any]) -> None:
@@ -55,7 +63,8 @@ def draw(figures: dict[str, Any], path: Path) -> None:
     panes[0].set_xlabel("dashed: the most that matrix products allow", fontsize=8)
     if figures["search"]:
         _bars(panes[1], figures["search"], "search, queries/s")
-    figure.savefig(path, dpi=150)
+    with written(path) as temporary:
+        figure.savefig(temporary, dpi=150, format=path.suffix[1:])
 
 
 def _bars(pane: Any, rates: dict[str, dict[str, float]], title: str) -> None:

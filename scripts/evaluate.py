@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lookalike.disk import written
 from lookalike.errors import TableError
 from lookalike.scripts.command import Exit, run
 from lookalike.scripts.options import (
@@ -87,7 +88,8 @@ def _draw(result: Evaluation, folder: Path) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     for name, figure in plot_evaluation(result).items():
-        figure.savefig(folder / f"{name}.png", dpi=120)
+        with written(folder / f"{name}.png") as temporary:
+            figure.savefig(temporary, dpi=120, format="png")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from lookalike.disk import written
 from lookalike.scripts.command import Exit, run
 from lookalike.scripts.options import (
     EncoderOptions,
@@ -38,6 +39,8 @@ def explain(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
+    from PIL import Image
+
     from lookalike.detection.detector import Detector
     from lookalike.evidence.explain import explain_photo
 
@@ -47,7 +50,8 @@ def explain(
     )
     detector = Detector.open(index, policy=policy, reader=photos.reader(), **vars(encoder))
     explained = explain_photo(photo, detector=detector)
-    explained.explanation.picture.save(out)
+    with written(out) as temporary:
+        explained.explanation.picture.save(temporary, Image.registered_extensions()[out.suffix.lower()])
     match, found = explained.match, explained.explanation.verification
     if as_json:
         values = {"verdict": str(explained.finding.verdict), "reference_id": match.reference.id,

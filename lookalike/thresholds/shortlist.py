@@ -57,10 +57,10 @@ def shortlist_findings(
     """
     if most is None and false_share is None:
         raise TableError("nothing limits the list; give --most K, or --false-share SHARE with --labels LABELS")
-    if (false_share is None) != (labels is None) or (false_share is not None and not 0 < false_share < 1):
-        raise TableError(
-            f"got --false-share {false_share} and --labels {labels}; give both, with a share between 0 and 1"
-        )
+    if (false_share is None) != (labels is None):
+        raise TableError("--false-share SHARE and --labels LABELS need each other; give both")
+    if false_share is not None and not 0 < false_share < 1:
+        raise TableError(f"--false-share is {false_share}, expected a share between 0 and 1, such as 0.2")
     places, strength, decided = _considered(findings, settled)
     chosen = np.ones(len(places), bool)
     if labels is not None and false_share is not None:
