@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -48,7 +48,9 @@ ExactUpTo = Annotated[
 PolicyFile = Annotated[Path | None, typer.Option("--policy", help="Policy; by default the one for the encoder.")]
 
 
-_READING = "How photos are read"
+def _reading(name: str, **settings: Any) -> Any:
+    """An option that says how photos are read; the help shows them together."""
+    return typer.Option(name, rich_help_panel="How photos are read", **settings)
 
 
 @dataclass(frozen=True)
@@ -57,102 +59,54 @@ class PhotoOptions(Options):
 
     allow_scheme: Annotated[
         list[str] | None,
-        typer.Option(
-            "--allow-scheme",
-            help="Read remote pictures with this scheme, such as https. Repeatable.",
-            rich_help_panel=_READING,
-        ),
+        _reading("--allow-scheme", help="Read remote pictures with this scheme, such as https. Repeatable."),
     ] = None
     allow_private: Annotated[
         bool,
-        typer.Option(
-            "--allow-private",
-            help="Also read remote pictures from private and loopback addresses.",
-            rich_help_panel=_READING,
-        ),
+        _reading("--allow-private", help="Also read remote pictures from private and loopback addresses."),
     ] = False
     photos_under: Annotated[
         list[Path] | None,
-        typer.Option(
-            "--photos-under",
-            help="Read local pictures only in this folder and those below. Repeatable.",
-            rich_help_panel=_READING,
-        ),
+        _reading("--photos-under", help="Read local pictures only in this folder and those below. Repeatable."),
     ] = None
     header: Annotated[
         list[str] | None,
-        typer.Option(
-            "--header", help="Send NAME:VALUE with requests for remote pictures. Repeatable.", rich_help_panel=_READING
-        ),
+        _reading("--header", help="Send NAME:VALUE with requests for remote pictures. Repeatable."),
     ] = None
     header_host: Annotated[
         list[str] | None,
-        typer.Option(
-            "--header-host",
-            help="Send --header to this host only; by default to all. Repeatable.",
-            rich_help_panel=_READING,
-        ),
+        _reading("--header-host", help="Send --header to this host only; by default to all. Repeatable."),
     ] = None
     user_agent: Annotated[
         str | None,
-        typer.Option(
-            "--user-agent", help="User agent for remote pictures (default lookalike/VERSION).", rich_help_panel=_READING
-        ),
+        _reading("--user-agent", help="User agent for remote pictures (default lookalike/VERSION)."),
     ] = None
     timeout: Annotated[
         float,
-        typer.Option(
-            "--timeout",
-            min=0.1,
-            max=1e6,
-            help="Seconds that reading a remote picture can take.",
-            rich_help_panel=_READING,
-        ),
+        _reading("--timeout", min=0.1, max=1e6, help="Seconds that reading a remote picture can take."),
     ] = 15.0
     retries: Annotated[
         int,
-        typer.Option(
-            "--retries", min=0, help="How often to ask a busy server again for a picture.", rich_help_panel=_READING
-        ),
+        _reading("--retries", min=0, help="How often to ask a busy server again for a picture."),
     ] = 2
     max_redirects: Annotated[
         int,
-        typer.Option(
-            "--max-redirects", min=0, help="How many redirects lead to a picture at most.", rich_help_panel=_READING
-        ),
+        _reading("--max-redirects", min=0, help="How many redirects lead to a picture at most."),
     ] = 3
-    max_bytes: Annotated[
-        int, typer.Option("--max-bytes", min=1, help="Bytes of a picture's file at most.", rich_help_panel=_READING)
-    ] = 64 * 2**20
+    max_bytes: Annotated[int, _reading("--max-bytes", min=1, help="Bytes of a picture's file at most.")] = 64 * 2**20
     max_megapixels: Annotated[
         float,
-        typer.Option(
-            "--max-megapixels", min=0, max=1e6, help="Million pixels of a picture at most.", rich_help_panel=_READING
-        ),
+        _reading("--max-megapixels", min=0, max=1e6, help="Million pixels of a picture at most."),
     ] = 128.0
     max_side_ratio: Annotated[
         float,
-        typer.Option(
-            "--max-side-ratio",
-            min=1,
-            max=1e6,
-            help="How many times a picture's one side is the other at most.",
-            rich_help_panel=_READING,
-        ),
+        _reading("--max-side-ratio", min=1, max=1e6, help="How many times a picture's one side is the other at most."),
     ] = 40.0
     max_memory: Annotated[
         int,
-        typer.Option(
-            "--max-memory",
-            min=1,
-            max=2**20,
-            help="MB of memory for all pictures that are decoded at once.",
-            rich_help_panel=_READING,
-        ),
+        _reading("--max-memory", min=1, max=2**20, help="MB of memory for all pictures that are decoded at once."),
     ] = 1024
-    accept_truncated: Annotated[
-        bool, typer.Option("--accept-truncated", help="Accept JPEGs whose end is missing.", rich_help_panel=_READING)
-    ] = False
+    accept_truncated: Annotated[bool, _reading("--accept-truncated", help="Accept JPEGs whose end is missing.")] = False
 
     def reader(self) -> PhotoReader:
         """What reads them. Raises typer.BadParameter for a header that can't be sent."""

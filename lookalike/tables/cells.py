@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -42,6 +43,11 @@ def id_text(value: object) -> str | None:
     ('100', '0', None, None)
     """
     return None if isinstance(value, bool | list | dict) else cell_text(value)
+
+
+def id_digest(name: str) -> bytes:
+    """Eight bytes that stand for an id where many are held at once."""
+    return hashlib.blake2b(name.encode(errors="surrogatepass"), digest_size=8).digest()
 
 
 def is_picture(text: str) -> bool:

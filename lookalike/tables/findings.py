@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import struct
 from array import array
@@ -18,7 +17,7 @@ from lookalike.records import Finding, Listing, Match, Verdict, photo_name
 
 from .amounts import read_decimal
 from .candidates import candidates_text, deciding_match, matches_of
-from .cells import cell_text, json_text
+from .cells import cell_text, id_digest, json_text
 from .files import read_rows, writing_table
 from .lines import Line
 
@@ -211,7 +210,7 @@ def last_places(ids: Iterable[str]) -> NDArray[np.int64]:
 
     digests = array("Q")
     for name in ids:
-        digests.frombytes(hashlib.blake2b(name.encode(errors="surrogatepass"), digest_size=8).digest())
+        digests.frombytes(id_digest(name))
     _, back = np.unique(np.frombuffer(digests, np.uint64)[::-1], return_index=True)
     return np.sort(len(digests) - 1 - back)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,7 +13,7 @@ from typing import Any
 from lookalike.records import BadRow, Listing, Reference
 
 from .amounts import AMOUNTS, read_amount
-from .cells import cell_text, id_text, photos_in, resolve_image
+from .cells import cell_text, id_digest, id_text, photos_in, resolve_image
 from .lines import Line
 
 MOST_PHOTOS = 100
@@ -152,7 +151,7 @@ def rows_apart(lines: Iterable[Line], *, key: str) -> dict[bytes, int]:
     digests = array("Q")
     for found, _ in groupby(lines, key=lambda line: id_text(line.values.get(key))):
         if found is not None:
-            digests.frombytes(_digest(found))
+            digests.frombytes(id_digest(found))
     ids, places = np.unique(np.frombuffer(digests, np.uint64), return_counts=True)
     apart = places > 1
     return {digest.tobytes(): int(count) for digest, count in zip(ids[apart], places[apart], strict=True)}
@@ -173,14 +172,10 @@ def gather(
         gathering = held.pop(name or "", None) or begin(name)
         for line in rows:
             gathering.add(line)
-        if name is not None and remaining and (digest := _digest(name)) in remaining:
+        if name is not None and remaining and (digest := id_digest(name)) in remaining:
             remaining[digest] -= 1
             if remaining[digest]:
                 held[name] = gathering
                 continue
         yield gathering
     yield from held.values()
-
-
-def _digest(key: str) -> bytes:
-    return hashlib.blake2b(key.encode(errors="surrogatepass"), digest_size=8).digest()
