@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lookalike.detection.verification import Verifier, compared_pair
+from lookalike.tables.cells import id_digest
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -52,6 +52,4 @@ class VerifiedPairs:
 
 def _digests(names: Iterable[str]) -> NDArray[np.uint64]:
     """Eight bytes for each name; if two share them, a comparison is kept that nobody needs."""
-    return np.frombuffer(
-        b"".join(hashlib.blake2b(name.encode(errors="replace"), digest_size=8).digest() for name in names), np.uint64
-    )
+    return np.frombuffer(b"".join(map(id_digest, names)), np.uint64)
