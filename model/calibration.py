@@ -1,4 +1,4 @@
-"""Which arithmetic was found fastest for an encoder on this machine, without changing its similarities."""
+"""Which arithmetic was found fastest for a CLIP model on this machine, without changing its similarities."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 import platformdirs
@@ -42,7 +41,7 @@ class Calibration:
 
 
 def calibrated(weights_sha256: str, device: str = "cpu") -> Calibration | None:
-    """What was kept for these weights on this machine; None if there is nothing, or its engine is not installed.
+    """What was kept for these weights on this machine; None if there is nothing.
 
     Raises EncoderError if the file can't be read.
     """
@@ -56,7 +55,7 @@ def calibrated(weights_sha256: str, device: str = "cpu") -> Calibration | None:
         raise EncoderError(f"{path} can't be read ({error}); remove it, or run: lookalike bench --calibrate") from error
     if found is None or found.arithmetic not in ARITHMETICS or not found.within_bound:
         return None
-    return found if installed(found.arithmetic) else None
+    return found
 
 
 def keep(found: Sequence[Calibration], weights_sha256: str, device: str = "cpu") -> Calibration:
@@ -74,11 +73,6 @@ def keep(found: Sequence[Calibration], weights_sha256: str, device: str = "cpu")
     with written(path) as temporary:
         temporary.write_text(json.dumps(entries, indent=1), encoding="utf-8")
     return best
-
-
-def installed(arithmetic: str) -> bool:
-    """Whether the engine of an arithmetic is installed."""
-    return find_spec(arithmetic.partition("-")[0]) is not None
 
 
 def _machine(device: str) -> str:

@@ -1,4 +1,4 @@
-"""An encoder made of the image tower of a CLIP model; it computes with torch or OpenVINO."""
+"""An encoder made of the image tower of a CLIP model; it computes with torch."""
 
 from __future__ import annotations
 
@@ -12,16 +12,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torchvision.transforms import Compose, Normalize, ToTensor
 
 from lookalike.cores import Threads, available_cores, on_cores, use_cores
 from lookalike.errors import EncoderError
 
-from .compiled import CompiledTower
 from .encoder import EncoderSpec, Vectors
-from .resize import first_resize
+from .resize import fitted
 from .towers import folded
-from .transforms import transform
 
 # on CPUs, oneDNN (which torch uses) keeps tens of megabytes for every batch size it has seen, and what eight pictures
 # leave between two layers stays in the caches: the embedded encoder takes a quarter less time than with 32
@@ -38,18 +35,13 @@ class ClipEncoder:
         self._spec = spec
         self._device = torch.device(device)
         self._batches: tuple[int, ...] = _GPU_BATCHES if self._device.type == "cuda" else _BATCHES
-        engine, precision, *compiled = spec.arithmetic.split("-")
+        _, precision, *compiled = spec.arithmetic.split("-")
         self._half = precision == "bf16"
-        self._compiled = (
-            CompiledTower(self._tower, spec.preprocessing.size, precision=precision, streams=available_cores())
-            if engine == "openvino"
-            else None
-        )
         self._run: Callable[[torch.Tensor], torch.Tensor] = torch.compile(self._tower) if compiled else self._tower
-        *geometry, to_tensor, self._normalise = transform(spec.preprocessing).transforms
-        if not (isinstance(to_tensor, ToTensor) and isinstance(self._normalise, Normalize)):
-            raise EncoderError(f"open_clip's transform of {spec.architecture} does not end by scaling its colours")
-        self._geometry = Compose(geometry)
+        mean, std = (
+            torch.tensor(values, device=device) for values in (spec.preprocessing.mean, spec.preprocessing.std)
+        )
+        self._mean, self._std = mean.view(-1, 1, 1), std.view(-1, 1, 1)
         self._threads: int | None = None
         self._process = os.getpid()
 
@@ -60,8 +52,13 @@ class ClipEncoder:
 
     @property
     def tower(self) -> torch.nn.Module:
-        """The image tower, which computes the vectors if no other engine does."""
+        """The image tower."""
         return self._tower
+
+    @property
+    def weights_bytes(self) -> int:
+        """The size of the tower's weights in memory."""
+        return sum(each.numel() * each.element_size() for each in self._tower.parameters())
 
     @property
     def device(self) -> torch.device:
@@ -81,18 +78,16 @@ class ClipEncoder:
         return other
 
     def prepare(self, image: Image.Image) -> NDArray[np.uint8]:
-        """Turn one RGB picture into input, uint8 (height, width, 3), with open_clip's transform but its last two steps.
+        """Turn one RGB picture into input, uint8 (height, width, 3), as open_clip's transform does.
 
-        Those scale the values and are left to `embed`: bytes are less to keep, to hash and to send to a GPU.
+        Scaling the values is left to `embed`: bytes are less to keep, to hash and to send to a GPU.
         """
-        if self._spec.preprocessing.reducing_gap is not None:
-            image = first_resize(image, self._spec.preprocessing)
-        return np.asarray(self._geometry(image))
+        return np.asarray(fitted(image, self._spec.preprocessing))
 
     def embed(self, inputs: Sequence[NDArray[np.uint8]]) -> Vectors:
         """Turn the results of `prepare` into vectors: float32 (n, dim), unit rows, in the same order.
 
-        Raises EncoderError for a GPU or OpenVINO in a process that was forked after the encoder was loaded.
+        Raises EncoderError for a GPU in a process that was forked after the encoder was loaded.
         """
         self._require_usable()
         batches = [inputs[start:end] for start, end in _cut(len(inputs), self._batches)]
@@ -102,16 +97,13 @@ class ClipEncoder:
 
     def _embed(self, inputs: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
         pixels = torch.from_numpy(np.stack(inputs)).to(self._device).permute(0, 3, 1, 2)
-        batch: torch.Tensor = self._normalise(pixels.float().div_(255))
-        if self._compiled is not None:
-            features = torch.from_numpy(self._compiled(batch.contiguous().numpy()))
-        else:
-            with (
-                torch.inference_mode(),
-                torch.autocast(self._device.type, torch.bfloat16, enabled=self._half),
-                _full_float32() if self._device.type == "cuda" and not self._half else nullcontext(),
-            ):
-                features = self._run(batch).float()
+        batch: torch.Tensor = pixels.float().div_(255).sub_(self._mean).div_(self._std)
+        with (
+            torch.inference_mode(),
+            torch.autocast(self._device.type, torch.bfloat16, enabled=self._half),
+            _full_float32() if self._device.type == "cuda" and not self._half else nullcontext(),
+        ):
+            features = self._run(batch).float()
         return torch.nn.functional.normalize(features, dim=-1)
 
     def _on_cores(self, batches: Sequence[Sequence[NDArray[np.uint8]]]) -> Iterator[torch.Tensor]:
@@ -133,14 +125,12 @@ class ClipEncoder:
             return self._embed(inputs)
 
     def _require_usable(self) -> None:
-        """Refuse what would fail in a forked process, or wait there for ever."""
-        if os.getpid() == self._process or (self._device.type == "cpu" and self._compiled is None):
-            return
-        engine = "OpenVINO" if self._compiled is not None else "a GPU"
-        raise EncoderError(
-            f"the encoder was loaded before this process was forked, and {engine} can't be used after that; "
-            "open the detector in each worker process, or use torch on the CPU"
-        )
+        """Refuse what would fail in a forked process."""
+        if os.getpid() != self._process and self._device.type != "cpu":
+            raise EncoderError(
+                "the encoder was loaded before this process was forked, and a GPU can't be used after that; "
+                "open the detector in each worker process, or use the CPU"
+            )
 
     def encode(self, images: Sequence[Image.Image]) -> Vectors:
         """Turn RGB pictures into vectors: float32 (n, dim), unit rows, in the same order."""

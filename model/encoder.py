@@ -32,8 +32,8 @@ class Preprocessing:
     reducing_gap: float | None = None
 
 
-ARITHMETICS = ("torch-f32", "torch-bf16", "torch-bf16-compiled", "openvino-f32", "openvino-bf16")
-"""What an encoder can compute with: the engine, the precision, and whether torch compiles the model, which takes a
+ARITHMETICS = ("torch-f32", "torch-bf16", "torch-bf16-compiled")
+"""What a CLIP tower can compute with: the engine, the precision, and whether torch compiles the model, which takes a
 minute and a C++ compiler. The first is the reference for the others (see `calibration`)."""
 
 
@@ -41,9 +41,12 @@ minute and a C++ compiler. The first is the reference for the others (see `calib
 class EncoderSpec:
     """Identifies an encoder, so that an index can tell whether a vector comes from the same one.
 
-    Two specs are equal if their architecture, weights (the sha256 of the file), preprocessing and `dim` are equal. Two
-    fields don't count: `name`, which the encoder was loaded by, and `arithmetic`, one of `ARITHMETICS`. An arithmetic
-    chosen by calibration changes no similarity by more than 0.002.
+    Two specs are equal if their architecture, weights (the sha256 of the file), preprocessing, `dim` and `look_dim` are
+    equal. Two fields don't count: `name`, which the encoder was loaded by, and `arithmetic`, one of `ARITHMETICS` or
+    "onnxruntime". An arithmetic chosen by calibration changes no similarity by more than 0.002.
+
+    An encoder with a second head has a `look_dim`. Its rows have `width` numbers: the first `dim` are the unit vector
+    for `similarity`, the others the unit vector for `look`.
 
     >>> preprocessing = Preprocessing((8, 8), (0.5,) * 3, (0.5,) * 3, "bicubic", "squash")
     >>> spec = EncoderSpec("toy", "toy", "ab" * 32, 4, preprocessing)
@@ -59,13 +62,35 @@ class EncoderSpec:
     dim: int
     preprocessing: Preprocessing
     arithmetic: str = field(default=ARITHMETICS[0], compare=False)
+    look_dim: int = 0
+
+    @property
+    def width(self) -> int:
+        """How many numbers a vector has: those for `similarity`, then those for `look`."""
+        return self.dim + self.look_dim
+
+    def parts(self, vectors: Vectors) -> tuple[Vectors, ...]:
+        """The columns of vectors, float32 (n, width), for `similarity`, and those for `look` if there is a second head.
+
+        >>> spec = EncoderSpec("toy", "toy", "", 2, Preprocessing((1, 1), (0.0,), (1.0,), "box", "squash"), look_dim=1)
+        >>> [part.tolist() for part in spec.parts(np.array([[0, 1, 1]], np.float32))]
+        [[[0.0, 1.0]], [[1.0]]]
+        """
+        return (vectors[:, : self.dim], vectors[:, self.dim :])[: 2 if self.look_dim else 1]
+
+    def are_unit(self, vectors: Vectors) -> bool:
+        """Whether each part of each row, of float32 (n, width), has length 1."""
+        return all(bool(np.all(np.abs(np.linalg.norm(part, axis=1) - 1) < 1e-3)) for part in self.parts(vectors))
 
     def __str__(self) -> str:
         return f"{self.name}@{self.weights_sha256[:8]}"
 
     def to_json(self) -> dict[str, Any]:
-        """The spec as plain JSON values."""
-        return asdict(self)
+        """The spec as plain JSON values; without `look_dim` if there is no second head."""
+        values = asdict(self)
+        if not self.look_dim:  # so that digests and cache keys of such encoders stay as they were
+            del values["look_dim"]
+        return values
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> EncoderSpec:
@@ -88,6 +113,7 @@ class EncoderSpec:
             dim=int(values["dim"]),
             preprocessing=preprocessing,
             arithmetic=str(values.get("arithmetic", ARITHMETICS[0])),
+            look_dim=int(values.get("look_dim", 0)),
         )
 
 
@@ -102,10 +128,13 @@ class Encoder(Protocol):
         """Turn one RGB picture into input, uint8 (height, width, 3). It can run while `embed` computes."""
 
     def embed(self, inputs: Sequence[NDArray[np.uint8]]) -> Vectors:
-        """Turn the results of `prepare` into vectors: float32 (n, dim), unit rows, in the same order."""
+        """Turn the results of `prepare` into vectors: float32 (n, width), in the same order.
+
+        The first `dim` numbers of a row have length 1, and so have the rest, if there are any (see `EncoderSpec`).
+        """
 
     def encode(self, images: Sequence[Image.Image]) -> Vectors:
-        """Turn RGB pictures into vectors: float32 (n, dim), unit rows, in the same order."""
+        """Turn RGB pictures into vectors, as `embed` gives them, in the same order."""
 
 
 @runtime_checkable

@@ -1,23 +1,19 @@
-"""Loads encoders: a preset, any open_clip model, or local weights of an architecture."""
+"""Loads encoders: a preset, any open_clip model, or local weights. Torch is imported only for CLIP towers."""
 
 from __future__ import annotations
 
-from importlib.resources import as_file, files
+import sys
+from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import open_clip
-import torch
+from lookalike.errors import EncoderError, MissingExtraError
 
-from lookalike.disk import file_sha256
-from lookalike.errors import EncoderError, UnknownModelError, WeightsError
+from .presets import PRESETS, PackagedFile
 
-from .calibration import calibrated
-from .clip import ClipEncoder
-from .encoder import ARITHMETICS, EncoderSpec
-from .presets import PRESETS
-from .towers import architectures, check_weights_file, clip_model, fetched_weights, load_weights
-from .transforms import input_size, trained_preprocessing
+if TYPE_CHECKING:
+    from .clip import ClipEncoder
+    from .onnx import OnnxEncoder
 
 
 def load_encoder(
@@ -26,106 +22,48 @@ def load_encoder(
     weights: str | Path | None = None,
     device: str | None = None,
     arithmetic: str | None = None,
-) -> ClipEncoder:
-    """Load a preset (see `presets`), any open_clip model as "ARCHITECTURE/TAG", or an architecture with `weights`.
+) -> OnnxEncoder | ClipEncoder:
+    """Load a preset (see `presets`), any open_clip model as "ARCHITECTURE/TAG", or local `weights`.
 
-    `device` is "cpu", "cuda" or "cuda:N"; by default a GPU if there is one. Public weights are downloaded once and kept
-    in the Hugging Face cache. `weights` is a local safetensors file or a torch checkpoint, which is read without
-    unpickling code. `arithmetic` is one of `ARITHMETICS`; by default the one that `calibration` keeps for these weights
-    on this machine, otherwise float32 with torch. The encoder's spec names it.
+    `weights` is an ONNX file of any image encoder (see `onnx_file`), which is then named after its file; or, of the
+    architecture that `model` names, a safetensors file or a torch checkpoint, which is read without unpickling code.
+    `device` is "cpu", "cuda" or "cuda:N"; by default a GPU for a CLIP tower if there is one. ONNX files compute on the
+    CPU. Public weights are downloaded once and kept in the Hugging Face cache. `arithmetic` is one of `ARITHMETICS` for
+    a CLIP tower; by default the one that `calibration` keeps for these weights on this machine, otherwise float32. The
+    encoder's spec names it.
 
     Raises UnknownModelError if there is no model of that name; WeightsError if weights are missing, can't be fetched or
     belong to another architecture; EncoderError for a device or an arithmetic that can't be used here; and
-    MissingExtraError if OpenVINO is needed but not installed.
+    MissingExtraError if the package with a preset's weights is not installed.
     """
-    architecture, tag = _resolve(model)
-    device = _device(device)
-    if weights is None and tag is None and model != "embedded":
-        raise WeightsError(
-            f"{model} names an architecture without weights; give {model}/TAG with a TAG of "
-            f"{', '.join(open_clip.list_pretrained_tags_by_model(architecture)) or 'none'}, or --weights FILE"
-        )
-    if weights is not None:
-        return _load(model, architecture, tag, Path(weights), device, arithmetic)
-    if model == "embedded":
-        with as_file(files("lookalike.model") / "embedded.safetensors") as path:
-            return _load(model, architecture, tag, path, device, arithmetic)
-    return _load(model, architecture, tag, fetched_weights(model, architecture, str(tag)), device, arithmetic)
-
-
-def untrained_encoder(architecture: str, *, device: str | None = None, arithmetic: str | None = None) -> ClipEncoder:
-    """An encoder of an architecture with random weights, for timing."""
-    clip = clip_model(architecture)
-    device = _device(device)
-    spec = EncoderSpec(
-        name=f"untrained {architecture}",
-        architecture=architecture,
-        weights_sha256="",
-        dim=_dim(clip),
-        preprocessing=trained_preprocessing(architecture, None, clip.visual),
-        arithmetic=_arithmetic(arithmetic, device),
-    )
-    return ClipEncoder(clip.visual, spec, device=device)
-
-
-def _resolve(model: str) -> tuple[str, str | None]:
-    """The architecture and pretrained tag of a preset, "ARCHITECTURE/TAG" or "ARCHITECTURE"."""
-    preset = PRESETS.get(model)
-    if preset is not None:
-        return preset.architecture, preset.tag
-    architecture, _, tag = model.partition("/")
-    if architecture not in architectures():
-        raise UnknownModelError(
-            f"there is no model {model!r}; choose a preset ({', '.join(PRESETS)}), or an open_clip model as "
-            "ARCHITECTURE/TAG, for example ViT-B-32/laion2b_s34b_b79k"
-        )
-    tags = open_clip.list_pretrained_tags_by_model(architecture)
-    if tag and tag not in tags:
-        raise UnknownModelError(f"{architecture} has no weights {tag!r}; open_clip knows {', '.join(tags) or 'none'}")
-    return architecture, tag or None
-
-
-def _load(
-    model: str, architecture: str, tag: str | None, path: Path, device: str, arithmetic: str | None
-) -> ClipEncoder:
-    check_weights_file(path)
-    clip = clip_model(architecture)
-    load_weights(clip, path, architecture)
-    sha256 = file_sha256(path)
-    found = calibrated(sha256, device) if arithmetic is None else None
-    spec = EncoderSpec(
-        name=model,
-        architecture=architecture,
-        weights_sha256=sha256,
-        dim=_dim(clip),
-        preprocessing=trained_preprocessing(architecture, tag, clip.visual),
-        arithmetic=_arithmetic(arithmetic if found is None else found.arithmetic, device),
-    )
-    encoder = ClipEncoder(clip.visual, spec, device=device)
-    return encoder if found is None else encoder.in_batches(found.batch)
-
-
-def _device(device: str | None) -> str:
-    if device is None:
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device not in ("cpu", "cuda") and not device.startswith("cuda:"):
+    if device is not None and device not in ("cpu", "cuda") and not device.startswith("cuda:"):
         raise EncoderError(f"there is no device {device!r}; use cpu, cuda or cuda:N")
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise EncoderError(f"torch finds no GPU here for device {device!r}; use --device cpu")
-    return device
+    preset = PRESETS.get(model)
+    if weights is not None and Path(weights).suffix == ".onnx":
+        return _onnx(Path(weights), Path(weights).stem, None, device, arithmetic)
+    if weights is None and preset is not None and preset.file is not None:
+        return _onnx(packaged(preset.file), model, preset.file, device, arithmetic)
+    from .clip_loading import load_clip
+
+    return load_clip(model, weights=weights, device=device, arithmetic=arithmetic)
 
 
-def _arithmetic(name: str | None, device: str) -> str:
-    if name is None:
-        return ARITHMETICS[0]
-    if name not in ARITHMETICS:
-        raise EncoderError(f"there is no arithmetic {name!r}; use one of {', '.join(ARITHMETICS)}")
-    if name.startswith("openvino") and device != "cpu":
-        raise EncoderError(f"{name} computes on a CPU, not on {device}; use --device cpu")
-    return name
+def packaged(file: PackagedFile) -> Path:
+    """Where a preset's file is installed. Raises MissingExtraError if its package isn't."""
+    try:
+        return Path(str(files(file.package))) / file.name
+    except ModuleNotFoundError as error:
+        name, command = file.package.replace("_", "-"), None
+        if sys.version_info < file.python:  # pip leaves such a package out in silence
+            command = f"pip install --ignore-requires-python --no-deps {name}"
+        raise MissingExtraError(name, file.extra or "", command=command) from error
 
 
-def _dim(clip: Any) -> int:
-    height, width = input_size(clip.visual)
-    with torch.inference_mode():
-        return int(clip.visual.eval()(torch.zeros(1, 3, height, width)).shape[-1])
+def _onnx(path: Path, name: str, file: PackagedFile | None, device: str | None, arithmetic: str | None) -> OnnxEncoder:
+    from .onnx import OnnxEncoder
+
+    if device not in (None, "cpu"):
+        raise EncoderError(f"{name} is an ONNX file and computes on the CPU, not on {device}; use --device cpu")
+    if arithmetic not in (None, "onnxruntime"):
+        raise EncoderError(f"{name} is computed by onnxruntime, not with {arithmetic}; leave the arithmetic out")
+    return OnnxEncoder(path, name=name, description=None if file is None else file.description)

@@ -1,4 +1,4 @@
-"""Measures how fast each installed arithmetic is for an encoder, and how far it moves similarities."""
+"""Measures how fast each arithmetic is for a CLIP model, and how far it moves similarities."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .calibration import Calibration, installed
+from .calibration import Calibration
 from .clip import ClipEncoder
+from .clip_loading import load_clip
 from .encoder import ARITHMETICS, Vectors
-from .loading import load_encoder
 
 BATCHES, GPU_BATCHES = (1, 4, 8, 16, 32), (8, 16, 32, 64)
 _TIMED, _TIMED_ON_GPU = 64, 1024  # pictures: those used for the bound, repeated
@@ -24,19 +24,19 @@ _TIMED, _TIMED_ON_GPU = 64, 1024  # pictures: those used for the bound, repeated
 def calibrate(
     pictures: Iterable[Image.Image],
     *,
-    model: str = "embedded",
+    model: str,
     weights: str | Path | None = None,
     device: str = "cpu",
     rounds: int = 3,
 ) -> list[Calibration]:
-    """Measure each installed arithmetic on these RGB pictures, in turn, and return the results, fastest first.
+    """Measure a CLIP model with each arithmetic on these RGB pictures, in turn; give the results, fastest first.
 
     Nothing is kept; that is what `calibration.keep` is for. On a CPU, compiling with torch is left out: it takes a
     minute in each process and gains nothing.
     """
-    names = [name for name in ARITHMETICS if installed(name) and _fits(name, device)]
-    encoders = {name: load_encoder(model, weights=weights, device=device, arithmetic=name) for name in names}
-    reference = load_encoder(model, weights=weights, device="cpu", arithmetic=ARITHMETICS[0])
+    names = [name for name in ARITHMETICS if device != "cpu" or not name.endswith("-compiled")]
+    encoders = {name: load_clip(model, weights=weights, device=device, arithmetic=name) for name in names}
+    reference = load_clip(model, weights=weights, device="cpu", arithmetic=ARITHMETICS[0])
     inputs = [reference.prepare(picture) for picture in pictures]
     exact = reference.embed(inputs)
     moved = {name: _moved(encoder.embed(inputs), exact) for name, encoder in encoders.items()}
@@ -62,10 +62,6 @@ def _rounds(
                 if turn:
                     seconds.setdefault((name, batch), []).append(taken)
     return {key: median(times) for key, times in seconds.items()}
-
-
-def _fits(arithmetic: str, device: str) -> bool:
-    return not arithmetic.endswith("-compiled") if device == "cpu" else not arithmetic.startswith("openvino")
 
 
 def _seconds(encoder: ClipEncoder, inputs: Sequence[NDArray[np.uint8]], batch: int) -> float:

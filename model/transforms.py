@@ -31,7 +31,8 @@ def trained_preprocessing(architecture: str, tag: str | None, tower: torch.nn.Mo
         size=size,
         mean=tuple(cfg.mean),
         std=tuple(cfg.std),
-        interpolation=cfg.interpolation,
+        # open_clip resizes to an oblong's shorter side bicubically, whatever the weights were trained with
+        interpolation="bicubic" if cfg.resize_mode == "shortest" and size[0] != size[1] else cfg.interpolation,
         resize_mode=cfg.resize_mode,
         fill_color=cfg.fill_color,
         # takes a quarter of the time of bicubic; the encoder was also trained on means of pixels

@@ -3,11 +3,11 @@
 Measures pictures per second from files to an index, and queries per second. All ways run in turns on the same pictures
 and with the same model: this pipeline; a script with PIL and open_clip's transform that takes one picture at a time;
 the same with a DataLoader; and other packages that are installed. Reading alone, the bare forward pass, and the best
-that the machine or GPU can do show where the limit is. --calibrate finds the fastest arithmetic that moves no
-similarity, and keeps it for later runs. Without a folder of pictures, 800 px ones are drawn.
+that the machine or GPU can do show where the limit is. --calibrate finds the fastest arithmetic of a CLIP model that
+moves no similarity, and keeps it for later runs. Without a folder of pictures, 800 px ones are drawn.
 
 Examples:
-lookalike bench --calibrate
+lookalike bench --model fast --device cuda --calibrate
 lookalike bench pictures --json speed.json --plot speed.png
 """
 
@@ -20,6 +20,7 @@ from typing import Annotated, Any
 
 import typer
 
+from lookalike.errors import EncoderError
 from lookalike.scripts.command import Exit, run
 from lookalike.scripts.options import Device, Quiet, Weights
 from lookalike.scripts.outputs import FIGURE, FILE, require_outputs
@@ -39,7 +40,9 @@ def bench(
     pictures: Annotated[int, typer.Option("--pictures", min=1, help="Use up to this many pictures.")] = 256,
     vectors: Annotated[int, typer.Option("--vectors", min=0, help="Search this many vectors; 0 for none.")] = 20_000,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="Measure each this often, in turns.")] = 3,
-    calibrate: Annotated[bool, typer.Option("--calibrate", help="Find and keep the fastest arithmetic.")] = False,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Find and keep a CLIP model's fastest arithmetic.")
+    ] = False,
     out: Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")] = None,
     plot: Annotated[Path | None, typer.Option("--plot", help="Draw the figures, .png or .svg.")] = None,
     quiet: Quiet = False,
@@ -90,11 +93,13 @@ def _measure(
 
 
 def _encoder(model: str, weights: Path | str | None, device: str | None, arithmetic: str | None) -> Any:
-    from lookalike.model.loading import load_encoder, untrained_encoder
+    from lookalike.model.loading import load_encoder
     from lookalike.model.presets import PRESETS
 
     if model in PRESETS or weights is not None or "/" in model:
         return load_encoder(model, weights=weights, device=device, arithmetic=arithmetic)
+    from lookalike.model.clip_loading import untrained_encoder
+
     return untrained_encoder(model, device=device, arithmetic=arithmetic)
 
 
@@ -102,12 +107,15 @@ def _calibrate(model: str, weights: Path | str | None, device: str | None, round
     from dataclasses import asdict
 
     from lookalike.model.calibration import BOUND, keep
-    from lookalike.model.loading import load_encoder
+    from lookalike.model.clip_loading import load_clip
     from lookalike.model.measurement import calibrate
+    from lookalike.model.presets import PRESETS
     from lookalike.scripts.bench_report import write_json
     from lookalike.scripts.timing import show_table
 
-    exact = load_encoder(model, weights=weights, device=device, arithmetic="torch-f32")
+    if model in PRESETS and PRESETS[model].file is not None and weights is None:
+        raise EncoderError(f"{model} is computed by onnxruntime, which leaves nothing to choose; name a CLIP model")
+    exact = load_clip(model, weights=weights, device=device, arithmetic="torch-f32")
     found = calibrate(_probes(), model=model, weights=weights, device=str(exact.device), rounds=rounds)
     show_table(
         ("arithmetic", "batch", "pictures/s", "similarity moved", f"within {BOUND}"),

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from lookalike.model.clip import ClipEncoder
+from lookalike.model.encoder import Encoder
 from lookalike.model.images import read_image
 from lookalike.scripts.bench_rivals import Rival, read_and_prepare, rivals
 from lookalike.scripts.terminal import note
@@ -38,7 +38,7 @@ class _Run:
 
 
 def measure_pipelines(
-    files: Sequence[Path], encoder: ClipEncoder, *, rounds: int, scratch: Path, quiet: bool
+    files: Sequence[Path], encoder: Encoder, *, rounds: int, scratch: Path, quiet: bool
 ) -> dict[str, Any]:
     """Pictures a second, core milliseconds and peak memory of each way, and the limits, as `bench --json` writes them.
 
@@ -47,9 +47,10 @@ def measure_pipelines(
     watched = find_spec("psutil") is not None
     if not watched:
         note("peak memory is not measured; install lookalike[benchmark] for it", quiet=quiet)
-    ways = {way.name: way for way in rivals(encoder, workers=os.cpu_count() or 1)}
+    device = str(getattr(encoder, "device", "cpu"))
+    ways = {way.name: way for way in rivals(encoder, device=device, workers=os.cpu_count() or 1)}
     inputs = [encoder.prepare(read_image(path).image) for path in files[:64]]
-    if encoder.device.type == "cuda":
+    if device != "cpu":
         inputs *= 16  # a GPU is done with 64 before it is warm
 
     def jobs(some: Sequence[Path], *, quiet: bool) -> dict[str, Callable[[], _Run]]:
@@ -63,18 +64,18 @@ def measure_pipelines(
     runs = in_turns(jobs(files, quiet=quiet), rounds=rounds, measure=_called, warm_up=False)
     rates = {name: Spread.of(run.rate for run in each) for name, each in runs.items()}
     cores = {name: Spread.of(1000 * run.cores / run.pictures for run in runs[name]) for name in ways}
-    limits, flops = _limits(encoder), _flops(encoder)
+    limits, flops = _limits(device, half="bf16" in encoder.spec.arithmetic), _flops(encoder)
     return {
         "encoder": str(encoder.spec),
         "arithmetic": encoder.spec.arithmetic,
-        "device": str(encoder.device),
+        "device": device,
         "rates": {name: asdict(rate) for name, rate in rates.items()},
         "core_ms": {name: asdict(each) for name, each in cores.items()},
         "same_model": {name: way.same_model for name, way in ways.items()},
         "peak_bytes": {name: max(run.peak for run in runs[name]) for name in ways} if watched else {},
-        "gflop_per_picture": flops / 1e9,
+        "gflop_per_picture": None if flops is None else flops / 1e9,
         **limits,
-        "limit": limits["peak_gflops"] * 1e9 / flops,
+        "limit": None if flops is None else limits["peak_gflops"] * 1e9 / flops,
         "waits_for": min((READING, EMBEDDING), key=lambda name: rates[name].median),
     }
 
@@ -130,15 +131,15 @@ class PeakMemory:
                 return
 
 
-def _limits(encoder: ClipEncoder) -> dict[str, Any]:
+def _limits(device: str, *, half: bool) -> dict[str, Any]:
     """The most that the device can do: matrix products of its precision in GFLOP/s, and copies in GB/s."""
     import torch
 
-    gpu, half = encoder.device.type == "cuda", "bf16" in encoder.spec.arithmetic
+    gpu = device != "cpu"
     wait = torch.cuda.synchronize if gpu else int
     side, size = (8192, 1 << 30) if gpu else (2048, 1 << 27)
-    a = torch.rand(side, side, device=encoder.device, dtype=torch.bfloat16 if half else torch.float32)
-    block, other = (torch.ones(size, dtype=torch.uint8, device=encoder.device) for _ in range(2))
+    a = torch.rand(side, side, device=device, dtype=torch.bfloat16 if half else torch.float32)
+    block, other = (torch.ones(size, dtype=torch.uint8, device=device) for _ in range(2))
     product = min(seconds_of(lambda: (a @ a, wait())) for _ in range(5))
     copy = min(seconds_of(lambda: (other.copy_(block), wait())) for _ in range(5))
     return {
@@ -148,15 +149,21 @@ def _limits(encoder: ClipEncoder) -> dict[str, Any]:
     }
 
 
-def _flops(encoder: Any) -> float:
+def _flops(encoder: Encoder) -> float | None:
+    """Floating point operations for one picture; None for an architecture that open_clip doesn't build."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
+    from lookalike.model.towers import architectures, image_tower
+
+    if encoder.spec.architecture not in architectures():
+        return None
+    tower = image_tower(encoder.spec.architecture).eval()
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # the counter does not see fused operations
     try:
         with FlopCounterMode(display=False) as counter, torch.inference_mode():
-            encoder.tower(torch.zeros(1, 3, *encoder.spec.preprocessing.size, device=encoder.device))
+            tower(torch.zeros(1, 3, *encoder.spec.preprocessing.size))
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
     return float(counter.get_total_flops())

@@ -31,16 +31,22 @@ def show(figures: dict[str, Any]) -> None:
              "" if cores is None else f"{cores['median']:.1f}", "" if peak is None else f"{peak / 1e6:.0f}")
         )  # fmt: skip
     limit = figures["limit"]
-    rows.append((f"limit of {figures['precision']} products", f"{limit:.1f}", "", "", f"{ours / limit:.2f}", "", ""))
+    if limit is not None:
+        share = f"{ours / limit:.2f}"
+        rows.append((f"limit of {figures['precision']} products", f"{limit:.1f}", "", "", share, "", ""))
     show_table(
         ("files to index, pictures/s", "median", "least", "most", "lookalike is × that", "core ms each", "peak MB"),
         rows,
     )
-    share = figures["rates"][EMBEDDING]["median"] / limit
+    used = (
+        ""
+        if limit is None
+        else f", of which the encoder alone uses {figures['rates'][EMBEDDING]['median'] / limit:.0%}"
+    )
+    work = "" if limit is None else f"{figures['gflop_per_picture']:.2f} GFLOP a picture. "
     print_line(
-        f"{figures['encoder']}, {figures['arithmetic']} on {figures['device']}: "
-        f"{figures['gflop_per_picture']:.2f} GFLOP a picture. The device reaches {figures['peak_gflops']:,.0f} GFLOP/s "
-        f"in {figures['precision']}, of which the encoder alone uses {share:.0%}, and copies "
+        f"{figures['encoder']}, {figures['arithmetic']} on {figures['device']}: {work}"
+        f"The device reaches {figures['peak_gflops']:,.0f} GFLOP/s in {figures['precision']}{used}, and copies "
         f"{figures['copy_gbytes']:,.1f} GB/s. The slower half of the pipeline is: {figures['waits_for']}."
     )
     if figures["search"]:
@@ -59,8 +65,9 @@ def draw(figures: dict[str, Any], path: Path) -> None:
     figure = new_figure(11, 3.6)
     panes = figure.subplots(1, 2 if figures["search"] else 1, squeeze=False)[0]
     _bars(panes[0], figures["rates"], f"files to index with {figures['encoder']}, pictures/s")
-    panes[0].axvline(figures["limit"], color="0.3", linestyle="--", linewidth=1)
-    panes[0].set_xlabel("dashed: the most that matrix products allow", fontsize=8)
+    if figures["limit"] is not None:
+        panes[0].axvline(figures["limit"], color="0.3", linestyle="--", linewidth=1)
+        panes[0].set_xlabel("dashed: the most that matrix products allow", fontsize=8)
     if figures["search"]:
         _bars(panes[1], figures["search"], "search, queries/s")
     with written(path) as temporary:

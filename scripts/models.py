@@ -7,22 +7,26 @@ lookalike models --measure
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
+from lookalike.errors import LookalikeError
 from lookalike.model.presets import PRESETS, Preset
 from lookalike.scripts.command import Exit, run
 from lookalike.scripts.options import Device
 from lookalike.scripts.terminal import output
 from lookalike.scripts.timing import Spread, seconds_of
 
+if TYPE_CHECKING:
+    from lookalike.model.encoder import Encoder
+
 _ROUNDS, _BATCH = 5, 8
 
 
 def models(
-    measure: Annotated[bool, typer.Option("--measure", help="Time each one here, with random weights.")] = False,
+    measure: Annotated[bool, typer.Option("--measure", help="Time each one here, without any download.")] = False,
     device: Device = None,
 ) -> int:
     console = output()
@@ -46,9 +50,18 @@ def _speed(preset: Preset, device: str | None) -> str:
     import numpy as np
     from PIL import Image
 
-    from lookalike.model.loading import untrained_encoder
+    encoder: Encoder
+    if preset.file is not None:
+        from lookalike.model.loading import load_encoder
 
-    encoder = untrained_encoder(preset.architecture, device=device)
+        try:
+            encoder = load_encoder(preset.name)
+        except LookalikeError as error:
+            return f"not measured: {error}"
+    else:
+        from lookalike.model.clip_loading import untrained_encoder  # speed doesn't depend on the weights
+
+        encoder = untrained_encoder(preset.architecture, device=device)
     pixels = np.random.default_rng(0).integers(0, 256, (640, 640, 3), np.uint8)
     pictures = [Image.fromarray(pixels)] * _BATCH
     encoder.encode(pictures)

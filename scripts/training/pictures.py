@@ -72,23 +72,28 @@ def load_market(market: Path, album: Album) -> None:
 
     Raises TableError if the folder has no pictures.csv.
     """
-    table = market / "pictures.csv"
-    if not table.is_file():
-        raise TableError(
-            f"there is no {table}; render it with scripts/marketplace/render.py --split train --out {market}"
-        )
     shown: dict[str, dict[str, list[Image]]] = {}
-    with open(table, encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            if row["kind"] in ("packshot", "photo", "variant") and (market / row["image"]).is_file():
-                subject = row["image"] if row["kind"] == "variant" else ""
-                product = shown.setdefault(row["product_id"], {})
-                product.setdefault(subject, []).append(read_small(market / row["image"]))
+    for row in market_rows(market):
+        if row["kind"] in ("packshot", "photo", "variant") and (market / row["image"]).is_file():
+            subject = row["image"] if row["kind"] == "variant" else ""
+            product = shown.setdefault(row["product_id"], {})
+            product.setdefault(subject, []).append(read_small(market / row["image"]))
     for product in shown.values():
         members = [album.add(images) for images in product.values()]
         album.rendered += members
         if len(members) > 1:
             album.siblings.append(members)
+
+
+def market_rows(market: Path) -> list[dict[str, str]]:
+    """The rows of a rendered marketplace's table. Raises TableError if the folder has no pictures.csv."""
+    table = market / "pictures.csv"
+    if not table.is_file():
+        raise TableError(
+            f"there is no {table}; render it with scripts/marketplace/render.py --split train --out {market}"
+        )
+    with open(table, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 class Views(IterableDataset[Batch]):

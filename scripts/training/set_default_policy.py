@@ -1,16 +1,19 @@
-"""Set the default policy of the embedded encoder from pictures that it was not trained on.
+"""Set the default policy of an encoder from pictures that it was not trained on.
 
 References are the clothing photos of half of the held-out senders in DATA, and the packshots of the rendered
-marketplace's validation split (--market). Edited copies of these and the market's other photos should be found; edited
-copies of the other senders' photos, and rivals' products, should be left alone. Similarity and points that agree are
-fused. The thresholds are where 0.5 % (flag) and 5 % (review) of the pictures to leave alone would be hit, with each
-half of the pictures judged by a fusion fitted to the other half. Writes POLICY (TOML).
+marketplace's validation split (--market). Edited copies of these, the market's other photos and imitations should be
+found; edited copies of the other senders' photos, and rivals' products, should be left alone. Similarity, look and
+points that agree are fused. The thresholds are where 0.5 % (flag) and 5 % (review) of the pictures to leave alone would
+be hit, with each half of the pictures judged by a fusion fitted to the other half. Matches without agreeing points have
+thresholds of their own; how the 0.5 % and 5 % are split is chosen by what is found. Writes POLICY (TOML).
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from textwrap import fill
 
@@ -22,6 +25,7 @@ from lookalike.model.encoder import Encoder
 from lookalike.model.loading import load_encoder
 from lookalike.policy.fusion import Fusion, fit_fusion
 from lookalike.policy.policy import Policy
+from lookalike.policy.terms import Kinds, Thresholds
 from lookalike.scripts.benchmarks.harness import one_line_errors
 from lookalike.scripts.benchmarks.sets import BenchmarkSet, add_market, compared
 from lookalike.scripts.training.edits import edit, random_edits
@@ -30,6 +34,9 @@ from lookalike.thresholds.fusing import reach_of, within
 from lookalike.thresholds.labels import LabelledMatches
 
 FLAG_SHARE, REVIEW_SHARE = 0.005, 0.05
+WANTED = ("edited", "other photo", "imitation")
+FLAG_LEAST, REVIEW_LEAST = 0.5, 0.05
+"""No threshold is lower, however few unrelated pictures there are: what is flagged is more likely right than wrong."""
 
 
 @one_line_errors
@@ -38,10 +45,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("data", type=Path, metavar="DATA", help="folder that holds clothing/, produce/ and logos/")
     parser.add_argument("policy", type=Path, metavar="POLICY")
     parser.add_argument("--market", type=Path, required=True, help="folder of the rendered validation split")
+    parser.add_argument("--model", default="embedded", help="the encoder's preset (default: %(default)s)")
+    parser.add_argument("--parts", type=int, default=0, help="most parts of a photo that are looked up (default 0)")
     parser.add_argument("--seed", type=int, default=5)
     arguments = parser.parse_args(argv)
     pictures = validation_set(arguments.data, arguments.market, np.random.default_rng(arguments.seed))
-    _policy(load_encoder("embedded"), pictures, arguments.seed).save(arguments.policy)
+    encoder, name = load_encoder(arguments.model), f"{arguments.model}-default"
+    policy = default_policy(encoder, pictures, name=name, parts=arguments.parts, seed=arguments.seed)
+    policy.save(arguments.policy)
     print(arguments.policy.read_text(encoding="utf-8"))
     return 0
 
@@ -65,56 +76,114 @@ def validation_set(data: Path, market: Path, rng: np.random.Generator) -> Benchm
     return found
 
 
-def _policy(encoder: Encoder, pictures: BenchmarkSet, seed: int) -> Policy:
-    photos = compared(pictures, encoder)
-    reach = reach_of(photos)
+def default_policy(encoder: Encoder, pictures: BenchmarkSet, *, name: str, parts: int, seed: int) -> Policy:
+    """The policy for an encoder, set on these pictures; `seed` draws the halves."""
+    photos = compared(pictures, encoder, parts=parts)
+    reach = reach_of(photos, parts=parts)
     photos = [within(photo, reach) for photo in photos]
-    fold = np.random.default_rng(seed).permutation(len(photos)) % 2
-    strength, right = np.zeros(len(photos)), np.zeros(len(photos), bool)
-    for half in (0, 1):
-        fusion = _fit([photo for photo, at in zip(photos, fold, strict=True) if at != half])
-        for at in np.flatnonzero(fold == half).tolist():
-            answer = photos[at].answer(fusion)
-            strength[at], right[at] = answer.strength, photos[at].is_right(answer)
-    shown = np.array(pictures.shown)
-    flag, review = (
-        round(float(np.quantile(strength[shown == ""], 1 - share)), 3) for share in (FLAG_SHARE, REVIEW_SHARE)
-    )
+    answers = Answers.of(photos, pictures, seed)
+    flags = answers.thresholds(FLAG_SHARE, least=FLAG_LEAST)
+    reviews = answers.thresholds(REVIEW_SHARE, least=REVIEW_LEAST, most=flags)
+    (flag, flag_alike), (review, review_alike) = flags, reviews
     return Policy(
-        name="embedded-default",
+        name=name,
         flag=flag,
         review=review,
+        kinds=Kinds(lookalike=Thresholds(flag_alike, review_alike)),
         weights_sha256=encoder.spec.weights_sha256,
         reach=reach,
         fusion=_fit(photos),
-        about=_about(pictures, strength, right, flag=flag, review=review),
+        about=answers.about(len(pictures.products), flags, reviews),
     )
+
+
+Pair = tuple[float, float]
+"""A threshold for matches with agreeing points, and one for those without: for look-alikes at most."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What n pictures were answered with: arrays (n,) of probability, whether it is right, whether no points agree."""
+
+    strength: NDArray[np.float64]
+    right: NDArray[np.bool_]
+    alike: NDArray[np.bool_]
+    strata: NDArray[np.str_]
+
+    @classmethod
+    def of(cls, photos: Sequence[LabelledMatches], pictures: BenchmarkSet, seed: int) -> Answers:
+        """The answers, each by a fusion that was fitted to the other half of the pictures."""
+        fold = np.random.default_rng(seed).permutation(len(photos)) % 2
+        fusions = [_fit([p for p, at in zip(photos, fold, strict=True) if at != half]) for half in (0, 1)]
+        answers = [photo.answer(fusions[half]) for photo, half in zip(photos, fold, strict=True)]
+        return cls(
+            np.array([answer.strength for answer in answers]),
+            np.array([photo.is_right(answer) for photo, answer in zip(photos, answers, strict=True)]),
+            np.array([answer.kind == "lookalike" for answer in answers]),
+            np.array([names[0] for names in pictures.strata]),
+        )
+
+    @property
+    def unrelated(self) -> NDArray[np.bool_]:
+        """Which pictures show no product."""
+        return np.asarray(self.strata == "unrelated")
+
+    def thresholds(self, share: float, *, least: float, most: Pair = (1.0, 1.0)) -> Pair:
+        """The pair that at most that share of the unrelated pictures reach, and that finds most of the others.
+
+        All ways are tried to split the share between the two; what is found counts as the mean over what is WANTED.
+        Neither is below `least` or above `most`.
+        """
+        allowed = int(share * self.unrelated.sum())
+        strong, weak = (self.strength[self.unrelated & (self.alike == alike)] for alike in (False, True))
+        pairs = [
+            (
+                min(most[0], max(least, _above(strong, allowed - number))),
+                min(most[1], max(least, _above(weak, number))),
+            )
+            for number in range(allowed + 1)
+        ]
+        within_share = [pair for pair in pairs if self._hits(pair)[self.unrelated].sum() <= allowed]
+        return max(within_share, key=self._found)
+
+    def _hits(self, pair: Pair) -> NDArray[np.bool_]:
+        return self.strength >= np.where(self.alike, pair[1], pair[0])
+
+    def _found(self, pair: Pair) -> float:
+        wanted = [stratum for stratum in WANTED if (self.strata == stratum).any()]
+        return float(np.mean([self._share(stratum, pair) for stratum in wanted]))
+
+    def _share(self, stratum: str, pair: Pair) -> float:
+        hits = self._hits(pair) & (self.right | self.unrelated)
+        return float(hits[self.strata == stratum].mean())
+
+    def about(self, references: int, flags: Pair, reviews: Pair) -> str:
+        """What the thresholds were set on, and what they find."""
+        names = {"edited": "edited copies of them", "other photo": "other photos of the same products",
+                 "imitation": "imitations", "unrelated": "unrelated pictures"}  # fmt: skip
+        known = [name for name in names if (self.strata == name).any()]
+        counts = ", ".join(f"{(self.strata == name).sum()} {names[name]}" for name in known)
+        found = "; ".join(
+            f"{names[name]}: {self._share(name, flags):.1%} reach flag, {self._share(name, reviews):.1%} review"
+            for name in known
+        )
+        text = (
+            f"Set on {references} references, {counts}; the encoder was trained on none of them. Found at the right "
+            f"product (of the unrelated: at any) were, of the {found}. With more references, unrelated pictures come "
+            "nearer: set thresholds on your own listings before you act on them."
+        )
+        return fill(text, width=118)
+
+
+def _above(values: NDArray[np.float64], allowed: int) -> float:
+    """The lowest threshold of three digits that no more than `allowed` of the values reach."""
+    if allowed >= len(values):
+        return 0.0
+    return math.floor(float(np.sort(values)[-1 - allowed]) * 1000 + 1) / 1000
 
 
 def _fit(photos: Sequence[LabelledMatches]) -> Fusion:
     return fit_fusion((photo.matches, photo.is_right) for photo in photos)
-
-
-def _about(
-    pictures: BenchmarkSet, strength: NDArray[np.float64], right: NDArray[np.bool_], *, flag: float, review: float
-) -> str:
-    strata = np.array([names[0] for names in pictures.strata])
-
-    def hit(stratum: str, threshold: float) -> str:
-        of = strata == stratum
-        hits: NDArray[np.bool_] = (strength >= threshold) & (right | (stratum == "unrelated"))
-        return f"{hits[of].mean():.1%}"
-
-    return fill(
-        f"Set on {len(pictures.products)} references, {(strata == 'edited').sum()} edited copies of them, "
-        f"{(strata == 'other photo').sum()} other photos of the same products and {pictures.shown.count('')} "
-        f"unrelated pictures, none of which the encoder was trained on. The flag threshold hits {hit('edited', flag)} "
-        f"of the copies, {hit('other photo', flag)} of the other photos and {hit('unrelated', flag)} of the unrelated "
-        f"pictures; the review threshold hits {hit('edited', review)}, {hit('other photo', review)} and "
-        f"{hit('unrelated', review)}. With more references, unrelated pictures come nearer: set thresholds on your own "
-        "listings before you act on them.",
-        width=118,
-    )
 
 
 if __name__ == "__main__":

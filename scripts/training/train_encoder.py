@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--market", type=Path, help="folder of the rendered marketplace's train split")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--start", default="imagenet", help="weights to start from: imagenet, random, or a safetensors "
-                        "file such as model/embedded.safetensors")  # fmt: skip
+                        "file such as scripts/training/embedded.safetensors")  # fmt: skip
     parser.add_argument("--architecture", default=PRESETS["embedded"].architecture, help="an open_clip model")
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--batch", type=int, default=96, help="subjects a step; each gives two views")
