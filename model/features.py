@@ -18,22 +18,32 @@ from PIL import Image
 
 from lookalike.errors import FeaturesError
 
-MOST_REFERENCE, MOST_LISTING = 400, 800
+MOST_REFERENCE, MOST_LISTING = 300, 600
 """How many features are kept for a reference, which fills its photo, and for a listing photo, which shows more."""
 
 REFERENCE_PICTURE = 128
 """The longer side, in pixels, of the grey picture that is stored with the features of a reference."""
 
-VERSION = 1
+VERSION = 2
 """Features of another version are computed again. Raise it with any change to what is found or kept."""
 
-_SIDE = 400  # longer side, in pixels, of the picture in which features are found
-_LEAST_SIDE = 12  # of the shorter side; below it there is nothing to describe
+MIRRORED = np.arange(128).reshape(4, 4, 8)[::-1, :, -np.arange(8) % 8].ravel()
+"""Which number of a descriptor comes where in that of the mirror image.
+
+A descriptor has 4 by 4 cells of 8 directions, relative to the direction of the feature. Mirroring swaps the rows of
+cells across that direction, and reverses the sense of rotation of the directions.
+"""
+
+_SIDE = 256  # longer side, in pixels, of the picture in which features are found; SIFT itself doubles it first
+_KEPT_SIDE = 400  # of the grey picture that is kept of a listing photo
+_LEAST_SIDE = 8  # of the shorter side; below it there is nothing to describe
 _CONTRAST = 0.006  # OpenCV's default is 0.04; blurred, faded and plain goods need a lower one
-_COARSE, _COARSE_SHARE = 4.0, 0.6  # pixels across, and their share of what is kept; noise and grain are finer
 _UNIT = 512.0  # a RootSIFT number is multiplied by this when stored; few are above 0.5
 _FORMAT = b"LKF%d" % VERSION
 _HEADER = struct.Struct("<4sHHHHH32s")
+HEAD = _HEADER.size
+"""Packed features begin with this many bytes, which hold a digest of the others."""
+
 _MOST_STORED, _LARGEST = 2_000, 512  # the most features, and the longest side in pixels, that stored features can claim
 
 
@@ -57,6 +67,12 @@ class LocalFeatures:
 
     def __len__(self) -> int:
         return len(self.points)
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of memory that the arrays take."""
+        arrays = self.points, self.scales, self.angles, self.descriptors, self.picture
+        return sum(each.nbytes for each in arrays)
 
     def to_bytes(self) -> bytes:
         """Pack the features with a checksum: about 150 bytes per feature before compression, plus the picture.
@@ -118,62 +134,44 @@ def reference_features(image: Image.Image) -> LocalFeatures:
     )
 
 
-def local_features(image: Image.Image, *, most: int = MOST_LISTING, picture_side: int = _SIDE) -> LocalFeatures:
+def local_features(image: Image.Image, *, most: int = MOST_LISTING, picture_side: int = _KEPT_SIDE) -> LocalFeatures:
     """Find up to `most` features of an RGB photo, and keep it in grey with a longer side of `picture_side` pixels.
 
-    A picture without details has none, nor does one with a side of less than 12 pixels at the size of the search.
+    A picture without details has none, nor does one with a side of less than 8 pixels at the size of the search.
 
     >>> len(local_features(Image.new("RGB", (300, 200), "white")))
     0
     """
-    grey = _fit(image, _SIDE)
-    size = grey.shape[1], grey.shape[0]
-    picture = _shrink(grey, picture_side)
-    found = _detect(grey, most) if min(size) >= _LEAST_SIDE else []
+    picture = _fit(image, _KEPT_SIDE)
+    grey = _shrink(picture, _SIDE)
+    size, picture = (grey.shape[1], grey.shape[0]), _shrink(picture, picture_side)
+    # one call, so that the pyramid of scales, which costs most, is made once
+    sift = cv2.SIFT.create(most, contrastThreshold=_CONTRAST, enable_precise_upscale=True)
+    everywhere = np.full_like(grey, 255 if min(size) >= _LEAST_SIDE else 0)
+    found, described = sift.detectAndCompute(grey, everywhere)
     if not found:
         none = np.zeros(0, np.float32)
         return LocalFeatures(size, none.reshape(0, 2), none, none, np.zeros((0, 128), np.uint8), picture)
-    points, described = _sift().compute(grey, found)
-    table = np.array([(*point.pt, point.size, point.angle) for point in points], np.float32)
-    root = np.sqrt(described / np.maximum(described.sum(axis=1, keepdims=True), 1e-6))
+    order = np.argsort([-point.response for point in found], kind="stable")[:most]  # of equals, OpenCV keeps all
+    table = np.array([(*point.pt, point.size, point.angle) for point in found], np.float32)[order]
+    root = np.sqrt(described / np.maximum(described.sum(axis=1, keepdims=True), 1e-6))[order]
     descriptors = np.clip(np.round(root * _UNIT), 0, 255).astype(np.uint8)
     return LocalFeatures(size, table[:, :2], table[:, 2], table[:, 3], descriptors, picture)
 
 
 def mirrored(features: LocalFeatures) -> LocalFeatures:
-    """The features of the same photo with left and right swapped, without searching it again.
-
-    A descriptor has 4 by 4 cells of 8 directions, relative to the direction of the feature. Mirroring swaps the rows of
-    cells across that direction, and reverses the sense of rotation of the directions.
-    """
+    """The features of the same photo with left and right swapped, without searching it again (see MIRRORED)."""
     width = features.size[0]
     points = features.points.copy()
     points[:, 0] = width - 1 - points[:, 0]
-    cells = features.descriptors.reshape(-1, 4, 4, 8)
-    turned = cells[:, ::-1, :, -np.arange(8) % 8].reshape(-1, 128)
     angles = np.mod(180 - features.angles, np.float32(360))
     return replace(
         features,
         points=points,
         angles=angles,
-        descriptors=turned,
+        descriptors=features.descriptors[:, MIRRORED],
         picture=np.ascontiguousarray(features.picture[:, ::-1]),
     )
-
-
-def _sift() -> cv2.SIFT:
-    return cv2.SIFT.create(0, contrastThreshold=_CONTRAST, enable_precise_upscale=True)
-
-
-def _detect(grey: NDArray[np.uint8], most: int) -> list[cv2.KeyPoint]:
-    """The strongest details, strongest first. At least 60 % of `most` are coarse ones, if there are that many."""
-    found = _sift().detect(grey, None)
-    strengths = np.array([point.response for point in found])
-    order = np.argsort(-strengths, kind="stable")
-    coarse = np.array([found[i].size >= _COARSE for i in order], bool)
-    kept = coarse & (np.cumsum(coarse) <= most * _COARSE_SHARE)
-    kept |= ~kept & (np.cumsum(~kept) <= most - kept.sum())
-    return [found[i] for i in order[kept]]
 
 
 def _fit(image: Image.Image, side: int) -> NDArray[np.uint8]:

@@ -7,7 +7,9 @@ MAGSAC++ (Barath et al., CVPR 2020). Only points that agree with it in place, sc
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import cv2
 import numpy as np
@@ -18,6 +20,8 @@ from lookalike.records import Verification
 from .appearance import Agreement, classify, compare
 from .features import VERSION as FEATURES_VERSION
 from .features import LocalFeatures, mirrored
+from .homographies import Matrix, Points, coverage_of, is_sound, is_spread, outline_of, project
+from .matching import NEAR, match
 
 VERSION = f"{FEATURES_VERSION}.1"
 """Verifications of another version are computed again. Raise it with any change to what is found or to its kind."""
@@ -25,8 +29,9 @@ VERSION = f"{FEATURES_VERSION}.1"
 LEAST_INLIERS = 8
 """How many points must agree if the pictures don't decide.
 
-None of 8,100 pairs of clothing or produce photos with clothing photos from other senders has this many, and none of
-2,880 pairs of clothing photos with rendered packshots. Photos taken in the same room do: they show the same floor.
+None of 3,498 pairs of clothing or produce photos with clothing photos from other senders has this many, or is verified
+at all, nor of 2,160 with rendered packshots, nor of 1,000 clothing photos with storefront photos. Photos taken in the
+same room do: they show the same floor.
 """
 
 LEAST_SUPPORTED, SUPPORT = 5, 0.8
@@ -36,23 +41,13 @@ Among rendered validation photos, about 5 % of copies and of other photos of a p
 cases, other photos agree over 0.77 of the part or more.
 """
 
-# chosen in trials on rendered validation photos; a ratio of 0.80 finds up to 3 % fewer copies and photos
-_RATIO = 0.85
-_MOST_MATCHES = 400
-_LENGTH = 512.0**2  # of a descriptor, squared
+_MOST_VOTERS = 150  # of up to 400 pairs, the clearest
+_MIRRORED = 0.8  # something symmetric fits both ways about equally well, and is rarely mirrored
+_COS_45 = float(np.sqrt(0.5))
 _MOST_INSTANCES, _MOST_FAILURES = 4, 2
-_NEAR = 0.012  # of the longer side; features this close show the same detail
 _LOOSE = 0.08  # of the print in the listing: how far a similarity transform can miss what a homography will fit
 _INLIER = 0.0075  # of the longer side: the tolerance of the homography
 _MOST_OCTAVES, _MOST_DEGREES = 0.6, 30.0
-_LEAST_SPREAD = 0.012  # of the longer side: standard deviation of the inliers in their narrowest direction
-_SCALES = (0.04, 12.0)  # of the reference's print in the listing photo, both at the size in which features are found
-_MOST_STRETCH = 6.0  # longer to shorter axis of the ellipse that a circle becomes
-_GRID = 10
-_ON_EDGE = 0.01  # of the photo's side
-
-Matrix = NDArray[np.float64]
-Points = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -89,7 +84,7 @@ def verify(reference: LocalFeatures, listing: LocalFeatures) -> Verification | N
 
 def verify_and_align(reference: LocalFeatures, listing: LocalFeatures) -> tuple[Verification, Alignment] | None:
     """What `verify` returns, and the place in the listing photo that it is based on."""
-    for found in find_instances(reference, listing, most=2, least=LEAST_SUPPORTED):
+    for found in _candidates(reference, listing):
         agreement = compare(reference, listing, found.matrix, found.reference_points)
         if _counts(found, agreement):
             kind = classify(agreement)
@@ -110,76 +105,80 @@ def find_instances(
     Mirrored places rank as if they had a fifth fewer inliers. After each place, its points are removed and the rest is
     searched again.
     """
-    upright = _instances(reference, listing, most, least)
-    flipped = [_unmirror(each, listing) for each in _instances(reference, mirrored(listing), most, least)]
-    return sorted(upright + flipped, key=_strength, reverse=True)[:most]
+    upright, flipped = match(reference, listing)
+    straight = list(islice(_instances(reference, listing, upright, least), most))
+    turned = [_unmirror(each, listing) for each in islice(_turned(reference, listing, flipped, least), most)]
+    return sorted(straight + turned, key=_strength, reverse=True)[:most]
+
+
+def _candidates(reference: LocalFeatures, listing: LocalFeatures) -> Iterator[Alignment]:
+    """The best place of the photo and that of its mirror image, the stronger first, then further ones.
+
+    A place is only looked for when it is asked for, and the mirror image only if it could be the stronger.
+    """
+    upright, flipped = match(reference, listing)
+    straight = _instances(reference, listing, upright, LEAST_SUPPORTED)
+    first = next(straight, None)
+    if first is not None and _strength(first) >= _MIRRORED * len(flipped):
+        yield first
+        first = next(straight, None)
+    turned = _turned(reference, listing, flipped, LEAST_SUPPORTED)
+    found = next(turned, None)
+    best = [each for each in (first, found and _unmirror(found, listing)) if each is not None]
+    yield from sorted(best, key=_strength, reverse=True)
 
 
 def _strength(found: Alignment) -> float:
-    # something symmetric fits both ways about equally well, and is rarely mirrored
-    return found.inliers * (0.8 if found.mirrored else 1.0)
+    return found.inliers * (_MIRRORED if found.mirrored else 1.0)
 
 
-def _instances(reference: LocalFeatures, listing: LocalFeatures, most: int, least: int) -> list[Alignment]:
-    pairs = _match(reference, listing)
-    found: list[Alignment] = []
-    for _ in range(most + _MOST_FAILURES):
-        if len(pairs) < least or len(found) == most:
-            break
+def _turned(
+    reference: LocalFeatures, listing: LocalFeatures, pairs: NDArray[np.int64], least: int
+) -> Iterator[Alignment]:
+    """The places in the mirror image of the listing photo, in its pixels."""
+    if len(pairs) >= least:
+        yield from _instances(reference, mirrored(listing), pairs, least)
+
+
+def _instances(
+    reference: LocalFeatures, listing: LocalFeatures, pairs: NDArray[np.int64], least: int
+) -> Iterator[Alignment]:
+    failures = 0
+    while len(pairs) >= least and failures < _MOST_FAILURES:
         followers = _densest_vote(reference, listing, pairs)
         if followers.sum() < least:
-            break
+            return
         alignment, used = _align(reference, listing, pairs[followers], least)
         if alignment is not None:
-            found.append(alignment)
+            yield alignment
             pairs = pairs[~np.isin(pairs[:, 1], used)]
         else:
+            failures += 1
             pairs = pairs[~followers]
-    return found
-
-
-def _match(reference: LocalFeatures, listing: LocalFeatures) -> NDArray[np.int64]:
-    """Pairs (reference feature, listing feature), int64 (n, 2), the clearest first.
-
-    Each listing feature looks for its nearest in the reference, so that several copies in one photo don't compete. It
-    must beat the second nearest, somewhere else in the reference, so that repeated patterns match nothing.
-    """
-    if len(reference) < 3 or len(listing) < 3:
-        return np.zeros((0, 2), np.int64)
-    alike = listing.descriptors.astype(np.float32) @ reference.descriptors.astype(np.float32).T
-    nearest, rows = alike.argmax(axis=1), np.arange(len(alike))
-    best = alike[rows, nearest] / _LENGTH
-    x, y = reference.points.T
-    reach = _NEAR * max(reference.size)
-    same_place = (np.abs(x[:, None] - x) < reach) & (np.abs(y[:, None] - y) < reach)
-    alike -= (same_place * np.float32(2 * _LENGTH))[nearest]
-    second = alike.max(axis=1) / _LENGTH
-    ratio = np.sqrt(np.maximum(2 - 2 * best, 0) / np.maximum(2 - 2 * second, 1e-6))
-    kept = np.flatnonzero(ratio < _RATIO)
-    kept = kept[np.argsort(ratio[kept], kind="stable")][:_MOST_MATCHES]
-    return np.stack([nearest[kept], rows[kept]], axis=1)
 
 
 def _densest_vote(reference: LocalFeatures, listing: LocalFeatures, pairs: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which pairs follow the transform with the most followers, among those that each pair votes for: (n,)."""
+    """Which pairs follow the transform with the most followers, among those that the clearest pairs vote for: (n,)."""
+    pairs_by_point = np.argsort(pairs[:, 0], kind="stable")
     left, right = pairs.T
     zoom = listing.scales[right] / reference.scales[left]
+    octaves = np.log2(zoom)
     turn = np.radians(listing.angles[right] - reference.angles[left])
-    start = reference.points[left] @ np.array([1, 1j])
-    end = listing.points[right] @ np.array([1, 1j])
-    factor = zoom * np.exp(1j * turn)
+    across, down = zoom * np.cos(turn), zoom * np.sin(turn)
+    x, y = reference.points[left].T
+    to_x, to_y = listing.points[right].T
+    rest_x, rest_y = to_x - across * x + down * y, to_y - down * x - across * y
+    voter = slice(None, _MOST_VOTERS)
+    a, b, c, d, z, t = (each[voter, None] for each in (across, down, rest_x, rest_y, octaves, turn))
     # row i: by how much the transform that pair i votes for misses the listing point of each pair
-    misses = np.abs(end[:, None] + factor[:, None] * (start[None] - start[:, None]) - end[None])
-    reach = _LOOSE * max(reference.size) * zoom[:, None] + 0.01 * max(listing.size)
-    relative = factor[None] / factor[:, None]
-    near = misses < reach
-    near &= np.abs(np.log2(np.abs(relative))) < 1
-    near &= np.abs(np.angle(relative)) < np.radians(45)
+    misses = np.square(a * x - b * y + (c - to_x)) + np.square(b * x + a * y + (d - to_y))
+    near = misses < np.square(_LOOSE * max(reference.size) * zoom[voter, None] + 0.01 * max(listing.size))
+    near &= np.abs(octaves - z) < 1
+    near &= np.cos(turn - t) > _COS_45
     # several pairs with one reference point count once, or a repeated pattern would win
-    votes = np.zeros((len(pairs), len(reference)), bool)
-    row, column = np.nonzero(near)
-    votes[row, left[column]] = True
-    return np.asarray(near[int(votes.sum(axis=1).argmax())])
+    starts = np.flatnonzero(np.diff(left[pairs_by_point], prepend=-1))
+    votes = np.logical_or.reduceat(near[:, pairs_by_point], starts, axis=1).sum(axis=1)
+    return np.asarray(near[int(votes.argmax())])
 
 
 def _align(
@@ -196,12 +195,12 @@ def _align(
     follows = _followers(reference, listing, pairs, matrix, tolerance)
     chosen = _one_to_one(reference, listing, pairs[follows])
     start, end = reference.points[chosen[:, 0]], listing.points[chosen[:, 1]]
-    if len(chosen) < least or not _spread(start, reference.size) or not _spread(end, listing.size):
+    if len(chosen) < least or not is_spread(start, reference.size) or not is_spread(end, listing.size):
         return None, nothing
-    if not _sound(matrix, start):
+    if not is_sound(matrix, start):
         return None, nothing
-    coverage = _coverage(reference.points, start, reference.size)
-    outline = _outline(matrix, start, reference.size, listing.size)
+    coverage = coverage_of(reference.points, start, reference.size)
+    outline = outline_of(matrix, start, reference.size, listing.size)
     return Alignment(matrix, False, start, end, coverage, outline), pairs[follows, 1]
 
 
@@ -210,7 +209,7 @@ def _followers(
 ) -> NDArray[np.bool_]:
     """Which pairs agree with the homography in place, scale (within 0.6 octaves) and direction (within 30 degrees)."""
     start, end = reference.points[pairs[:, 0]], listing.points[pairs[:, 1]]
-    moved, jacobians = _project(matrix, start)
+    moved, jacobians = project(matrix, start)
     zoom = np.sqrt(np.abs(np.linalg.det(jacobians)))
     octaves = np.abs(np.log2(listing.scales[pairs[:, 1]] / (reference.scales[pairs[:, 0]] * np.maximum(zoom, 1e-9))))
     angles = np.radians(reference.angles[pairs[:, 0]])
@@ -221,108 +220,23 @@ def _followers(
     return np.asarray(near & (octaves < _MOST_OCTAVES) & (off < _MOST_DEGREES))
 
 
-def _project(matrix: Matrix, points: Points) -> tuple[Matrix, Matrix]:
-    """Where the points (n, 2) are mapped to, float64 (n, 2), and the derivative there, (n, 2, 2)."""
-    homogeneous = np.concatenate([points, np.ones((len(points), 1))], axis=1) @ matrix.T
-    depth = homogeneous[:, 2]
-    depth = np.where(np.abs(depth) < 1e-9, 1e-9, depth)
-    moved = homogeneous[:, :2] / depth[:, None]
-    jacobians = (matrix[None, :2, :2] - moved[:, :, None] * matrix[None, 2:, :2]) / depth[:, None, None]
-    return moved, jacobians
-
-
 def _one_to_one(reference: LocalFeatures, listing: LocalFeatures, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
     """The pairs, the clearest first, that share no place in either picture with an earlier one."""
-    kept: list[int] = []
-    start = reference.points[pairs[:, 0]] / (_NEAR * max(reference.size))
-    end = listing.points[pairs[:, 1]] / (_NEAR / 2 * max(listing.size))
-    for i in range(len(pairs)):
-        if not kept or (
-            np.abs(start[kept] - start[i]).max(axis=1).min() >= 0.5
-            and np.abs(end[kept] - end[i]).max(axis=1).min() >= 0.25
-        ):
+    start = reference.points[pairs[:, 0]] / (NEAR * max(reference.size))
+    end = listing.points[pairs[:, 1]] / (NEAR / 2 * max(listing.size))
+    shared = _within(start, 0.5) | _within(end, 0.25)
+    taken, kept = np.zeros(len(pairs), bool), list[int]()
+    for i, row in enumerate(shared):
+        if not taken[i]:
             kept.append(i)
+            taken |= row
     return pairs[kept]
 
 
-def _spread(points: Points, size: tuple[int, int]) -> bool:
-    """Whether the points cover more than a dot or a line."""
-    narrow = np.linalg.eigvalsh(np.cov(points.T.astype(np.float64)))[0]
-    return bool(np.sqrt(max(narrow, 0)) >= _LEAST_SPREAD * max(size))
-
-
-def _sound(matrix: Matrix, points: Points) -> bool:
-    """Whether the homography doesn't flip, fold or squeeze the part of the reference that was found."""
-    low, high = points.min(axis=0), points.max(axis=0)
-    corners = np.array([low, (high[0], low[1]), high, (low[0], high[1])], np.float32)
-    depth = corners @ matrix[2, :2] + matrix[2, 2]
-    if depth.min() < 0.2 * depth.max():
-        return False
-    moved, jacobians = _project(matrix, corners)
-    determinants = np.linalg.det(jacobians)
-    if not _convex(moved) or determinants.min() <= 0:
-        return False
-    singular = np.linalg.svd(jacobians, compute_uv=False)
-    zoom = np.sqrt(determinants)
-    return bool(
-        (singular[:, 0] <= _MOST_STRETCH * singular[:, 1]).all()
-        and _SCALES[0] <= zoom.min()
-        and zoom.max() <= _SCALES[1]
-        and zoom.max() <= 4 * zoom.min()
-    )
-
-
-def _convex(corners: Matrix) -> bool:
-    """Whether four corners all turn in the same, positive direction."""
-    sides = np.roll(corners, -1, axis=0) - corners
-    following = np.roll(sides, -1, axis=0)
-    return bool((sides[:, 0] * following[:, 1] - sides[:, 1] * following[:, 0] > 0).all())
-
-
-def _coverage(points: Points, found: Points, size: tuple[int, int]) -> float:
-    """Among the cells of a 10 by 10 grid that hold points, the share that hold a found point or lie next to one."""
-    occupied = _grid(points, size) > 0
-    found_again = cv2.dilate(_grid(found, size), np.ones((3, 3), np.uint8)) > 0
-    return float((occupied & found_again).sum() / max(1, occupied.sum()))
-
-
-def _grid(points: Points, size: tuple[int, int]) -> NDArray[np.uint8]:
-    grid = np.zeros((_GRID, _GRID), np.uint8)
-    column, row = np.clip((points * _GRID / np.array(size)).astype(int), 0, _GRID - 1).T
-    grid[row, column] = 1
-    return grid
-
-
-def _outline(
-    matrix: Matrix, found: Points, size: tuple[int, int], listing: tuple[int, int]
-) -> tuple[tuple[float, float], ...]:
-    width, height = size
-    corners = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float32)
-    depth = corners @ matrix[2, :2] + matrix[2, 2]
-    moved, _ = _project(matrix, corners)
-    if depth.min() < 0.1 * depth.max() or not _convex(moved):
-        low, high = found.min(axis=0), found.max(axis=0)
-        moved, _ = _project(matrix, np.array([low, (high[0], low[1]), high, (low[0], high[1])], np.float32))
-    return tuple((float(x), float(y)) for x, y in _clip(moved / np.array(listing)))
-
-
-def _clip(corners: Matrix) -> list[tuple[float, float]]:
-    """The part of a polygon inside the unit square (Sutherland and Hodgman, CACM 1974)."""
-    # a corner just off an edge moves onto it; otherwise rounding would cut off a sliver and leave a fifth corner
-    edges = np.round(corners)
-    on_edge = (np.abs(corners - edges) < _ON_EDGE) & ((edges == 0) | (edges == 1))
-    polygon = [(float(x), float(y)) for x, y in np.where(on_edge, edges, corners)]
-    for axis, edge, sign in ((0, 0.0, 1), (0, 1.0, -1), (1, 0.0, 1), (1, 1.0, -1)):
-        kept: list[tuple[float, float]] = []
-        for start, end in zip(polygon, polygon[1:] + polygon[:1], strict=True):
-            inside = [sign * (point[axis] - edge) >= 0 for point in (start, end)]
-            if inside[0]:
-                kept.append(start)
-            if inside[0] != inside[1]:
-                share = (edge - start[axis]) / (end[axis] - start[axis])
-                kept.append((start[0] + share * (end[0] - start[0]), start[1] + share * (end[1] - start[1])))
-        polygon = kept
-    return polygon
+def _within(points: Points, distance: float) -> NDArray[np.bool_]:
+    """Which points (n, 2) are less than that apart both across and down, (n, n)."""
+    x, y = points.T
+    return np.asarray((np.abs(x[:, None] - x) < distance) & (np.abs(y[:, None] - y) < distance))
 
 
 def _unmirror(found: Alignment, listing: LocalFeatures) -> Alignment:

@@ -59,7 +59,7 @@ class Verifier:
     opened: list[str] = field(default_factory=list)
 
     def verify(self, photos: Sequence[Photo], *, references: int, until: float | None = None) -> list[Verified]:
-        """Compare each photo with its first `references` matches; the answers come in the photos' order.
+        """Compare each photo with its first matches (see `compared_first`); the answers come in the photos' order.
 
         Photos that are not compared by `until`, a time of `time.monotonic`, are late. Raises IndexDamagedError if the
         index's features are damaged.
@@ -88,15 +88,19 @@ class Verifier:
 
     def _verified(self, photo: Photo, references: int) -> Verified:
         listing = _Lazy(lambda: self._features(photo))
-        matches = list(photo.matches)
+        matches, new = list(photo.matches), dict[str, bytes]()
         try:
-            for at, match in enumerate(matches[:references]):
-                matches[at] = replace(match, verification=self._compare(match.reference.id, photo, listing))
+            for at in compared_first(matches, references):
+                found = self._compare(matches[at].reference.id, photo, listing, new)
+                matches[at] = replace(matches[at], verification=found)
         except ImageReadError as error:
             return Verified(photo.matches, f"not compared point by point: {error}")
+        if self.cache is not None and new:
+            self.cache.put(new)
         return Verified(tuple(matches))
 
-    def _compare(self, reference: str, photo: Photo, listing: _Lazy) -> Verification | None:
+    def _compare(self, reference: str, photo: Photo, listing: _Lazy, new: dict[str, bytes]) -> Verification | None:
+        """What comparing the photo with that reference says; if that was not in the cache, it is put into `new`."""
         from lookalike.model.local import VERSION, verify
 
         key = f"{_KIND} {VERSION} {photo.sha256} {self.index.image_sha256(reference)}"
@@ -107,8 +111,7 @@ class Verifier:
         if genuine is None:
             return None
         found = verify(genuine, listing.features) or NOTHING
-        if self.cache is not None:
-            self.cache.put({key: json.dumps(asdict(found)).encode()})
+        new[key] = json.dumps(asdict(found)).encode()
         return found
 
     def _features(self, photo: Photo) -> LocalFeatures:
@@ -120,6 +123,26 @@ class Verifier:
         if read.sha256 != photo.sha256:
             raise ImageReadError("it changed during the scan; scan again", source="", reason="changed")
         return local_features(read.image)
+
+
+def compared_first(matches: Sequence[Match], references: int) -> list[int]:
+    """Which of a photo's matches are compared point by point, by their place.
+
+    They are the first `references` matches of the whole photo, and as many of its parts: what a part resembles doesn't
+    take the place of what the whole does.
+
+    >>> from lookalike.records import Reference
+    >>> whole, part = (Match(Reference("r", "p", "b", "r.jpg"), 0.5, region=region) for region in (None, (0, 0, 1, 1)))
+    >>> compared_first([part, part, whole, part, whole], 2)
+    [0, 1, 2, 4]
+    """
+    left = {True: references, False: references}
+    chosen = []
+    for at, match in enumerate(matches):
+        if left[match.region is None] > 0:
+            left[match.region is None] -= 1
+            chosen.append(at)
+    return chosen
 
 
 def compared_pair(key: str) -> tuple[str, str]:

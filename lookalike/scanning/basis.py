@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from lookalike.model.regions import VERSION
+
 if TYPE_CHECKING:
     from lookalike.detection.detector import Detector
     from lookalike.index.embedding import PhotoReader
@@ -38,7 +40,8 @@ class Basis:
             "compared": detector.index.has_features,
         }
         encoder = json.loads(json.dumps(detector.encoder.spec.to_json()))  # equal to one that was read from a file
-        return cls(encoder, reading_text(detector.reader), json.dumps(judging, sort_keys=True), detector.index.digest)
+        reading = reading_text(detector.reader, parts=detector.lookup.reach.parts)
+        return cls(encoder, reading, json.dumps(judging, sort_keys=True), detector.index.digest)
 
     @property
     def tables(self) -> frozenset[str]:
@@ -46,8 +49,19 @@ class Basis:
         rights = json.loads(self.judging)["rights"]
         return frozenset(rights["tables"] if rights is not None else ())
 
+    @property
+    def dims(self) -> tuple[int, ...]:
+        """How many numbers of a vector stand for similarity and, if the encoder has a second head, for look.
+
+        Raises ValueError unless an encoder can have them.
+        """
+        dims = (self.encoder["dim"], self.encoder.get("look_dim", 0))
+        if any(type(dim) is not int or not least <= dim <= 1 << 16 for least, dim in zip((1, 0), dims, strict=True)):
+            raise ValueError("its encoder's vectors have no length")
+        return dims if dims[1] else dims[:1]
+
     def embeds_like(self, other: Basis) -> bool:
-        """Whether a picture has the same vector on both."""
+        """Whether a picture has the same vector and the same parts on both."""
         return (self.encoder, self.reading) == (other.encoder, other.reading)
 
     def __str__(self) -> str:
@@ -55,8 +69,12 @@ class Basis:
         return json.dumps(vars(self), sort_keys=True)
 
 
-def reading_text(reader: PhotoReader) -> str:
-    """Which pictures a reader may read, and within which limits; the same text in every process."""
+def reading_text(reader: PhotoReader, *, parts: int = 0) -> str:
+    """Which pictures a reader may read, and within which limits; the same text in every process.
+
+    Up to `parts` parts of each picture are looked up as well.
+    """
     access = {**asdict(reader.access), "schemes": sorted(reader.access.schemes)}
     limits = {"limits": str(reader.limits), "photos": reader.most_photos}
-    return json.dumps({**limits, "access": access}, sort_keys=True)
+    cut = {"parts": f"{parts}, version {VERSION}"} if parts else {}
+    return json.dumps({**limits, **cut, "access": access}, sort_keys=True)

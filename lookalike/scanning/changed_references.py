@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .windows import Window, vectors_of_photos
+
 if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
     from lookalike.index.reference_index import ReferenceIndex
-
-    from .windows import Window
 
 _TOGETHER = 1024  # new references compared at a time
 _NEAR = 1e-5
@@ -36,24 +36,30 @@ def reference_digests(index: ReferenceIndex) -> pa.Table:
 
 @dataclass(frozen=True)
 class ChangedReferences:
-    """How an index differs from an earlier one: ids that are `gone`, and `vectors` (n, dim) of new references.
+    """How an index differs from an earlier one: ids that are `gone`, and `vectors` (n, width) of new references.
 
-    A reference that was changed counts as both.
+    `heads` are the columns for similarity and, if the encoder has a second head, those for look, with the name of what
+    a photo's row says of the least. A reference that was changed counts as both.
     """
 
     gone: pa.Array
     vectors: NDArray[np.float32]
+    heads: tuple[tuple[str, slice], ...]
 
     @classmethod
     def since(cls, before: pa.Table, after: pa.Table, index: ReferenceIndex) -> ChangedReferences:
         """What changed from the digests `before` to those `after`, which are the index's (see `reference_digests`)."""
         gone = before["reference_id"].filter(_changed(before, after))
-        return cls(gone.combine_chunks(), index.vectors_at(np.flatnonzero(_changed(after, before)).tolist()))
+        vectors = index.vectors_at(np.flatnonzero(_changed(after, before)).tolist())
+        dim = index.spec.dim
+        heads = (("least", slice(0, dim)), *((("least_look", slice(dim, None)),) if index.spec.look_dim else ()))
+        return cls(gone.combine_chunks(), vectors, heads)
 
     def may_concern(self, window: Window) -> NDArray[np.bool_]:
         """For each listing of a window, bool (n,), whether its photos may match other references than before.
 
-        They may if they matched a reference that is gone, or if a new one is at least as near as the last that matched.
+        They may if they matched a reference that is gone, or if a new one is at least as near as the last that matched,
+        by similarity or by look.
         """
         import pyarrow.compute as pc
 
@@ -62,20 +68,22 @@ class ChangedReferences:
         flat = pc.list_flatten(photos)
         concerned = np.zeros(len(window.table), bool)
         if len(self.vectors):
-            read = np.asarray(pc.is_null(pc.struct_field(flat, "error")), bool)
-            least = np.asarray(pc.struct_field(flat, "least"), np.float32)[read]
-            concerned[owner[read][self._nearest(window.vectors) >= least - _NEAR]] = True
+            photo = np.repeat(np.arange(len(flat)), vectors_of_photos(flat))  # that each vector belongs to
+            for name, columns in self.heads:
+                least = np.asarray(pc.struct_field(flat, name), np.float32)[photo]
+                concerned[owner[photo][self._nearest(window.vectors, columns) >= least - _NEAR]] = True
         if len(self.gone):
             matches = pc.struct_field(flat, "matches")
             lost = np.asarray(pc.is_in(pc.list_flatten(matches), value_set=self.gone))
             concerned[owner[np.asarray(pc.list_parent_indices(matches))[lost]]] = True
         return concerned
 
-    def _nearest(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """For each vector, the similarity of the new reference nearest to it."""
+    def _nearest(self, vectors: NDArray[np.float32], columns: slice) -> NDArray[np.float32]:
+        """For each vector, the cosine of these columns with those of the new reference nearest to it."""
         nearest = np.full(len(vectors), -2.0, np.float32)
-        for start in range(0, len(self.vectors), _TOGETHER):
-            np.maximum(nearest, (vectors @ self.vectors[start : start + _TOGETHER].T).max(axis=1), out=nearest)
+        mine, theirs = vectors[:, columns], self.vectors[:, columns]
+        for start in range(0, len(theirs), _TOGETHER):
+            np.maximum(nearest, (mine @ theirs[start : start + _TOGETHER].T).max(axis=1), out=nearest)
         return nearest
 
 

@@ -21,7 +21,7 @@ from .changed_references import ChangedReferences
 from .parts import writing_findings
 from .run import RescanSummary, Run
 from .state import ScanState, StateWriter, writing_state
-from .windows import MOST_LISTINGS, MOST_PHOTOS, Window
+from .windows import MOST_LISTINGS, MOST_VECTORS, Window
 
 if TYPE_CHECKING:
     from lookalike.index.embedding import EmbeddedPhoto
@@ -53,7 +53,8 @@ def scan_changes(
         if state is not None and not state.basis.embeds_like(basis):
             state = None  # none of its vectors can be used
         run = Run(detector, verifier, state, basis, cache)
-        return run.write(map(run.judge, _windows(listings)), writer, out, progress)
+        parts = detector.lookup.reach.parts
+        return run.write(map(run.judge, _windows(listings, parts)), writer, out, progress)
 
 
 def rescan_references(
@@ -64,8 +65,8 @@ def rescan_references(
     References that are new in the index are compared with the listings' vectors in the folder `since`; findings that
     rest on removed references are withdrawn. A photo is opened only if it comes into reach of a reference that it was
     not compared with point by point. Writes `out` and the folder's state. Raises ScanStateError if there is no state,
-    its scan used another encoder, other limits on pictures, or rights or sellers that the detector lacks, or another
-    process uses the folder, and TableError while another process writes `out`.
+    its scan used another encoder, other limits on pictures, other parts of them, or rights or sellers that the detector
+    lacks, or another process uses the folder, and TableError while another process writes `out`.
     """
     since, out, basis = Path(since), Path(out), Basis.of(detector)
     require_ending(out)
@@ -97,16 +98,17 @@ def _writing(since: Path, out: Path, detector: Detector) -> Iterator[tuple[State
         yield writer, Verifier(detector.index, detector.reader, verified)
 
 
-def _windows(listings: Iterable[Listing]) -> Iterator[list[Listing]]:
-    """The listings in windows of no more than the state's."""
+def _windows(listings: Iterable[Listing], parts: int) -> Iterator[list[Listing]]:
+    """The listings, of whose photos up to `parts` parts are looked up, in windows of no more than the state's."""
     window: list[Listing] = []
-    photos = 0
+    vectors = 0
     for listing in listings:
-        if window and (len(window) >= MOST_LISTINGS or photos + len(listing.images) > MOST_PHOTOS):
+        needed = (1 + parts) * len(listing.images)
+        if window and (len(window) >= MOST_LISTINGS or vectors + needed > MOST_VECTORS):
             yield window
-            window, photos = [], 0
+            window, vectors = [], 0
         window.append(listing)
-        photos += len(listing.images)
+        vectors += needed
     if window:
         yield window
 
@@ -126,7 +128,9 @@ def _known_state(since: Path, basis: Basis) -> ScanState:
     if state is None:
         raise ScanStateError(f"there is no state of a scan in {since}; make one with: lookalike scan --since {since}")
     if not state.basis.embeds_like(basis):
-        raise ScanStateError(f"the scan in {since} used another encoder or other limits on pictures; scan again")
+        raise ScanStateError(
+            f"the scan in {since} used another encoder, other limits on pictures or other parts of them; scan again"
+        )
     return state
 
 

@@ -29,6 +29,7 @@ from lookalike.tables.findings import finding_row, finding_schema
 from .basis import Basis, reading_text
 from .cluster import Cluster, Rows, Work, cut_table, do_parts, done_parts, read_part, require_ray
 from .parts import ScanSummary, begin_parts, join_parts, writing_findings
+from .verified_pairs import pairs_beside
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -126,9 +127,10 @@ def _judging(open_detector: Callable[[], Detector], cache: Path | None) -> Work:
 
     detector = open_detector()
     vectors = None if cache is None else VectorCache(cache, detector.encoder.spec, optional=True)
+    pairs = None if cache is None else pairs_beside(cache)
 
     def judge(rows: Rows) -> Rows:
-        return [finding_row(found) for found in detector.stream(map(_listing, rows), cache=vectors)]
+        return [finding_row(found) for found in detector.stream(map(_listing, rows), cache=vectors, verified=pairs)]
 
     return judge
 

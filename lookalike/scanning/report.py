@@ -17,7 +17,9 @@ from lookalike.policy.fusion import probability_text
 from lookalike.records import Verdict
 from lookalike.rights.grounds import cell_in_words
 from lookalike.tables.amounts import plain_decimal, read_decimal
+from lookalike.tables.candidates import region_in
 from lookalike.tables.findings import FindingRow, strength_of
+from lookalike.tables.names import name_in
 
 _ORDER = (
     Verdict.FLAGGED,
@@ -106,7 +108,7 @@ def _strength(row: Row) -> tuple[int, float]:
 
 
 def _card(rank: int, row: Row, pictures: Thumbnails, composed: Composed) -> Card:
-    kind, probability = row.get("kind"), row.get("probability")
+    kind, probability, name = row.get("kind"), row.get("probability"), name_in(row.get("label_name"))
     normalised = row.get("normalised_similarity") is not None
     return {
         **dict.fromkeys((*FindingRow.__annotations__, "verdict_before", "reason")),  # rows made by hand lack some
@@ -115,9 +117,10 @@ def _card(rank: int, row: Row, pictures: Thumbnails, composed: Composed) -> Card
         "kind_key": kind if kind in KINDS else "",
         "kind_name": KINDS.get(kind, str(kind).replace("_", " ")) if kind else None,
         "mirrored": str(row.get("mirrored")).lower() == "true",
-        "listing_picture": pictures.name(row.get("image")),
+        "listing_picture": pictures.name(row.get("image"), region_in(row)),
         "reference_picture": pictures.name(row.get("reference_image")),
         "rights": cell_in_words(row.get("rights")),
+        "label_name": name.in_words if name else None,
         "composed": composed,
         "link": safe_link(row.get("url")),
         # the bar shows the probability or the similarity, on which a threshold for the normalised one has no place

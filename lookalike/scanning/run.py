@@ -144,10 +144,11 @@ class Run:
 
         looked_at, remaining, signed = self._detector.lookup.looked_at, iter(seen), iter(signatures)
         tables: list[pa.Table] = []
-        vectors = [np.empty((0, self._detector.encoder.spec.dim), np.float32)]
+        spec = self._detector.encoder.spec
+        vectors = [np.empty((0, spec.width), np.float32)]
         while part := list(islice(remaining, _TOGETHER)):
             rows: list[dict[str, Any]] = [
-                state_row(each, finding, signature=next(signed), looked_at=looked_at)
+                state_row(each, finding, signature=next(signed), looked_at=looked_at, has_look=spec.look_dim > 0)
                 for each, finding in zip(part, self._detector.findings(part), strict=True)
             ]
             tables.append(arrow_table(rows, state_schema()))

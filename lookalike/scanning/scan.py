@@ -16,6 +16,7 @@ from lookalike.tables.findings import finding_row, finding_schema
 
 from .basis import Basis
 from .parts import ScanSummary, begin_parts, join_parts, part_path, parts_of, write_part, writing_findings
+from .verified_pairs import pairs_beside
 
 if TYPE_CHECKING:
     from lookalike.index.vector_cache import VectorCache
@@ -37,8 +38,9 @@ def scan_listings(
     Findings are kept in parts in the folder `out`.partial; `out` appears, or is replaced, once all are there. After an
     interruption, the same call skips the listings that are done if `fingerprint` (which identifies the listings),
     index, policy and encoder are the same. No picture is embedded twice in a scan, or at all if `cache` has its vector,
-    and no pair is compared twice. `progress` is called with the number of listings done since the last call.
-    Raises TableError for another ending, and while another process writes the same table.
+    and no pair is compared twice. What was compared is kept beside `cache`, for later scans as well. `progress` is
+    called with the number of listings done since the last call. Raises TableError for another ending, and while another
+    process writes the same table.
     """
     out, basis = Path(out), f"listings {fingerprint}\n{Basis.of(detector)}"
     require_ending(out)
@@ -60,7 +62,6 @@ def _write_parts(
     cache: VectorCache | None,
 ) -> int:
     """Judge the listings after those `done`, write their findings in parts, and give how many parts there are."""
-    from lookalike.index.blobs import BlobCache
     from lookalike.index.vector_cache import VectorCache
 
     remaining = iter(listings)
@@ -71,7 +72,7 @@ def _write_parts(
         nullcontext(cache)
         if cache
         else VectorCache(partial / "vectors.sqlite", detector.encoder.spec, optional=True) as vectors,
-        BlobCache(partial / "verified.sqlite", optional=True) as verified,
+        pairs_beside(vectors.path) as verified,
     ):
         findings = _counted(detector.stream(remaining, cache=vectors, verified=verified), progress)
         number = len(parts_of(partial))

@@ -27,7 +27,7 @@ from .windows import File, Stored, Window, require_bounded
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FORMAT, VERSION = "lookalike-scan-state", 2
+FORMAT, VERSION = "lookalike-scan-state", 3
 MANIFEST = "state.json"
 
 _MANIFEST_BYTES = 64 << 20
@@ -96,7 +96,7 @@ class ScanState:
         return lru_cache(_READ_TOGETHER)(self._read)
 
     def _read(self, number: int) -> Window:
-        read = partial(self.windows[number].read, self.folder, self.basis.encoder["dim"])
+        read = partial(self.windows[number].read, self.folder, self.basis.dims)
         window = _sound(self.folder, read)
         return replace(window, read_vectors=partial(_sound, self.folder, window.read_vectors))
 
@@ -176,8 +176,7 @@ def _require_sound(basis: Basis, seconds: float) -> None:
         raise TypeError("its basis is not text")
     if not (basis.encoder.keys() and basis.tables is not None):
         raise ValueError("its basis names no encoder")
-    if type(basis.encoder["dim"]) is not int or not 0 < basis.encoder["dim"] <= 1 << 16:
-        raise ValueError("its encoder's vectors have no length")
+    _ = basis.dims
 
 
 def _references(file: File, folder: Path) -> pa.Table:

@@ -1,4 +1,4 @@
-"""The comparisons that a scan's state keeps: those of photos that it still has with references that still exist."""
+"""The comparisons that are kept: beside the vectors for any scan, and in a scan's state those it still refers to."""
 
 from __future__ import annotations
 
@@ -11,8 +11,22 @@ from lookalike.detection.verification import Verifier, compared_pair
 from lookalike.tables.cells import id_digest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pyarrow as pa
     from numpy.typing import NDArray
+
+    from lookalike.index.blobs import BlobCache
+
+MOST_BYTES = 4 << 30
+"""The size that the file beside the vectors grows to: some eight million comparisons."""
+
+
+def pairs_beside(vectors: Path) -> BlobCache:
+    """The file that keeps what scans compared, so that none compares a pair again; `vectors` keeps their vectors."""
+    from lookalike.index.blobs import BlobCache
+
+    return BlobCache(vectors.with_name(f"{vectors.stem}.pairs.sqlite"), optional=True, most_bytes=MOST_BYTES)
 
 
 class VerifiedPairs:

@@ -1,8 +1,8 @@
 """The listings of a scan's state, in windows: their rows, and beside them the vectors of their photos.
 
 A window is kept in two files. Rows are a Parquet file of `state_schema`. Vectors are plain little-endian float32, one
-after the other, for each photo without an error in the order of the rows. Both are named after their content, and a
-window that didn't change keeps its files.
+after the other, for each photo without an error in the order of the rows, its own before those of its parts. Both are
+named after their content, and a window that didn't change keeps its files.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from lookalike.model.encoder import Vectors
 
-MOST_LISTINGS, MOST_PHOTOS = 8192, 32_768
+MOST_LISTINGS, MOST_VECTORS = 8192, 32_768
 """A window is closed by whichever comes first."""
 
 _MOST_BYTES = 1 << 30  # of a file of the state, packed and unpacked
@@ -81,13 +81,13 @@ class Window:
 
     @cached_property
     def vectors(self) -> Vectors:
-        """The vectors of all photos without an error, float32 (n, dim), in the order of the rows."""
+        """The vectors of all photos without an error, float32 (n, width), in the order of the rows."""
         return self.read_vectors()
 
     @cached_property
     def _ends(self) -> NDArray[np.int64]:
         """For each listing, how many vectors there are up to its last."""
-        return np.cumsum(readable_photos(self.table), dtype=np.int64)
+        return np.cumsum(vectors_of_listings(self.table), dtype=np.int64)
 
     def take(self, rows: NDArray[np.int64]) -> Window:
         """The listings in these rows, in that order."""
@@ -138,10 +138,10 @@ class Stored:
         rows = window.rows_file or File.written(
             folder, "rows", ".parquet", partial(pq.write_table, window.table, compression="zstd", use_dictionary=False)
         )
-        return cls(len(window.table), int(readable_photos(window.table).sum()), rows, vectors)
+        return cls(len(window.table), int(vectors_of_listings(window.table).sum()), rows, vectors)
 
-    def read(self, folder: Path, dim: int) -> Window:
-        """The window, whose vectors have `dim` numbers; they are read once they are asked for.
+    def read(self, folder: Path, dims: Sequence[int]) -> Window:
+        """The window, whose vectors have parts of `dims` numbers; they are read once they are asked for.
 
         Raises ValueError, OSError or pa.ArrowException for files that no scan wrote.
         """
@@ -149,9 +149,9 @@ class Stored:
         if any(table[name].null_count for name in ("listing_id", "images", "photos", "verdict", "policy", "encoder")):
             raise ValueError(f"{self.rows_file.name} lacks a listing's id, its photos or its verdict")
         _require_matches(table, self.rows_file.name)
-        if int(readable_photos(table).sum()) != self.vectors:
-            raise ValueError(f"{self.rows_file.name} is not of {self.vectors} photos that were read")
-        return Window(table, partial(self._vectors, folder, dim), self.rows_file, self.vectors_file)
+        if int(vectors_of_listings(table).sum()) != self.vectors:
+            raise ValueError(f"{self.rows_file.name} is not of photos with {self.vectors} vectors")
+        return Window(table, partial(self._vectors, folder, dims), self.rows_file, self.vectors_file)
 
     def rows(self, folder: Path, columns: list[str]) -> pa.Table:
         """These columns of the rows."""
@@ -165,32 +165,46 @@ class Stored:
             require_bounded(file.metadata, self.rows_file.name)
             return file.read(columns).select(columns).cast(schema)
 
-    def _vectors(self, folder: Path, dim: int) -> Vectors:
-        if self.vectors_file.size != 4 * dim * self.vectors:
-            raise ValueError(f"{self.vectors_file.name} is not of {self.vectors} vectors of {dim} numbers")
-        vectors = np.frombuffer(self.vectors_file.read(folder), "<f4").reshape(self.vectors, dim)
-        if not np.all(np.abs(np.linalg.norm(vectors, axis=1) - 1) < 1e-3):
+    def _vectors(self, folder: Path, dims: Sequence[int]) -> Vectors:
+        width = sum(dims)
+        if self.vectors_file.size != 4 * width * self.vectors:
+            raise ValueError(f"{self.vectors_file.name} is not of {self.vectors} vectors of {width} numbers")
+        vectors = np.frombuffer(self.vectors_file.read(folder), "<f4").reshape(self.vectors, width)
+        parts = np.split(vectors, np.cumsum(dims)[:-1], axis=1)
+        if not all(np.all(np.abs(np.linalg.norm(part, axis=1) - 1) < 1e-3) for part in parts):
             raise ValueError(f"{self.vectors_file.name} holds vectors that don't have length 1")
         return vectors
 
 
-def readable_photos(table: pa.Table) -> NDArray[np.int64]:
-    """How many photos of each listing were read, int64 (listings,)."""
+def vectors_of_listings(table: pa.Table) -> NDArray[np.int64]:
+    """How many vectors the photos of each listing have together, int64 (listings,)."""
     import pyarrow.compute as pc
 
     photos = table["photos"].combine_chunks()
-    read = np.asarray(pc.is_null(pc.struct_field(pc.list_flatten(photos), "error")), bool)
     owner = np.asarray(pc.list_parent_indices(photos), np.int64)
-    return np.bincount(owner[read], minlength=len(table)).astype(np.int64)
+    counts = vectors_of_photos(pc.list_flatten(photos))
+    return np.bincount(owner, weights=counts, minlength=len(table)).astype(np.int64)
+
+
+def vectors_of_photos(photos: pa.Array) -> NDArray[np.int64]:
+    """How many vectors each photo of a state's rows has, int64 (n,): its own and those of its parts, if it was read."""
+    import pyarrow.compute as pc
+
+    read = np.asarray(pc.is_null(pc.struct_field(photos, "error")), bool)
+    parts = np.asarray(pc.fill_null(pc.list_value_length(pc.struct_field(photos, "regions")), 0), np.int64)
+    return np.where(read, 1 + parts, 0)
 
 
 def _require_matches(table: pa.Table, name: str) -> None:
     import pyarrow.compute as pc
 
     photos, images = pc.list_flatten(table["photos"]), pc.list_flatten(table["images"])
-    lists = pc.struct_field(photos, "matches")
+    lists, regions = pc.struct_field(photos, "matches"), pc.struct_field(photos, "regions")
     if photos.null_count or images.null_count or lists.null_count or pc.list_flatten(lists).null_count:
         raise ValueError(f"{name} has a photo without matches")
+    corners = pc.list_flatten(regions)
+    if regions.null_count or corners.null_count or pc.list_flatten(corners).null_count:
+        raise ValueError(f"{name} has a part of a photo without a place")
     if not pc.all(pc.equal(pc.list_value_length(table["photos"]), pc.list_value_length(table["images"]))).as_py():
         raise ValueError(f"{name} has a listing with more or fewer photos than images")
 

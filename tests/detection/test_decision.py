@@ -91,10 +91,10 @@ def test_each_brands_own_threshold_decides() -> None:
 
 def test_a_photo_nearer_to_a_harmless_one_says_nothing_of_the_reference() -> None:
     stock = Match(Reference("stock", "stock", "", "s.jpg"), 0.95)
-    found = judge(replace(photo("a", 0.9), harmless=stock))
+    found = judge(replace(photo("a", 0.9), harmless=(stock,)))
     assert (found.verdict, found.suppressed_by, found.similarity, found.kind) == (Verdict.CLEAR, "stock", 0.9, None)
-    assert judge(replace(photo("a", 0.96), harmless=stock)).verdict is Verdict.FLAGGED
-    both = judge(replace(photo("a", 0.9), harmless=stock), photo("b", 0.85))
+    assert judge(replace(photo("a", 0.96), harmless=(stock,))).verdict is Verdict.FLAGGED
+    both = judge(replace(photo("a", 0.9), harmless=(stock,)), photo("b", 0.85))
     assert (both.verdict, both.image, both.suppressed_by) == (Verdict.FLAGGED, "b", None)
 
 

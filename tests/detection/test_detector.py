@@ -308,7 +308,7 @@ def test_waiting_for_nobody_changes_no_finding(detector: Detector, paths: list[P
 
 
 def test_threads_are_limited_where_they_are_asked_for(detector: Detector, paths: list[Path]) -> None:
-    from lookalike.model.loading import untrained_encoder
+    from lookalike.model.clip_loading import untrained_encoder
 
     wide = replace(detector.lookup, reader=PhotoReader(workers=6))
     assert replace(wide, threads=3).reader.workers == 3

@@ -16,6 +16,8 @@ from lookalike.detection.replay import compare_policies, replay
 from lookalike.errors import PolicyError, TableError
 from lookalike.index.build import add_harmless, build_index
 from lookalike.policy.cohort import Cohort
+from lookalike.policy.fusion import Fusion
+from lookalike.policy.terms import Reach
 from lookalike.records import Finding, Reference
 from lookalike.scanning.scan import scan_listings
 from lookalike.tables.findings import read_findings
@@ -126,6 +128,9 @@ def test_refuses_policies_that_the_findings_can_not_tell_of() -> None:
         compare_policies(rows, cohort, cohort)
     with pytest.raises(PolicyError, match="for an encoder with weights abababab"):
         compare_policies(rows, BEFORE, replace(AFTER, weights_sha256="ab" * 32))
+    fused = replace(BEFORE, fusion=Fusion(-6.0, 1.0, 0.0, 2.0, 0.0), flag=0.9, review=0.1)
+    with pytest.raises(PolicyError, match="compares more photos point by point"):
+        compare_policies(rows, replace(fused, reach=Reach(0.5)), fused)
     for damaged in (None, "[", '[{"brand": 1}]', "{}"):
         with pytest.raises(TableError, match="scan again"):
             compare_policies([{**rows[0], "candidates": damaged}], BEFORE, AFTER)

@@ -102,6 +102,16 @@ def test_without_a_reach_of_its_own_a_policy_compares_what_it_does_not_clear(fol
     assert unseen.matches[0].verification is None
 
 
+def test_with_a_fusion_and_no_reach_of_its_own_a_policy_compares_any_photo(folder: Path) -> None:
+    everything = replace(FUSED, reach=Reach(None))
+    finding = detector(folder, everything).check(Listing("L", (noise(),)))
+    assert [match.verification for match in finding.matches] == [NOTHING] * 3
+    two = replace(FUSED, reach=Reach(None, references=2))
+    assert [match.verification is None for match in detector(folder, two).check(Listing("L", (noise(),))).matches] == [
+        False, False, True,
+    ]  # fmt: skip
+
+
 def test_one_by_one_and_many_at_once_agree(folder: Path) -> None:
     listings = [Listing(f"L{i}", (copied(NAMES[i % 3], mirror=i % 2 == 0), noise())) for i in range(4)]
     many = detector(folder, FUSED).check_many(listings)

@@ -271,7 +271,7 @@ def test_refuses_a_state_that_is_missing_damaged_or_of_another_encoder_or_limits
     manifest = json.loads((market / "state" / "state.json").read_bytes())
     manifest["basis"]["reading"] = "other"
     (market / "state" / "state.json").write_text(json.dumps(manifest))
-    with pytest.raises(ScanStateError, match="another encoder or other limits on pictures"):
+    with pytest.raises(ScanStateError, match="another encoder, other limits on pictures or other parts of them"):
         rescan_references(detector=detector(market), since=market / "state", out=market / "new.parquet")
     assert changes(market, listings(market)).looked_at == 65
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -17,9 +18,12 @@ from toy import ToyEncoder, save_pictures
 from lookalike import Detector, Listing, Policy, scan_listings
 from lookalike.detection.lookup import Lookup
 from lookalike.errors import TableError
+from lookalike.index.blobs import BlobCache
 from lookalike.index.build import build_index
 from lookalike.index.embedding import PhotoReader
 from lookalike.index.reference_index import ReferenceIndex
+from lookalike.index.vector_cache import VectorCache
+from lookalike.model import local
 from lookalike.model.sources import Access
 from lookalike.records import Reference
 from lookalike.tables.findings import finding_row, read_findings
@@ -65,6 +69,39 @@ def test_writes_one_row_a_listing_in_each_format(
 def test_embeds_each_picture_once(tmp_path: Path, detector: Detector, paths: list[Path]) -> None:
     scan_listings(listings(paths, 2000), detector=detector, out=tmp_path / "f.parquet")
     assert detector.encoder.embedded == 12  # type: ignore[attr-defined]
+
+
+def test_a_later_scan_with_the_same_cache_compares_no_pair_again(
+    tmp_path: Path, detector: Detector, paths: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[int] = []
+    real = local.verify
+    monkeypatch.setattr(local, "verify", lambda *pair: compared.append(1) or real(*pair))
+    rows = []
+    for name in ("first", "second", "without"):
+        out = tmp_path / f"{name}.parquet"
+        with VectorCache(tmp_path / f"{name.replace('second', 'first')}.sqlite", ToyEncoder().spec) as cache:
+            scan_listings(listings(paths, 6), detector=detector, out=out, cache=cache)
+        rows.append([{**row, "scanned_at": 0} for row in read_findings(out)])
+        compared.append(0)
+    assert rows[0] == rows[1] == rows[2] and any(row["inliers"] for row in rows[0])
+    pairs = compared.index(0)
+    assert pairs > 0 and compared == [*[1] * pairs, 0, 0, *[1] * pairs, 0]
+
+
+def test_two_scans_at_once_share_what_they_compare(tmp_path: Path, detector: Detector, paths: list[Path]) -> None:
+    def scan(name: str) -> None:
+        with VectorCache(tmp_path / "vectors.sqlite", ToyEncoder().spec) as cache:
+            scan_listings(listings(paths, 6), detector=detector, out=tmp_path / f"{name}.parquet", cache=cache)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(scan, ("one", "two")))
+    one, two = (
+        [{**row, "scanned_at": 0} for row in read_findings(tmp_path / f"{name}.parquet")] for name in ("one", "two")
+    )
+    assert one == two
+    with BlobCache(tmp_path / "vectors.pairs.sqlite") as kept:
+        assert not kept.empty
 
 
 def test_resumes_where_it_was_killed(tmp_path: Path, detector: Detector, paths: list[Path]) -> None:

@@ -31,7 +31,7 @@ def references(count: int) -> pa.Table:
 
 
 def row(number: int, **values: Any) -> dict[str, Any]:
-    photo = {"sha256": f"{number:064x}", "hint": None, "error": None, "matches": ["r0"], "least": 0.5}
+    photo = {"sha256": f"{number:064x}", "hint": None, "error": None, "matches": ["r0"], "least": 0.5, "regions": []}
     here = {"listing_id": f"L{number}", "verdict": "clear", "policy": "p", "encoder": "e", "images": ["a.png"]}
     return {**here, "photos": [photo], **values}
 
@@ -156,7 +156,7 @@ def test_only_one_may_write(tmp_path: Path) -> None:
 
 def test_a_state_of_another_version_names_the_command_that_makes_it_again(tmp_path: Path) -> None:
     (tmp_path / MANIFEST).write_text('{"format": "lookalike-scan-state", "version": 1}')
-    with pytest.raises(ScanStateError, match="state 1, expected .* 2; remove it, and .* lookalike scan --since"):
+    with pytest.raises(ScanStateError, match="state 1, expected .* 3; remove it, and .* lookalike scan --since"):
         load(tmp_path)
 
 
