@@ -256,18 +256,19 @@ class _Check:
         if said_by_similarity(row) not in _JUDGED:  # the others were not decided by a photo
             return
         again = replay(row, policy)
-        verification = None
+        verification = kind = None
         for match in again.matches:
             if (match.reference.brand, match.reference.product) == (row["brand"], row["product_id"]):
-                again, verification = decided_by(again, match), match.verification
+                again, verification, kind = decided_by(again, match), match.verification, match.kind
         self.judged += 1
-        scope, said = policy.scope(row["brand"], row["territory"]), entry.said["thresholds"]
+        scope, said = policy.scope(row["brand"], row["territory"]).of(kind), entry.said["thresholds"]
         pairs = (
             ("verdict", said_by_similarity(row), str(again.verdict)),
             ("policy", row["policy"], row["policy"] if policy.made(row["policy"]) else again.policy),
             ("threshold", row["threshold"], again.threshold),
             ("similarity", row["similarity"], again.similarity),
             ("normalised similarity", row["normalised_similarity"], again.normalised_similarity),
+            ("look", row.get("look"), again.look),
             ("probability", row["probability"], again.probability),
             ("kind", row["kind"], again.kind),
             ("inliers", row["inliers"], verification.inliers if verification else None),

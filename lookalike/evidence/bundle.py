@@ -22,6 +22,7 @@ from lookalike.errors import BundleError, PolicyError
 from lookalike.policy.policy import Policy
 from lookalike.records import Verdict
 from lookalike.tables.arrow import with_text_amounts
+from lookalike.tables.candidates import kind_of
 from lookalike.tables.findings import typed_row
 
 from .archive import Writer, require_free, writing
@@ -239,7 +240,7 @@ class _Bundle:
     def _said(self, row: Row, listing: CheckedPhoto, reference: CheckedPhoto) -> dict[str, Any]:
         states = {photo.said["state"] for photo in (listing, reference)}
         self.counts.update(state for state in ("unreadable", "changed", "unknown") if state in states)
-        scope = self._policy.scope(row["brand"], row["territory"])
+        scope = self._policy.scope(row["brand"], row["territory"]).of(kind_of(row))
         photos = (("listing", listing), ("reference", reference))
         troubles = [_TROUBLES.get((role, photo.said["state"])) for role, photo in photos]
         return {

@@ -23,9 +23,10 @@ INNER = WIDTH - 2 * MARGIN
 """Width in pixels between the margins."""
 
 WHITE, INK, GREY, FRAME = (255, 255, 255), (34, 34, 34), (110, 110, 110), (225, 225, 225)
-MARK, OUTLINE = (213, 94, 0), (0, 114, 178)
-COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (204, 121, 167))
-"""Okabe and Ito's palette, which colour-blind people can tell apart, without the colours of marks and outlines."""
+MARK, OUTLINE, PART = (213, 94, 0), (0, 114, 178), (0, 158, 115)
+COLOURS = ((230, 159, 0), (86, 180, 233), (240, 228, 66), (204, 121, 167))
+"""Okabe and Ito's palette, which colour-blind people can tell apart, without the colours of marks, outlines and
+parts."""
 
 _MOST_CHARACTERS = 400
 
@@ -85,15 +86,15 @@ def box_ring(box: tuple[float, float, float, float]) -> NDArray[np.float64]:
     return np.concatenate([a + steps * (b - a) for a, b in zip(corners, np.roll(corners, -1, 0), strict=True)])
 
 
-def draw_outline(photo: Fitted, points: NDArray[np.float64]) -> None:
+def draw_outline(photo: Fitted, points: NDArray[np.float64], *, colour: Colour = OUTLINE, width: int = 3) -> None:
     """Draw a closed line through points (n, 2) of the photo; fewer than three make none."""
     if len(points) < 3:
         return
     places = np.clip(through(photo.matrix, points), 1, np.array(photo.picture.size) - 2)
     path = [(float(x), float(y)) for x, y in [*places, places[0]]]
     draw = ImageDraw.Draw(photo.picture)
-    draw.line(path, WHITE, 5, "curve")
-    draw.line(path, OUTLINE, 3, "curve")
+    draw.line(path, WHITE, width + 2, "curve")
+    draw.line(path, colour, width, "curve")
 
 
 def draw_box(photo: Fitted, region: Region, name: str) -> None:

@@ -15,6 +15,8 @@ from lookalike.model.images import read_image
 from lookalike.model.local import Alignment as FoundAlignment
 from lookalike.model.local import verify_and_align
 from lookalike.records import Finding, Listing, Match, Verification, shown_source
+from lookalike.tables.candidates import region_in
+from lookalike.tables.names import COLUMN, NameReading, name_in
 
 from .alignment import Alignment
 from .pair_picture import compose_pair
@@ -24,15 +26,21 @@ if TYPE_CHECKING:
     from lookalike.detection.detector import Detector
     from lookalike.index.embedding import PhotoReader
 
+    from .label_names import NameReader
+
 Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """The result of comparing two photos point by point, None if no points match, and the picture of it."""
+    """The result of comparing two photos point by point, None if no points match, and the picture of it.
+
+    `name` is what the labels say, None if it was not read.
+    """
 
     verification: Verification | None
     picture: Image.Image
+    name: NameReading | None = None
 
 
 @dataclass(frozen=True)
@@ -49,36 +57,53 @@ def explain_pair(
     listing: Image.Image,
     *,
     similarity: float | None = None,
+    look: float | None = None,
     threshold: float | None = None,
+    region: tuple[float, float, float, float] | None = None,
     caption: str = "",
+    name: NameReading | None = None,
+    names: NameReader | None = None,
+    brand: str = "",
 ) -> Explanation:
     """Compare a listing's photo with a genuine one, both RGB, and draw what matches and what differs.
 
-    The picture's first lines are `caption`, one line of text, and `similarity` and `threshold` if they are given.
+    The picture's first lines are `caption`, one line of text, and `similarity`, `look` and `threshold` if they are
+    given. The `region` of a match is boxed (see `Match`). `name` is what the labels were found to say; if it is None,
+    `names` reads it, looking for the `brand`.
     """
-    genuine, listed = reference_features(reference), local_features(listing)
-    found = verify_and_align(genuine, listed)
-    verification, alignment = None, None
-    if found is not None:
-        verification, place = found
-        alignment = _in_photos(place, reference, genuine.size, listing, listed.size)
+    verification, alignment = align(reference, listing)
+    if name is None and names is not None:
+        name = names.compare(reference, listing, alignment, brand=brand, region=region)
     picture = compose_pair(
         reference,
         listing,
         alignment,
         similarity=similarity,
+        look=look,
         threshold=threshold,
+        region=region,
         inliers=verification.inliers if verification else None,
         caption=caption,
+        name=name.in_words if name else "",
     )
-    return Explanation(verification, picture)
+    return Explanation(verification, picture, name)
 
 
-def explain_photo(photo: str, *, detector: Detector) -> ExplainedPhoto:
+def align(reference: Image.Image, listing: Image.Image) -> tuple[Verification | None, Alignment | None]:
+    """Compare a listing's photo with a genuine one, both RGB, point by point; None and None if no points match."""
+    genuine, listed = reference_features(reference), local_features(listing)
+    found = verify_and_align(genuine, listed)
+    if found is None:
+        return None, None
+    verification, place = found
+    return verification, _in_photos(place, reference, genuine.size, listing, listed.size)
+
+
+def explain_photo(photo: str, *, detector: Detector, names: NameReader | None = None) -> ExplainedPhoto:
     """Look up a listing's photo, and compare it with the genuine photo that it resembles most.
 
-    Raises ImageReadError if either photo can't be read, or if the index has nothing to compare with; if it is the
-    genuine one that can't be read, the message says how to mend that.
+    `names` also reads what the two labels say. Raises ImageReadError if either photo can't be read, or if the index has
+    nothing to compare with; if it is the genuine one that can't be read, the message says how to mend that.
     """
     name = shown_source(photo)
     finding = detector.check(Listing(id=name, images=(photo,)))
@@ -95,8 +120,12 @@ def explain_photo(photo: str, *, detector: Detector) -> ExplainedPhoto:
         genuine,
         shown,
         similarity=match.similarity,
+        look=match.look,
         threshold=_on_similarity(finding.threshold, finding.normalised_similarity, finding.probability),
+        region=match.region,
         caption=f"{finding.verdict}: resembles {match.reference.brand} {match.reference.product}",
+        names=names,
+        brand=match.reference.brand,
     )
     return ExplainedPhoto(finding, match, explanation)
 
@@ -104,7 +133,17 @@ def explain_photo(photo: str, *, detector: Detector) -> ExplainedPhoto:
 def draw_finding(row: Row, reference: Image.Image, listing: Image.Image) -> Image.Image:
     """The picture for a row of a findings table, from its two photos, both RGB."""
     threshold = _on_similarity(row.get("threshold"), row.get("normalised_similarity"), row.get("probability"))
-    return explain_pair(reference, listing, similarity=row.get("similarity"), threshold=threshold).picture
+    similarity, look = row.get("similarity"), row.get("look")
+    explained = explain_pair(
+        reference,
+        listing,
+        similarity=similarity,
+        look=look,
+        threshold=threshold,
+        region=region_in(row),
+        name=name_in(row.get(COLUMN)),
+    )
+    return explained.picture
 
 
 def evidence_of(reader: PhotoReader) -> Callable[[Row], Image.Image | None]:

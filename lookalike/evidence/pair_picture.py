@@ -20,6 +20,7 @@ from .drawing import (
     INNER,
     MARGIN,
     MARK,
+    PART,
     WHITE,
     Fitted,
     box_ring,
@@ -44,15 +45,20 @@ def compose_pair(
     alignment: Alignment | None = None,
     *,
     similarity: float | None = None,
+    look: float | None = None,
     threshold: float | None = None,
+    region: tuple[float, float, float, float] | None = None,
     inliers: int | None = None,
     caption: str = "",
+    name: str = "",
 ) -> Image.Image:
     """One RGB picture, 1,200 pixels wide, that shows why a listing's photo resembles a genuine one.
 
     It shows the photos side by side with matching points joined, and below them, aligned, what differs: the places are
     boxed, numbered and enlarged. Without an alignment, it shows the two photos and says that no points match.
-    `caption` is one line of text; `inliers` is the number of matching points to write, by default all of them.
+    `region` is the part of the listing's photo that was found, in 0 to 1 of its width and height; it is boxed.
+    `caption` is one line of text, `name` another one of what the labels say; `inliers` is the number of matching points
+    to write, by default all of them.
 
     >>> photo = Image.new("RGB", (300, 200), "white")
     >>> compose_pair(photo, photo, similarity=0.91).width
@@ -60,9 +66,11 @@ def compose_pair(
     """
     pair = bring_to_size(reference, listing, alignment)
     comparison = compare_in_view(pair)
-    facts = _facts(similarity, threshold, inliers, pair.alignment)
-    strips = [text_strip(line, 18) for line in (caption, facts) if line]
-    strips.append(_photos(pair, comparison))
+    facts = _facts(similarity, look, threshold, inliers, pair.alignment)
+    strips = [text_strip(line, 18) for line in (caption, facts, name) if line]
+    if region is not None:
+        strips.append(text_strip("Green box: the part of the listing's photo that was found.", 16))
+    strips.append(_photos(pair, comparison, region))
     if comparison is not None:
         strips += [text_strip(_summary(comparison), 16), _panels(comparison)]
         if comparison.difference.regions:
@@ -72,10 +80,18 @@ def compose_pair(
     return stacked(strips)
 
 
-def _facts(similarity: float | None, threshold: float | None, inliers: int | None, alignment: Alignment | None) -> str:
+def _facts(
+    similarity: float | None,
+    look: float | None,
+    threshold: float | None,
+    inliers: int | None,
+    alignment: Alignment | None,
+) -> str:
     facts = []
     if similarity is not None:
         facts.append(f"similarity {similarity:.3f}")
+    if look is not None:
+        facts.append(f"look {look:.3f}")
     if threshold is not None:
         facts.append(f"threshold {threshold:.3f}")
     if alignment is None:
@@ -99,8 +115,8 @@ def _summary(comparison: Comparison) -> str:
     return f"{outline} Compared: {where}; {places}."
 
 
-def _photos(pair: Pair, comparison: Comparison | None) -> Image.Image:
-    """Listing and reference at the same height, with the outline and lines between matching points."""
+def _photos(pair: Pair, comparison: Comparison | None, region: tuple[float, float, float, float] | None) -> Image.Image:
+    """Listing and reference at the same height, with the outline, the region and lines between matching points."""
     names = [
         "Listing, shown mirrored" if pair.alignment and pair.alignment.mirrored else "Listing",
         "Genuine reference",
@@ -110,6 +126,8 @@ def _photos(pair: Pair, comparison: Comparison | None) -> Image.Image:
     ratios = [float(np.clip(each.shape[1] / each.shape[0], _NARROWEST, _WIDEST)) for each in photos]
     height = min(_PHOTO_HEIGHT, int((INNER - gap) / sum(ratios)))
     fitted = [fit_into(photo, (int(height * ratio), height)) for photo, ratio in zip(photos, ratios, strict=True)]
+    if region is not None:
+        _part(fitted[0], pair, region)
     _outline(fitted, pair, comparison)
     left = (INNER - gap - sum(each.picture.width for each in fitted)) // 2
     places = [(left, _NAME_HEIGHT), (left + fitted[0].picture.width + gap, _NAME_HEIGHT)]
@@ -118,6 +136,16 @@ def _photos(pair: Pair, comparison: Comparison | None) -> Image.Image:
         strip.paste(text_strip(name, 17, max(each.picture.width, 180)), (place[0], 0))
         strip.paste(each.picture, place)
     return strip if pair.alignment is None else _joined(strip, pair.alignment, fitted, places)
+
+
+def _part(listing: Fitted, pair: Pair, region: tuple[float, float, float, float]) -> None:
+    """Draw the part of the listing's photo that was found."""
+    height, width = pair.listing.shape[:2]
+    left, top, right, bottom = region
+    if pair.alignment is not None and pair.alignment.mirrored:  # so is what is shown
+        left, right = 1 - right, 1 - left
+    ring = box_ring((left * width - 0.5, top * height - 0.5, right * width - 0.5, bottom * height - 0.5))
+    draw_outline(listing, ring, colour=PART, width=9)  # so that it shows on both sides of an outline on top of it
 
 
 def _outline(fitted: Sequence[Fitted], pair: Pair, comparison: Comparison | None) -> None:

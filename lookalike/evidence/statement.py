@@ -17,6 +17,7 @@ from lookalike.records import Verdict
 from lookalike.rights.grounds import basis_in_words, cell_in_words
 from lookalike.tables.amounts import plain_decimal, read_decimal
 from lookalike.tables.findings import said_by_similarity
+from lookalike.tables.names import ANSWERS, COLUMN, name_in
 
 if TYPE_CHECKING:
     import jinja2
@@ -65,6 +66,7 @@ def statement_page(
     the names of the files beside the page, by role.
     """
     row = said["finding"]
+    name = name_in(row.get(COLUMN))
     page = _template("statement.html").render(
         number=number,
         row=row,
@@ -74,6 +76,7 @@ def statement_page(
         found=FOUND.get(row["verdict"]),
         said_by_similarity=said_by_similarity(row),
         kind=KINDS.get(row["kind"], row["kind"]),
+        label_name=name.in_words if name else None,
         link=safe_link(row["url"]),
         listing_known=STATES[said["listing_photo"]["state"]].format(when="scanned"),
         reference_known=STATES[said["reference_photo"]["state"]].format(when="indexed"),
@@ -98,7 +101,7 @@ def overview_page(
 def pages_digest() -> str:
     """A digest of what the pages are made with, to tell whether another version of lookalike made a page."""
     parts = (asset(name) for name in ("statement.html", "overview.html", "statement.css"))
-    words = (repr(words) for words in (FOUND, KINDS, STATES))
+    words = (repr(words) for words in (FOUND, KINDS, STATES, ANSWERS))
     return hashlib.sha256("\n".join([*parts, *words]).encode()).hexdigest()
 
 

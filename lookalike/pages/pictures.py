@@ -22,7 +22,12 @@ _WORKERS = min(8, os.cpu_count() or 1)
 MOST_EVIDENCE_BYTES = 24 << 20
 """How many base64 characters the composed pictures of a page may take in all; browsers open such a page at once."""
 
+_PART, _AROUND = (0, 158, 115), (255, 255, 255)
+
 Row = Mapping[str, Any]
+Region = tuple[float, float, float, float]
+"""A part of a photo: left, top, right and bottom in 0 to 1 of its width and height."""
+
 Thumbnail = Callable[[str], "Image.Image | None"]
 Evidence = Callable[[Row], "Image.Image | None"]
 
@@ -32,20 +37,24 @@ class Thumbnails:
 
     def __init__(self, thumbnail: Thumbnail) -> None:
         self._thumbnail = thumbnail
-        self._names: dict[str, str | None] = {}
+        self._names: dict[tuple[str, Region | None], str | None] = {}
         self._classes: dict[str, str] = {}
 
-    def name(self, image: str | None) -> str | None:
-        """The CSS class that shows the picture, None if there is no picture."""
+    def name(self, image: str | None, region: Region | None = None) -> str | None:
+        """The CSS class that shows the picture, with a box around the `region`; None if there is no picture."""
         if image is None:
             return None
-        if image not in self._names:
+        if (image, region) not in self._names:
             picture = self._thumbnail(image)
-            self._names[image] = None if picture is None else self._class(picture)
-        return self._names[image]
+            self._names[image, region] = None if picture is None else self._class(picture, region)
+        return self._names[image, region]
 
-    def _class(self, picture: Image.Image) -> str:
-        data, _ = _inlined(picture, (_SIDE, _SIDE), "WEBP", quality=_QUALITY)
+    def _class(self, picture: Image.Image, region: Region | None) -> str:
+        small = picture.convert("RGB")
+        small.thumbnail((_SIDE, _SIDE))
+        if region is not None:
+            _box(small, region)
+        data, _ = _inlined(small, (_SIDE, _SIDE), "WEBP", quality=_QUALITY)
         return self._classes.setdefault(data, f"p{len(self._classes)}")
 
     def css(self) -> Iterator[str]:
@@ -101,6 +110,18 @@ def _composed(picture: Image.Image | None) -> Composed:
     # browsers put a JPEG into a printed PDF as it is, but a WEBP becomes ten times as large
     data, size = _inlined(picture, _EVIDENCE_SIZE, "JPEG", quality=_EVIDENCE_QUALITY, optimize=True)
     return Composed(f"data:image/jpeg;base64,{data}", size, tried=True)
+
+
+def _box(picture: Image.Image, region: Region) -> None:
+    """Draw a box around a region of the picture."""
+    from PIL import ImageDraw
+
+    width, height = picture.size
+    left, top, right, bottom = region
+    corners = (round(left * width), round(top * height), round(right * width) - 1, round(bottom * height) - 1)
+    draw = ImageDraw.Draw(picture)
+    draw.rectangle(corners, outline=_AROUND, width=4)
+    draw.rectangle(corners, outline=_PART, width=2)
 
 
 def _inlined(picture: Image.Image, most: tuple[int, int], ending: str, **options: Any) -> tuple[str, tuple[int, int]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lookalike.errors import TableError
-from lookalike.records import NAMELESS, Finding, Match, Reference, Verdict, Verification, photo_name
+from lookalike.records import NAMELESS, Finding, Match, Reference, Verdict, Verification, photo_name, region_of
 
 from .cells import json_text
 
@@ -32,6 +32,9 @@ def candidates_text(finding: Finding) -> str | None:
             "threshold": match.threshold,
             "image_sha256": match.image_sha256,
             "suppressed_by": match.suppressed_by,
+            "look": match.look,
+            "look_margin": match.look_margin,
+            "region": match.region,
             "verification": vars(match.verification) if match.verification else None,
         }
         for match in finding.matches
@@ -77,6 +80,9 @@ def _match(row: Row, entry: Row) -> Match:
         probability=_number(entry.get("probability")),
         verdict=Verdict(entry["verdict"]) if entry.get("verdict") else None,
         threshold=_number(entry.get("threshold")),
+        look=_number(entry.get("look")),
+        look_margin=_number(entry.get("look_margin")),
+        region=None if entry.get("region") is None else region_of(entry["region"]),
     )
 
 
@@ -86,6 +92,25 @@ def match_of(row: Row) -> Match:
     if match is None:
         raise TableError(f"the candidates of listing {row['listing_id']} lack the product that decided; scan again")
     return match
+
+
+def kind_of(row: Row) -> str | None:
+    """The kind of the match of a row that decided, also if the finding is clear; None if the row doesn't tell."""
+    if row.get("candidates") is None:
+        return row.get("kind")
+    match = deciding_match(matches_of(row), row["brand"], row["product_id"])
+    return None if match is None else match.kind
+
+
+def region_in(row: Row) -> tuple[float, float, float, float] | None:
+    """The part of its photo by which a row was decided (see `Match.region`); None for the whole, or if unknown."""
+    if row.get("candidates") is None:
+        return None
+    try:
+        match = deciding_match(matches_of(row), row.get("brand"), row.get("product_id"))
+    except TableError:
+        return None
+    return None if match is None else match.region
 
 
 def deciding_match(matches: Iterable[Match], brand: str | None, product: str | None) -> Match | None:

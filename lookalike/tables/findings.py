@@ -39,7 +39,8 @@ class FindingRow(TypedDict):
     """A row of the findings table, in the order of its columns.
 
     An annotation names the Arrow type of a column that is not stored as text. `price` is text in every format, so that
-    all of them keep it exactly. `rights`, `rights_basis` and `candidates` are JSON.
+    all of them keep it exactly. `rights`, `rights_basis`, `candidates` and `label_name` are JSON; a scan leaves the
+    last one empty (see `lookalike.tables.names`).
     """
 
     listing_id: str
@@ -50,6 +51,7 @@ class FindingRow(TypedDict):
     reference_id: str | None
     similarity: Annotated[float | None, "float32"]
     normalised_similarity: Annotated[float | None, "float32"]
+    look: Annotated[float | None, "float32"]
     probability: Annotated[float | None, "float64"]
     threshold: Annotated[float | None, "float64"]
     inliers: Annotated[int | None, "int32"]
@@ -74,6 +76,7 @@ class FindingRow(TypedDict):
     rights_basis: str | None
     scanned_at: str | None
     candidates: str | None
+    label_name: str | None
 
 
 def finding_row(finding: Finding) -> FindingRow:
@@ -91,6 +94,7 @@ def finding_row(finding: Finding) -> FindingRow:
         "reference_id": best.id if best else None,
         "similarity": finding.similarity,
         "normalised_similarity": finding.normalised_similarity,
+        "look": finding.look,
         "probability": finding.probability,
         "threshold": finding.threshold,
         "inliers": verification.inliers if verification else None,
@@ -115,6 +119,7 @@ def finding_row(finding: Finding) -> FindingRow:
         "rights_basis": None if finding.rights_basis is None else json_text(finding.rights_basis),
         "scanned_at": finding.scanned_at,
         "candidates": candidates_text(finding),
+        "label_name": None,
     }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from lookalike.evidence.statement import Pictures, statement_page
 from lookalike.records import Finding, Listing, Verdict
 from lookalike.tables.findings import finding_row
+from lookalike.tables.names import NameReading
 
 MADE_BY = {
     "lookalike": "1", "encoder": {"weights_sha256": "ab" * 32}, "policy": {"file": "policy.toml", "promise": None},
@@ -39,3 +40,13 @@ def test_words_of_an_older_version_stay_as_they_are() -> None:
     text = page(rights="trademark 7 in EU; conflict", rights_basis="2026-11-24 claims@1f0c rights@3b9a")
     assert "(by <bdi>2026-11-24 claims@1f0c rights@3b9a</bdi>): <bdi>trademark 7 in EU; conflict</bdi>." in text
     assert "Rights and sellers" not in page()
+
+
+def test_says_what_the_labels_say_and_keeps_it_inert() -> None:
+    cell = NameReading("one letter off", "Quorlith", "<b>Quorlifh", 0.875).to_cell()
+    text = page(label_name=cell)
+    assert (
+        "Read by a program, which may misread letters: "
+        "<bdi>one letter off: the label says “&lt;b&gt;Quorlifh”, the genuine one “Quorlith”</bdi>."
+    ) in text
+    assert "Read by a program" not in page() and "Read by a program" not in page(label_name="[1]")

@@ -8,12 +8,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from onnx_files import save_onnx
 from PIL import Image
 
-from lookalike.model.loading import untrained_encoder
+from lookalike.model.clip_loading import untrained_encoder
+from lookalike.model.loading import load_encoder
 from lookalike.scripts.bench import main
 from lookalike.scripts.bench_pictures import draw_pictures
 from lookalike.scripts.bench_pipeline import measure_pipelines
+from lookalike.scripts.bench_report import show
 
 
 def test_measures_draws_and_writes(tmp_path: Path) -> None:
@@ -43,6 +46,18 @@ def test_measures_draws_and_writes(tmp_path: Path) -> None:
 def test_refuses_a_folder_without_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path)]) == 2
     assert "holds no pictures; name a folder with JPEG, PNG or WebP files" in capsys.readouterr().err
+
+
+def test_measures_an_onnx_file_beside_scripts_that_use_the_same_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = draw_pictures(tmp_path / "photos", 3, side=64)
+    encoder = load_encoder(weights=save_onnx(tmp_path / "mine.onnx", described={"size": 32}))
+    figures = measure_pipelines(files, encoder, rounds=1, scratch=tmp_path, quiet=True)
+    assert {"lookalike", "DataLoader", "one at a time"} <= set(figures["rates"])
+    assert figures["limit"] is figures["gflop_per_picture"] is None, "nobody says what it computes"
+    show({**figures, "search": {}})
+    assert "mine@" in capsys.readouterr().out
 
 
 def test_measures_no_memory_without_psutil_and_says_so(

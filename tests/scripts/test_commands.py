@@ -311,9 +311,10 @@ def test_an_interrupted_command_says_so_with_status_130(
 def test_each_command_is_a_script_of_its_own(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", [f"scripts/{name}.py", "--help"])
+    file = f"{name.replace('-', '_')}.py"
+    monkeypatch.setattr(sys, "argv", [f"scripts/{file}", "--help"])
     with pytest.raises(SystemExit, match="0"):
-        runpy.run_path(str(ROOT / "scripts" / f"{name}.py"), run_name="__main__")
+        runpy.run_path(str(ROOT / "scripts" / file), run_name="__main__")
     captured = capsys.readouterr()
     assert captured.err == ""
     assert f"Usage: {name}" in captured.out

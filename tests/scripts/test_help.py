@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import shlex
 
 import pytest
 
-from lookalike.scripts.cli import COMMANDS, main
+from lookalike.scripts.cli import COMMANDS, main, module_of
 
 CALLS = [
-    [name, *([verb] if verb else [])]
-    for name in COMMANDS
-    for verb in ("", *getattr(importlib.import_module(f"lookalike.scripts.{name}"), "VERBS", ()))
+    [name, *([verb] if verb else [])] for name in COMMANDS for verb in ("", *getattr(module_of(name), "VERBS", ()))
 ]
 
 
@@ -41,7 +38,7 @@ def test_examples_are_whole_lines_with_options_of_the_command(
     assert examples, "no example"
     for words in examples:
         assert words[: 1 + len(call)] == ["lookalike", *call], "broken off or of another command"
-        module = importlib.import_module(f"lookalike.scripts.{call[0]}")
+        module = module_of(call[0])
         verb = words[2] if words[2:3] and words[2] in getattr(module, "VERBS", ()) else getattr(module, "DEFAULT", None)
         help_text = "\n".join(shown([call[0], *([verb] if verb else [])], capsys, monkeypatch))
         assert [word for word in words if word.startswith("--") and f"{word} " not in help_text] == []

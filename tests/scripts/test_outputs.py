@@ -13,7 +13,7 @@ import pytest
 from typer.models import ArgumentInfo
 
 from lookalike.errors import LookalikeError
-from lookalike.scripts.cli import COMMANDS
+from lookalike.scripts.cli import COMMANDS, module_of
 from lookalike.scripts.command import Options
 from lookalike.scripts.outputs import (
     FIGURE,
@@ -199,16 +199,17 @@ def test_every_path_that_a_command_takes_is_in_the_matrix() -> None:
     }
     only_reading = found.keys() - CALLS.keys()
     assert only_reading == {
-        "bundle verify", "cases diff", "check", "compact", "history show", "history verify", "info", "models",
-        "policy diff", "policy show", "remove", "stats",
+        "bundle verify", "cases diff", "check", "compact", "compare-encoders", "history show", "history verify", "info",
+        "models", "policy diff", "policy show", "remove", "stats",
     }  # fmt: skip
 
 
 def paths_of_commands() -> Iterator[tuple[str, set[str]]]:
     for name in COMMANDS:
-        module = importlib.import_module(f"lookalike.scripts.{name}")
+        module = module_of(name)
         verbs = getattr(module, "VERBS", None)
-        commands = {f"{name} {verb}": verbs[verb] for verb in verbs} if verbs else {name: getattr(module, name)}
+        alone = getattr(module, name.replace("-", "_"), None)
+        commands = {f"{name} {verb}": verbs[verb] for verb in verbs} if verbs else {name: alone}
         for words, command in commands.items():
             paths = [(each, how) for each, (kind, how) in declarations(command) if Path in (kind, *get_args(kind))]
             yield words, {_shown(each, how) for each, how in paths}

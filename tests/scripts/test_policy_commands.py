@@ -99,7 +99,8 @@ def test_a_promise_made_through_a_partitioned_index_says_so(
 ) -> None:
     index = ReferenceIndex(ReferenceIndex.load(shop / "index").spec, exact_up_to=300)
     references = [Reference(f"r{i}", f"p{i}", "Acme", f"photos/{i}.jpg") for i in range(900)]
-    index.add(references, clustered(900, index.spec.dim), hashes=[str(i) for i in range(900)])
+    vectors = np.hstack([clustered(900, dim) for dim in (index.spec.dim, index.spec.look_dim) if dim])
+    index.add(references, vectors, hashes=[str(i) for i in range(900)])
     index.save(tmp_path / "large")
     agreement = ReferenceIndex.load(tmp_path / "large").agreement
     assert agreement is not None

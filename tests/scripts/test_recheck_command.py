@@ -185,5 +185,6 @@ def test_goes_on_without_a_cache_that_can_not_be_written(
     assert main(["build", str(shop / "references.csv"), "--index", index, "--quiet"]) == 0
     assert main(["scan", str(shop / "listings.csv"), "--index", index, "--out", str(out), "--quiet"]) == 0
     assert [row["verdict"] for row in read_findings(out)] == ["flagged"] * 4
-    assert len(caplog.messages) == 2, "one for each command"
-    assert all(f"{where}/lookalike/vectors.sqlite can't be used" in message for message in caplog.messages)
+    assert len(caplog.messages) == 3, "vectors for each command, and compared pairs for the scan"
+    names = [f"{where}/lookalike/{name}.sqlite can't be used" for name in ("vectors", "vectors", "vectors.pairs")]
+    assert all(name in message for name, message in zip(names, caplog.messages, strict=True))

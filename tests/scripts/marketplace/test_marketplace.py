@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lookalike.scripts.marketplace import photos
+from lookalike.scripts.marketplace import photos, print_labels
 from lookalike.scripts.marketplace.brands import brand, imitation, misspelt, products, rng_of, variant
 from lookalike.scripts.marketplace.goods import FLAVOURS, GOODS, PEERS, SECTORS
 from lookalike.scripts.marketplace.plan import FORMS, plan
@@ -91,7 +91,8 @@ def test_a_product_has_the_pictures_that_the_benchmark_needs(split: str) -> None
     kinds = {shot.kind for shot in shots}
     assert kinds >= {"packshot", "photo", "variant"}
     if split == "train":
-        assert len(shots) == 8 * 17
+        assert len(shots) == 11 * 17
+        assert {shot.step for shot in shots if shot.kind == "imitation"} == {"3", "4", "5"}
         return
     assert {shot.step for shot in shots if shot.kind == "imitation"} == {"1", "2", "3", "4", "5"}
     before: set[str] = set()
@@ -160,7 +161,9 @@ def test_a_contact_sheet_shows_pictures_of_any_shape_in_their_order(tmp_path: Pa
 def test_says_in_one_line_which_extra_renders(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(sys.modules, "bpy", None)
-    assert main(["--split", "test", "--out", str(tmp_path)]) == 2
-    text = capsys.readouterr().err
-    assert text.count("\n") == 1 and "lookalike[render]" in text
+    for package, call in (("bpy", lambda: main(["--split", "test", "--out", str(tmp_path)])),
+                          ("skia", lambda: print_labels.main(["--out", str(tmp_path)]))):  # fmt: skip
+        monkeypatch.setitem(sys.modules, package, None)
+        assert call() == 2
+        text = capsys.readouterr().err
+        assert text.count("\n") == 1 and "lookalike[render]" in text
