@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import random
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from .database import Database, checksum
+from .database import Database, checksum, stored_bytes
 
 _log = logging.getLogger(__name__)
 
@@ -16,13 +17,19 @@ CREATE TABLE IF NOT EXISTS results (key TEXT PRIMARY KEY, value BLOB NOT NULL, c
 """
 
 _KEYS_TOGETHER = 4096
+_REMOVED = 8  # one row in this many is removed at a time
 
 
 class BlobCache(Database):
-    """A file of bytes by key (see `Database`). A damaged row counts as missing."""
+    """A file of bytes by key (see `Database`). A damaged row counts as missing.
 
-    def __init__(self, path: Path, *, optional: bool = False) -> None:
+    Once the file holds more than `most_bytes`, some neighbouring rows are removed, drawn at random: a scan that needs
+    more than fits still finds most of what is there, where it would miss all of it if the oldest were removed.
+    """
+
+    def __init__(self, path: Path, *, optional: bool = False, most_bytes: int | None = None) -> None:
         super().__init__(path, _SCHEMA, optional=optional)
+        self._most_bytes = most_bytes
 
     def get(self, key: str) -> bytes | None:
         """The bytes under that key, or None."""
@@ -41,6 +48,9 @@ class BlobCache(Database):
 
         def write(connection: sqlite3.Connection) -> None:
             connection.executemany("INSERT OR REPLACE INTO results VALUES (?, ?, ?)", rows)
+            if self._most_bytes is not None:
+                while stored_bytes(connection) > self._most_bytes and _remove_some(connection):
+                    pass
 
         self.change(write)
 
@@ -59,3 +69,15 @@ class BlobCache(Database):
             connection.executemany("DELETE FROM results WHERE key = ?", gone)
 
         self.change(write)
+
+
+def _remove_some(connection: sqlite3.Connection) -> bool:
+    """Remove some rows; whether there were any."""
+    count = int(connection.execute("SELECT count(*) FROM results").fetchone()[0])
+    gone = count // _REMOVED + 1
+    start = random.randrange(count - gone + 1)  # noqa: S311
+    # neighbours, because only pages that lose all of their rows become free
+    connection.execute(
+        "DELETE FROM results WHERE key IN (SELECT key FROM results ORDER BY key LIMIT ? OFFSET ?)", (gone, start)
+    )
+    return count > 0

@@ -283,7 +283,7 @@ class _Rows:
         return joined(table for table, _ in self._pieces).combine_chunks()
 
     def vectors(self) -> Vector:
-        """The rows' vectors, float32 (n, dim)."""
+        """The rows' vectors, float32 (n, width)."""
         self._finish_piece()
         return np.concatenate([vectors for _, vectors in self._pieces])
 

@@ -30,12 +30,12 @@ MOST_COLUMNS = 200
 _FREE, _PER_NUMBER = 1 << 26, 128
 
 
-def most_bytes(count: int, dim: int) -> int:
+def most_bytes(count: int, width: int) -> int:
     """How much memory the catalogue of an index may take: 128 bytes for each number of its vectors, and 64 MiB.
 
     So it is no more than a multiple of what the index takes on disk, whatever its file unpacks to.
     """
-    return _FREE + _PER_NUMBER * count * dim
+    return _FREE + _PER_NUMBER * count * width
 
 
 def further_text(value: object) -> str | None:
@@ -165,7 +165,7 @@ def references_at(catalogue: pa.Table, rows: NDArray[np.int64]) -> dict[int, Ref
     own = [columns.pop(name) for name in ("reference_id", "product_id", "brand", "image")]
     further = (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
     more = further if columns else ({} for _ in range(len(rows)))
-    return {row: Reference(*values) for row, *values in zip(rows.tolist(), *own, more, strict=True)}
+    return {row: Reference.checked(*values) for row, *values in zip(rows.tolist(), *own, more, strict=True)}
 
 
 def all_references(catalogue: pa.Table) -> Iterator[Reference]:

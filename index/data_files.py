@@ -22,6 +22,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from lookalike.disk import write_named_by_content
 from lookalike.errors import IndexDamagedError, TableError
+from lookalike.model.encoder import EncoderSpec
 from lookalike.tables.parquet_batches import VALUE_BYTES, read_batches, unpacked_bytes
 
 from .catalogue import further_text, most_bytes
@@ -85,13 +86,13 @@ def check(file: BufferedReader, entry: Mapping[str, Any], *, content: bool = Tru
     file.seek(0)
 
 
-def read_catalogue(file: BinaryIO, count: int, dim: int) -> pa.Table:
+def read_catalogue(file: BinaryIO, count: int, width: int) -> pa.Table:
     """The catalogue in an open file, all columns as text.
 
-    Raises IndexDamagedError unless it is one of `count` rows, and small enough for vectors of `dim` numbers.
+    Raises IndexDamagedError unless it is one of `count` rows, and small enough for vectors of `width` numbers.
     """
     try:
-        table = _text_table(file, count, most_bytes(count, dim))
+        table = _text_table(file, count, most_bytes(count, width))
     except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError, TableError) as error:
         raise IndexDamagedError(f"{file.name} can't be read as a catalogue ({error}); build the index again") from error
     missing = _CATALOGUE - set(table.column_names)
@@ -160,7 +161,7 @@ def read_array(file: BufferedReader, dtype: DTypeLike, shape: tuple[int, ...], *
     return np.fromfile(file, wanted).reshape(shape)
 
 
-def require_unit_length(vectors: NDArray[np.float32], name: str) -> None:
-    """Raise IndexDamagedError, with the file's name, unless every row has length 1."""
-    if not np.all(np.abs(np.linalg.norm(vectors, axis=1) - 1) < 1e-3):
+def require_unit_length(vectors: NDArray[np.float32], spec: EncoderSpec, name: str) -> None:
+    """Raise IndexDamagedError, with the file's name, unless each part of every row has length 1."""
+    if not spec.are_unit(vectors):
         raise IndexDamagedError(f"{name} holds rows that are not of length 1; build the index again")

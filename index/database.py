@@ -65,6 +65,11 @@ class Database:
         with self._lock:
             self._disconnect()
 
+    @property
+    def path(self) -> Path:
+        """Where the file is."""
+        return self._path
+
     def row(self, query: str, values: Sequence[object]) -> tuple[Any, ...] | None:
         """The first row that a query finds, or None."""
         found: tuple[Any, ...] | None = None
@@ -121,6 +126,15 @@ class Database:
 def checksum(name: str, data: bytes, *, key: bytes = b"") -> bytes:
     """Eight bytes that differ if the name of a row or its data was changed, or belongs to another `key`."""
     return hashlib.blake2b(f"{name}\0".encode() + data, digest_size=8, key=key).digest()
+
+
+def stored_bytes(connection: sqlite3.Connection) -> int:
+    """How many bytes of the file hold rows."""
+    pages, free, size = (
+        int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    return (pages - free) * size
 
 
 def _open(path: Path, schema: str, *, suspect: bool = False) -> sqlite3.Connection:

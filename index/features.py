@@ -7,6 +7,8 @@ The file holds `count + 1` offsets (little-endian uint64), then the packed featu
 from __future__ import annotations
 
 import mmap
+import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -15,8 +17,9 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
+from lookalike.cores import renew_in_children
 from lookalike.errors import FeaturesError, IndexDamagedError
-from lookalike.model.features import VERSION, LocalFeatures, reference_features
+from lookalike.model.features import HEAD, VERSION, LocalFeatures, reference_features
 
 from .blobs import BlobCache
 
@@ -24,6 +27,9 @@ Packed = bytes | memoryview
 """A reference's features as `LocalFeatures.to_bytes` packs them; empty if it has none."""
 
 NONE: Packed = b""
+
+MOST_UNPACKED = 64 << 20
+"""How many bytes of unpacked features an index keeps: about those of a thousand references."""
 
 
 class FeatureJournal:
@@ -111,6 +117,36 @@ def read_features(file: BinaryIO, count: int) -> list[Packed]:
     return [mapped[begin:end] for begin, end in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)]
 
 
-def unpack(packed: Sequence[Packed], row: int) -> LocalFeatures | None:
-    """A reference's features, None if it has none. Raises FeaturesError for bytes that `to_bytes` didn't write."""
-    return LocalFeatures.from_bytes(bytes(packed[row])) if len(packed[row]) else None
+class Unpacked:
+    """Unpacks features, and keeps those used last, up to `most_bytes`. Several threads may use it.
+
+    Packed features that start alike (with the digest of what they hold) are the same.
+    """
+
+    def __init__(self, most_bytes: int = MOST_UNPACKED) -> None:
+        self._most, self._held = most_bytes, 0
+        self._kept: OrderedDict[bytes, LocalFeatures] = OrderedDict()
+        self._lock = threading.Lock()
+        renew_in_children(self)
+
+    def renew(self) -> None:
+        """Have a lock of its own in a forked child, where another thread may have held the parent's."""
+        self._lock = threading.Lock()
+
+    def of(self, packed: Packed) -> LocalFeatures | None:
+        """A reference's features, None if it has none. Raises FeaturesError for bytes that `to_bytes` didn't write."""
+        if not len(packed):
+            return None
+        key = bytes(packed[:HEAD])
+        with self._lock:
+            if (known := self._kept.get(key)) is not None:
+                self._kept.move_to_end(key)
+                return known
+        found = LocalFeatures.from_bytes(bytes(packed))
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = found
+                self._held += found.nbytes
+            while self._held > self._most:
+                self._held -= self._kept.popitem(last=False)[1].nbytes
+        return found

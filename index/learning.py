@@ -27,8 +27,8 @@ _SAME = 1e-5  # two ways to sum a product of float32 vectors of length 1 differ 
 _CANDIDATE_COST = 16  # comparing a candidate in full takes as long as scanning this many codes
 
 
-def learn_partition(vectors: Vectors, *, seed: int = 0) -> tuple[Partition, Coded] | None:
-    """Learn a partition for `vectors`, float32 (n, dim) of length 1; give it with the vectors' lists and codes.
+def learn_partition(vectors: Vectors, *, columns: slice = slice(None), seed: int = 0) -> tuple[Partition, Coded] | None:
+    """Learn a partition for `columns` of `vectors`, float32 (n, dim) of length 1; give it with their lists and codes.
 
     `vectors` may be memory-mapped; only a bounded part is in memory at a time. The way to search is the cheapest with
     which each of 2,048 probes finds its nearest reference. It is then measured on 4,096 other probes; if fewer than
@@ -38,13 +38,14 @@ def learn_partition(vectors: Vectors, *, seed: int = 0) -> tuple[Partition, Code
     if len(vectors) < LEAST:
         return None
     with threads_up_to(1) if vectors.size < _LITTLE else nullcontext():
-        return _learnt(vectors, seed)
+        return _learnt(vectors, columns, seed)
 
 
-def _learnt(vectors: Vectors, seed: int) -> tuple[Partition, Coded] | None:
+def _learnt(whole: Vectors, columns: slice, seed: int) -> tuple[Partition, Coded] | None:
     import faiss
 
     rng = np.random.default_rng(seed)
+    vectors = whole[:, columns]
     count, dim = vectors.shape
     number = max(1, round(2 * count**0.5))
     sample = np.ascontiguousarray(vectors[np.sort(rng.choice(count, min(count, _PER_LIST * number), replace=False))])
@@ -59,8 +60,8 @@ def _learnt(vectors: Vectors, seed: int) -> tuple[Partition, Coded] | None:
     codebook = faiss.vector_to_array(index.pq.centroids).reshape(_parts(dim), _CODES, -1).astype(np.float32)
     partition = Partition(centroids, codebook, 1, 1, Agreement(0, 0, count, 0.0))
     searched = partition.lists_of(lists, codes)
-    choosing = Probes(vectors, min(_CHOOSING, 4 * count), rng)
-    confirming = Probes(vectors, min(_CONFIRMING, 8 * count), rng)
+    choosing = Probes(whole, min(_CHOOSING, 4 * count), rng, columns)
+    confirming = Probes(whole, min(_CONFIRMING, 8 * count), rng, columns)
     for nprobe, candidates in _good_enough(searched, choosing, number, count):
         agreement = confirming.measure(searched, nprobe, candidates)
         if agreement.share >= WANTED_AGREEMENT:
@@ -69,10 +70,11 @@ def _learnt(vectors: Vectors, seed: int) -> tuple[Partition, Coded] | None:
 
 
 class Probes:
-    """Vectors to look up, made from the index's own, and what exact search finds for them."""
+    """Vectors to look up, made from `columns` of the index's own, and what exact search finds for them."""
 
-    def __init__(self, vectors: Vectors, count: int, rng: np.random.Generator) -> None:
-        self._vectors = vectors
+    def __init__(self, whole: Vectors, count: int, rng: np.random.Generator, columns: slice = slice(None)) -> None:
+        self._whole, self._columns = whole, columns
+        vectors = whole[:, columns]
         own = rng.choice(len(vectors), count, replace=count > len(vectors))
         kind = np.arange(count) % 3
         start = np.asarray(vectors[own])
@@ -84,17 +86,20 @@ class Probes:
         moved, mixed = alike * start + np.sqrt(1 - alike**2) * noise, (1 - share) * start + share * other
         self.queries = _unit(np.choose(kind[:, None], [moved, mixed, start]))
         self._left_out = np.where(kind == 2, own, -1)
-        self.similarity, self.rows = self._without_itself(*nearest_of_all(self.queries, blocks(vectors), 6))
+        rows = nearest_of_all(self.queries, blocks(vectors), 6)
+        similarity = similarities_at(self.queries, whole, rows, columns=columns)
+        self.similarity, self.rows = self._without_itself(similarity, rows)
 
     def measure(self, lists: Lists, nprobe: int, candidates: int) -> Agreement:
         """How often the candidates from `lists`, compared in full, agree with exact search."""
         found = lists.candidates(self.queries, width=candidates, nprobe=nprobe)
-        similarity, _ = self._without_itself(similarities_at(self.queries, self._vectors, found), found)
-        width = min(5, similarity.shape[1], len(self._vectors) - 1)
+        similarity = similarities_at(self.queries, self._whole, found, columns=self._columns)
+        similarity, _ = self._without_itself(similarity, found)
+        width = min(5, similarity.shape[1], len(self._whole) - 1)
         missed = (similarity[:, 0] < self.similarity[:, 0] - _SAME) & (self.similarity[:, 0] >= LEAST_THRESHOLD)
         five = similarity[:, :width] >= self.similarity[:, width - 1, None] - _SAME
         count = len(self.queries)
-        return Agreement(count - int(missed.sum()), count, len(self._vectors), float(five.mean()))
+        return Agreement(count - int(missed.sum()), count, len(self._whole), float(five.mean()))
 
     def _without_itself(
         self, similarity: NDArray[np.float32], rows: NDArray[np.int64]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from lookalike.errors import IndexDamagedError
 from lookalike.model.encoder import Vectors
 
-from .comparison import nearest_of_all, searched, similarities_at
-from .partition import MOST_CANDIDATES, Agreement, Lists, Partition
+from .comparison import best_first, blocks, nearest_of_all, searched, similarities_at, threads_up_to
+from .partition import MOST_CANDIDATES, Coded, Lists, Partition
 
 Found = tuple[NDArray[np.float32], NDArray[np.int64]]
 """Similarities and rows, both (n, width or more), best first, padded with −∞ and −1."""
@@ -30,63 +30,75 @@ class Exact:
     def __len__(self) -> int:
         return len(self.vectors)
 
-    def vectors_at(self, rows: NDArray[np.int64]) -> Vectors:
-        """The vectors of these rows, float32 (n, dim)."""
-        return self.vectors[rows]
+    def similarities_at(self, queries: Vectors, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The similarities, (n, most), of `queries`, (n, dim), to `rows`, (n, most); −∞ to row −1."""
+        return similarities_at(queries, self.vectors, rows)
 
     def search(self, queries: Vectors, width: int, rows: NDArray[np.int64] | None = None) -> Found:
         """The `width` rows nearest to each of `queries`, float32 (n, dim), among all rows or among `rows`."""
-        import faiss
-
-        among = self.vectors if rows is None else self.vectors[rows]
-        similarity, nearest = searched(
-            len(queries), lambda: faiss.knn(queries, among, width, faiss.METRIC_INNER_PRODUCT)
-        )
-        return similarity, nearest if rows is None else rows[nearest]
+        vectors = self.vectors
+        among = blocks(vectors) if rows is None else ((some, vectors[some]) for some in _pieces_of(rows))
+        nearest = nearest_of_all(queries, among, width)
+        with threads_up_to(1):
+            return best_first(nearest, partial(self.similarities_at, queries))
 
 
-class Partitioned:
-    """Vectors in pieces, on disk or in memory; a partition's lists in memory lead to those worth comparing.
+class Pieces:
+    """Vectors in `pieces`, each float32 (n, width), on disk or in memory; `alive` says which of all rows still exist.
 
-    Each of the `pieces` is float32 (n, dim). `lists` and `codes` are the partition's for the rows of each piece, and
-    `alive` says which of all rows still exist. Rows in arguments and results are counted among the living ones.
+    Rows in arguments and results are counted among the living ones.
     """
 
-    def __init__(
-        self,
-        partition: Partition,
-        pieces: Sequence[Vectors],
-        lists: Sequence[NDArray[np.int32]],
-        codes: Sequence[NDArray[np.uint8]],
-        alive: NDArray[np.bool_],
-    ) -> None:
-        self._partition, self._pieces, self._lists, self._codes = partition, pieces, lists, codes
+    def __init__(self, pieces: Sequence[Vectors], alive: NDArray[np.bool_]) -> None:
+        self._pieces = pieces
         self._starts = np.cumsum([0, *map(len, pieces)])
-        self._stored = np.flatnonzero(alive)
+        self.stored = np.flatnonzero(alive)
 
     def __len__(self) -> int:
-        return len(self._stored)
-
-    @property
-    def agreement(self) -> Agreement:
-        """How often a search was measured to decide as an exact one does."""
-        return self._partition.agreement
+        return len(self.stored)
 
     @property
     def vectors(self) -> Vectors:
-        """All living vectors, float32 (n, dim); a copy unless there is one piece and all of it is alive."""
+        """All living vectors, float32 (n, width); a copy unless there is one piece and all of it is alive."""
         if len(self._pieces) == 1 and len(self) == len(self._pieces[0]):
             return self._pieces[0]
         return self.vectors_at(np.arange(len(self)))
 
     def vectors_at(self, rows: NDArray[np.int64]) -> Vectors:
-        """The vectors of these rows, float32 (n, dim); only they are read."""
-        stored = self._stored[rows]
+        """The vectors of these rows, float32 (n, width); only they are read."""
         vectors = np.empty((len(rows), self._pieces[0].shape[1]), np.float32)
+        for piece, places, here in self._places(rows):
+            vectors[here] = piece[places[here]]
+        return vectors
+
+    def similarities_at(self, queries: Vectors, rows: NDArray[np.int64], columns: slice) -> NDArray[np.float32]:
+        """The similarities, (n, most), of `queries`, (n, dim), to these columns of `rows`, (n, most); −∞ to row −1."""
+        similarity = np.full(rows.shape, -np.inf, np.float32)
+        for piece, places, here in self._places(rows):
+            found = similarities_at(queries, piece, np.where(here, places, -1), columns=columns)
+            similarity = np.where(here, found, similarity)
+        return similarity
+
+    def _places(self, rows: NDArray[np.int64]) -> Iterator[tuple[Vectors, NDArray[np.int64], NDArray[np.bool_]]]:
+        """Each piece that has some of these rows, their places in it, and which of the rows it has."""
+        stored = np.where(rows < 0, -1, self.stored[rows])
         for piece, start, end in zip(self._pieces, self._starts[:-1], self._starts[1:], strict=True):
             here = (stored >= start) & (stored < end)
-            vectors[here] = piece[stored[here] - start]
-        return vectors
+            if here.any():
+                yield piece, stored - start, here
+
+
+class Partitioned:
+    """Compares `columns` of vectors in pieces; a partition's lists in memory lead to those worth comparing.
+
+    `coded` has the lists and codes of the rows of each piece.
+    """
+
+    def __init__(self, partition: Partition, pieces: Pieces, coded: Sequence[Coded], columns: slice) -> None:
+        self._partition, self._pieces, self._coded, self._columns = partition, pieces, coded, columns
+
+    def __len__(self) -> int:
+        return len(self._pieces)
 
     def search(self, queries: Vectors, width: int, rows: NDArray[np.int64] | None = None) -> Found:
         """The `width` rows, or more, nearest to each of `queries`, float32 (n, dim).
@@ -94,31 +106,24 @@ class Partitioned:
         A search among given `rows` is exact, and so is one too wide for choosing candidates to help. Raises
         IndexDamagedError if vectors read from disk don't have length 1.
         """
+        if rows is not None or width > MOST_CANDIDATES or width >= len(self):
+            nearest = nearest_of_all(queries, self._blocks(np.arange(len(self)) if rows is None else rows), width)
+            return best_first(nearest, partial(self.similarities_at, queries))
         chunks = [queries[start : start + _QUERIES] for start in range(0, len(queries), _QUERIES)]
-        found = searched(len(queries), lambda: [self._search(chunk, width, rows) for chunk in chunks])
+        found = searched(len(queries), lambda: [self._candidates(chunk, width) for chunk in chunks])
         if not found:
             return np.empty((0, width), np.float32), np.empty((0, width), np.int64)
         return np.concatenate([values for values, _ in found]), np.concatenate([near for _, near in found])
 
-    def _search(self, queries: Vectors, width: int, rows: NDArray[np.int64] | None) -> Found:
-        if rows is not None or width > MOST_CANDIDATES or width >= len(self):
-            return nearest_of_all(queries, self._blocks(np.arange(len(self)) if rows is None else rows), width)
+    def _candidates(self, queries: Vectors, width: int) -> Found:
         partition = self._partition
         nprobe = partition.nprobe * -(-width // partition.candidates)
         nearest = self._inverted.candidates(queries, width=max(width, partition.candidates), nprobe=nprobe)
-        nearest.sort(axis=1)  # so that the first of equally near rows comes first
-        similarity = self._similarities(queries, nearest)
-        order = np.argsort(-similarity, axis=1, kind="stable")
-        return np.take_along_axis(similarity, order, 1), np.take_along_axis(nearest, order, 1)
+        return best_first(nearest, partial(self.similarities_at, queries))
 
-    def _similarities(self, queries: Vectors, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        stored = np.where(rows < 0, -1, self._stored[rows])
-        similarity = np.full(rows.shape, -np.inf, np.float32)
-        for piece, start, end in zip(self._pieces, self._starts[:-1], self._starts[1:], strict=True):
-            here = (stored >= start) & (stored < end)
-            if here.any():
-                found = similarities_at(queries, piece, np.where(here, stored - start, -1))
-                similarity = np.where(here, found, similarity)
+    def similarities_at(self, queries: Vectors, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The similarities, (n, most), of `queries`, (n, dim), to `rows`, (n, most); −∞ to row −1."""
+        similarity = self._pieces.similarities_at(queries, rows, self._columns)
         bound = 1.001 * np.linalg.norm(queries, axis=1, keepdims=True) + 0.001
         if not np.all((np.abs(similarity) <= bound) | (rows < 0) | np.isnan(bound)):
             raise IndexDamagedError(
@@ -128,14 +133,17 @@ class Partitioned:
         return similarity
 
     def _blocks(self, rows: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], Vectors]]:
-        for start in range(0, len(rows), _BLOCK):
-            block = rows[start : start + _BLOCK]
-            yield block, self.vectors_at(block)
+        for block in _pieces_of(rows):
+            yield block, np.ascontiguousarray(self._pieces.vectors_at(block)[:, self._columns])
 
     @cached_property
     def _inverted(self) -> Lists:
-        lists, codes = np.concatenate(self._lists), np.concatenate(self._codes)
-        return self._partition.lists_of(lists[self._stored], codes[self._stored])
+        lists, codes = (np.concatenate(each) for each in zip(*self._coded, strict=True))
+        return self._partition.lists_of(lists[self._pieces.stored], codes[self._pieces.stored])
+
+
+def _pieces_of(rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    return (rows[start : start + _BLOCK] for start in range(0, len(rows), _BLOCK))
 
 
 def best_of_each_product(
@@ -168,6 +176,34 @@ def best_of_each_product(
             break
         pending, width = pending[found[pending, -1] < 0], min(reachable, width * 8)
     return similarity, found
+
+
+def united(
+    heads: Sequence[Exact | Partitioned], queries: Sequence[Vectors], found: Sequence[Found], product: NDArray[np.int32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
+    """What the searches of two heads `found`, as one answer: similarities, looks and rows, (n, most), padded as these.
+
+    Each product has one row, the one of its two rows with the greater sum of similarity and look; the products come by
+    similarity, highest first. `heads`, `queries` and `found` are those for similarity and those for look.
+    """
+    rows = np.concatenate([near for _, near in found], axis=1)
+    both = []
+    for at, (head, vectors) in enumerate(zip(heads, queries, strict=True)):
+        known, other = found[at], found[1 - at]
+        values = [known[0], head.similarities_at(vectors, other[1])]
+        both.append(np.concatenate(values if at == 0 else values[::-1], axis=1))
+    order = np.argsort(-(both[0] + both[1]), axis=1, kind="stable")
+    ordered = np.take_along_axis(rows, order, 1)
+    query, place, _ = _first_of_each(np.where(ordered < 0, -1, product[ordered]), rows.shape[1])
+    kept = np.zeros(rows.shape, bool)
+    kept[query, order[query, place]] = True
+    similarity, look = (np.where(kept, values, -np.inf).astype(np.float32) for values in both)
+    best = np.argsort(-similarity, axis=1, kind="stable")
+    similarity, look, rows = (
+        np.take_along_axis(each, best, 1) for each in (similarity, look, np.where(kept, rows, -1))
+    )
+    most = int(kept.sum(axis=1).max(initial=0))
+    return similarity[:, :most], look[:, :most], rows[:, :most]
 
 
 def _first_of_each(

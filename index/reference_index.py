@@ -24,10 +24,10 @@ from lookalike.records import Match, Reference
 
 from . import segments, store
 from .catalogue import all_references, catalogue_of, joined, product_codes, references_at, rows_of, rows_with
-from .features import NONE, Packed, unpack
+from .features import NONE, Packed, Unpacked
 from .learning import learn_partition
-from .nearest import Exact, Partitioned, best_of_each_product
-from .partition import Agreement
+from .nearest import Exact, Partitioned, Pieces, best_of_each_product, united
+from .partition import Agreement, Coded, Partition
 from .segments import Segment, Segments
 
 if TYPE_CHECKING:
@@ -42,13 +42,31 @@ _LATER = 0.25  # a partition is learnt again once more than this share was added
 
 @dataclass(frozen=True)
 class _State:
-    """One state of the index; it never changes, so that a change doesn't disturb searches."""
+    """One state of the index; it never changes, so that a change doesn't disturb searches.
+
+    `heads` search for `similarity` and, if the encoder has a second head, for `look`.
+    """
 
     catalogue: pa.Table
-    nearest: Exact | Partitioned
+    heads: tuple[Exact | Partitioned, ...]
     product: NDArray[np.int32]
     features: Sequence[Packed]
     whole: Segments | None = None
+    pieces: Pieces | None = None
+
+    @property
+    def vectors(self) -> Vectors:
+        """All vectors, float32 (n, width)."""
+        if self.pieces is not None:
+            return self.pieces.vectors
+        parts = [head.vectors for head in self.heads if isinstance(head, Exact)]
+        return parts[0] if len(parts) == 1 else np.hstack(parts)
+
+    def vectors_at(self, rows: NDArray[np.int64]) -> Vectors:
+        """The vectors of these rows, float32 (n, width); only they are read."""
+        if self.pieces is not None:
+            return self.pieces.vectors_at(rows)
+        return np.hstack([head.vectors[rows] for head in self.heads if isinstance(head, Exact)])
 
     @cached_property
     def products(self) -> int:
@@ -71,8 +89,8 @@ class ReferenceIndex:
     """Nearest-neighbour search, by cosine, over the vectors of genuine reference photos.
 
     With up to `exact_up_to` references it is exact. A larger index is partitioned when it is saved, and `agreement`
-    says how often it was measured to decide as an exact search does. Several threads may read the index while one
-    changes it.
+    says how often it was measured to decide as an exact search does. Of an encoder with a second head, both parts of
+    the vectors are searched. Several threads may read the index while one changes it.
 
     >>> from lookalike.model.encoder import EncoderSpec, Preprocessing
     >>> spec = EncoderSpec("toy", "toy", "0" * 64, 2, Preprocessing((1, 1), (0.0,), (1.0,), "bicubic", "squash"))
@@ -88,7 +106,8 @@ class ReferenceIndex:
         self.exact_up_to = exact_up_to
         self._created = ""
         self._digest = ""
-        self._state = _state(catalogue_of((), ()), np.empty((0, spec.dim), np.float32), ())
+        self._unpacked = Unpacked()
+        self._state = _state(spec, catalogue_of((), ()), np.empty((0, spec.width), np.float32), ())
 
     @classmethod
     def load(cls, folder: str | Path, *, verify: bool = False) -> ReferenceIndex:
@@ -104,10 +123,10 @@ class ReferenceIndex:
             index = cls(store.read_spec(folder, manifest), exact_up_to=_exact_up_to(folder, manifest))
             index._created, index._digest = str(manifest.get("created", "")), digest
             if manifest["version"] == segments.VERSION:
-                index._state = _partitioned(segments.read(folder, manifest, verify=verify))
+                index._state = _partitioned(index.spec, segments.read(folder, manifest, verify=verify))
             else:
                 stored = store.read_rows(folder, manifest)
-                index._state = _state(stored.catalogue, stored.vectors, stored.features)
+                index._state = _state(index.spec, stored.catalogue, stored.vectors, stored.features)
             return index
 
         return store.read(folder, read)
@@ -127,7 +146,7 @@ class ReferenceIndex:
                 Path(folder),
                 spec=self._spec,
                 catalogue=state.catalogue,
-                vectors=state.nearest.vectors,
+                vectors=state.vectors,
                 features=state.features,
                 more={} if default else {"exact_up_to": self.exact_up_to},
             )
@@ -139,14 +158,19 @@ class ReferenceIndex:
     def compact(self) -> None:
         """Put the index in one piece: partitioned for what it holds, or exact if that is little."""
         state = self._state
-        vectors = state.nearest.vectors
-        learnt = learn_partition(vectors) if len(self) > self.exact_up_to else None
-        if learnt is None:
-            self._state = _state(state.catalogue, vectors, state.features)
+        vectors = state.vectors
+        learnt: list[tuple[Partition, Coded]] = []
+        for columns in _columns(self._spec) if len(self) > self.exact_up_to else ():
+            found = learn_partition(vectors, columns=columns)
+            if found is None:
+                break
+            learnt.append(found)
+        if len(learnt) < len(_columns(self._spec)):
+            self._state = _state(self._spec, state.catalogue, vectors, state.features)
             return
-        partition, (lists, codes) = learnt
-        whole = Segment(state.catalogue.combine_chunks(), vectors, lists, codes, state.features)
-        self._state = _partitioned(Segments(partition, (whole,), np.empty(0, np.int64)))
+        partitions, coded = zip(*learnt, strict=True)
+        whole = Segment(state.catalogue.combine_chunks(), vectors, coded, state.features)
+        self._state = _partitioned(self._spec, Segments(partitions, (whole,), np.empty(0, np.int64)))
 
     def _outgrown(self) -> bool:
         whole = self._state.whole
@@ -154,7 +178,7 @@ class ReferenceIndex:
             return len(self) > self.exact_up_to
         later = sum(map(len, whole.segments[1:]))
         dead = len(whole.removed)
-        return len(self) <= self.exact_up_to // 2 or max(later, dead) > _LATER * whole.partition.agreement.vectors
+        return len(self) <= self.exact_up_to // 2 or max(later, dead) > _LATER * whole.agreement.vectors
 
     def __len__(self) -> int:
         return len(self._state.product)
@@ -181,18 +205,21 @@ class ReferenceIndex:
 
     @property
     def vectors(self) -> Vectors:
-        """All vectors, float32 (n, dim), in the catalogue's order; a copy."""
-        return self._state.nearest.vectors.copy()
+        """All vectors, float32 (n, width), in the catalogue's order; a copy."""
+        return self._state.vectors.copy()
 
     def vectors_at(self, rows: Sequence[int]) -> Vectors:
-        """The vectors of these rows of the catalogue, float32 (n, dim); a partitioned index reads only them."""
-        return self._state.nearest.vectors_at(np.asarray(rows, np.int64))
+        """The vectors of these rows of the catalogue, float32 (n, width); a partitioned index reads only them."""
+        return self._state.vectors_at(np.asarray(rows, np.int64))
 
     @property
     def agreement(self) -> Agreement | None:
-        """How often searches were measured to decide as exact ones do; None if they are exact."""
+        """How often searches were measured to decide as exact ones do; None if they are exact.
+
+        Searches for similarity and for look were measured apart; this is the one that agrees less often.
+        """
         whole = self._state.whole
-        return whole.partition.agreement if whole is not None else None
+        return whole.agreement if whole is not None else None
 
     @property
     def references(self) -> Iterator[Reference]:
@@ -223,7 +250,7 @@ class ReferenceIndex:
         state = self._state
         row = state.row.get(reference)
         try:
-            return None if row is None else unpack(state.features, row)
+            return None if row is None else self._unpacked.of(state.features[row])
         except FeaturesError as error:
             raise IndexDamagedError(
                 f"the features of reference {reference!r} can't be read: {error}; build the index again"
@@ -240,7 +267,7 @@ class ReferenceIndex:
         if spec != self._spec:
             raise EncoderMismatchError(
                 f"the index was built with {self._spec} but the encoder is {spec}; load the index's encoder "
-                "(--model, --weights), or build the index again"
+                "(--model, --weights), or build the index again with: lookalike build"
             )
 
     def add(
@@ -251,7 +278,7 @@ class ReferenceIndex:
         hashes: Sequence[str],
         features: Sequence[Packed] | None = None,
     ) -> None:
-        """Add references with their vectors, float32 (n, dim) of length 1, and the sha256 of their pictures.
+        """Add references with their vectors, float32 (n, width) as the encoder makes them, and their pictures' sha256.
 
         `features` holds the local features of their pictures as `LocalFeatures.to_bytes` packs them, empty for a
         reference without any; such a reference is never compared point by point. A reference replaces the one that has
@@ -259,10 +286,10 @@ class ReferenceIndex:
         be kept (see `further_columns`).
         """
         vectors = np.ascontiguousarray(vectors, np.float32)
-        if vectors.shape != (len(references), self._spec.dim) or len(hashes) != len(references):
+        if vectors.shape != (len(references), self._spec.width) or len(hashes) != len(references):
             raise ValueError(
                 f"got vectors of shape {vectors.shape} and {len(hashes)} hashes, "
-                f"expected ({len(references)}, {self._spec.dim}) and {len(references)}"
+                f"expected ({len(references)}, {self._spec.width}) and {len(references)}"
             )
         if len({reference.id for reference in references}) != len(references):
             raise ValueError("two of the references have the same id; give each its own")
@@ -271,18 +298,21 @@ class ReferenceIndex:
 
     def add_rows(self, fresh: pa.Table, vectors: Vectors, packed: Sequence[Packed]) -> None:
         """Add rows of a catalogue, each with another id, with their vectors and packed features; see `add`."""
-        if not np.all(np.abs(np.linalg.norm(vectors, axis=1) - 1) < 1e-3):
-            raise ValueError("vectors must have length 1; divide each row by its norm")
+        if not self._spec.are_unit(vectors):
+            each = "each of their two parts" if self._spec.look_dim else "vectors"
+            raise ValueError(f"{each} must have length 1; divide each row by its norm")
         old = self._state
         kept = ~rows_with(old.catalogue, "reference_id", fresh["reference_id"])
         table = joined([old.catalogue.filter(pa.array(kept)), fresh])
         if old.whole is None:
-            there = old.nearest.vectors if kept.all() else old.nearest.vectors[kept]
+            there = old.vectors if kept.all() else old.vectors[kept]
             vectors = np.concatenate([there, vectors])
-            self._state = _state(table, vectors, [*_chosen(old.features, kept), *packed])
+            self._state = _state(self._spec, table, vectors, [*_chosen(old.features, kept), *packed])
             return
-        segment = Segment(fresh, vectors, *old.whole.partition.encode(vectors), packed)
-        self._state = _partitioned(segments.added(segments.without(old.whole, ~kept), segment), table)
+        parts = zip(old.whole.partitions, self._spec.parts(vectors), strict=True)
+        segment = Segment(fresh, vectors, tuple(partition.encode(part) for partition, part in parts), packed)
+        whole = segments.added(segments.without(old.whole, ~kept), segment)
+        self._state = _partitioned(self._spec, whole, table)
 
     def remove(
         self,
@@ -310,9 +340,9 @@ class ReferenceIndex:
         if gone.any():
             table = old.catalogue.filter(pa.array(~gone))
             if old.whole is None:
-                self._state = _state(table, old.nearest.vectors[~gone], _chosen(old.features, ~gone))
+                self._state = _state(self._spec, table, old.vectors[~gone], _chosen(old.features, ~gone))
             else:
-                self._state = _partitioned(segments.without(old.whole, gone), table)
+                self._state = _partitioned(self._spec, segments.without(old.whole, gone), table)
         return int(gone.sum())
 
     def search(
@@ -323,50 +353,68 @@ class ReferenceIndex:
         brands: Iterable[str] | None = None,
         products: Iterable[str] | None = None,
     ) -> list[tuple[Match, ...]]:
-        """The best reference of each of the `top` products nearest to each of `vectors`, float32 (n, dim) of length 1.
+        """The best reference of each of the `top` products nearest to each of `vectors`, float32 (n, width).
 
-        Matches come best first. `brands` and `products` restrict the search; None doesn't. A product is a product_id
-        of one brand. Raises ValueError for vectors of another shape.
+        Matches come by similarity, the most similar first. If the encoder has a second head, they are those of the
+        `top` nearest products by similarity and of the `top` nearest by look, so there may be twice as many; of a
+        product found both ways by two references, the one with the greater sum of both. `brands` and `products`
+        restrict the search; None doesn't. A product is a product_id of one brand. Raises ValueError for vectors of
+        another shape.
         """
-        vectors = np.ascontiguousarray(vectors, np.float32)
-        if vectors.ndim != 2 or vectors.shape[1] != self._spec.dim:
-            raise ValueError(f"got vectors of shape {vectors.shape}, expected (n, {self._spec.dim})")
+        vectors = np.asarray(vectors, np.float32)
+        if vectors.ndim != 2 or vectors.shape[1] != self._spec.width:
+            raise ValueError(f"got vectors of shape {vectors.shape}, expected (n, {self._spec.width})")
         if top < 1:
             raise ValueError(f"top is {top}, expected 1 or more")
         state = self._state
         rows = rows_of(state.catalogue, brands=brands, products=products)
-        similarity, found = best_of_each_product(
-            state.nearest, state.product, vectors, products=state.products, top=top, rows=rows
-        )
+        parts = [np.ascontiguousarray(part) for part in self._spec.parts(vectors)]
+        nearest = [
+            best_of_each_product(head, state.product, part, products=state.products, top=top, rows=rows)
+            for head, part in zip(state.heads, parts, strict=True)
+        ]
+        look: Sequence[Sequence[float | None]]
+        if len(nearest) == 1:
+            (similarity, found), look = nearest[0], [[None] * nearest[0][1].shape[1]] * len(vectors)
+        else:
+            similarity, looks, found = united(state.heads, parts, nearest, state.product)
+            look = looks.clip(-1, 1).tolist()
         similarity = similarity.clip(-1, 1)  # products of float32 vectors of length 1 may exceed it a little
         reference = references_at(state.catalogue, np.unique(found[found >= 0]))
         return [
-            tuple(Match(reference[row], value) for row, value in zip(best, values, strict=True) if row >= 0)
-            for best, values in zip(found.tolist(), similarity.tolist(), strict=True)
+            tuple(
+                Match.found(reference[row], value, own)
+                for row, value, own in zip(best, values, looked, strict=True)
+                if row >= 0
+            )
+            for best, values, looked in zip(found.tolist(), similarity.tolist(), look, strict=True)
         ]
 
 
-def _state(catalogue: pa.Table, vectors: Vectors, features: Sequence[Packed]) -> _State:
+def _columns(spec: EncoderSpec) -> list[slice]:
+    """Which columns of vectors stand for `similarity` and, if there is a second head, for `look`."""
+    return [slice(0, spec.dim), *([slice(spec.dim, spec.width)] if spec.look_dim else [])]
+
+
+def _state(spec: EncoderSpec, catalogue: pa.Table, vectors: Vectors, features: Sequence[Packed]) -> _State:
     catalogue = catalogue.combine_chunks()
-    return _State(catalogue, Exact(vectors), product_codes(catalogue), features)
+    return _State(catalogue, tuple(map(Exact, spec.parts(vectors))), product_codes(catalogue), features)
 
 
-def _partitioned(whole: Segments, catalogue: pa.Table | None = None) -> _State:
+def _partitioned(spec: EncoderSpec, whole: Segments, catalogue: pa.Table | None = None) -> _State:
     """The state of a partitioned index; `catalogue` is that of the living rows, if it is known already."""
     alive = whole.alive
     if catalogue is None:
         table = joined(segment.catalogue for segment in whole.segments)
         catalogue = table if alive.all() else table.filter(pa.array(alive))
     catalogue = catalogue.combine_chunks()  # taking rows from one chunk is much faster
-    nearest = Partitioned(
-        whole.partition,
-        [segment.vectors for segment in whole.segments],
-        [segment.lists for segment in whole.segments],
-        [segment.codes for segment in whole.segments],
-        alive,
+    pieces = Pieces([segment.vectors for segment in whole.segments], alive)
+    heads = tuple(
+        Partitioned(partition, pieces, [segment.coded[at] for segment in whole.segments], columns)
+        for at, (partition, columns) in enumerate(zip(whole.partitions, _columns(spec), strict=True))
     )
     features = [packed for segment in whole.segments for packed in segment.features]
-    return _State(catalogue, nearest, product_codes(catalogue), _chosen(features, alive), whole)
+    return _State(catalogue, heads, product_codes(catalogue), _chosen(features, alive), whole, pieces)
 
 
 def _exact_up_to(folder: Path, manifest: Mapping[str, Any]) -> int:

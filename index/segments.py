@@ -23,11 +23,13 @@ from lookalike.model.encoder import EncoderSpec, Vectors
 
 from . import catalogue, data_files, store
 from .features import NONE, Packed, read_features
-from .partition import MOST_CANDIDATES, Agreement, Partition
+from .partition import MOST_CANDIDATES, Agreement, Coded, Partition
 
 VERSION = 2
 
-_KINDS = ("catalogue", "vectors", "lists", "codes", "features")
+_HEADS = (("partition", "lists", "codes"), ("look_partition", "look_lists", "look_codes"))
+"""For `similarity`, and for `look` if the encoder has a second head: where the manifest has the partition, and where
+each segment has its lists and codes."""
 _SPOT_CHECKS = 1024
 _MOST_SEGMENTS = 1024
 
@@ -36,15 +38,14 @@ _MOST_SEGMENTS = 1024
 class Segment:
     """References that were written together.
 
-    `vectors` is float32 (n, dim), memory-mapped if it was read; `lists`, int32 (n,), and `codes`, uint8 (n, bytes), are
-    the partition's; `features` has one packed entry per row. `files` holds the manifest's entries for its files; it is
+    `vectors` is float32 (n, width), memory-mapped if it was read; `coded` has the lists and codes of each of the
+    partitions; `features` has one packed entry per row. `files` holds the manifest's entries for its files; it is
     empty for a segment that is not on disk.
     """
 
     catalogue: pa.Table
     vectors: Vectors
-    lists: NDArray[np.int32]
-    codes: NDArray[np.uint8]
+    coded: tuple[Coded, ...]
     features: Sequence[Packed]
     files: Mapping[str, Any] = field(default_factory=dict)
 
@@ -54,9 +55,12 @@ class Segment:
 
 @dataclass(frozen=True)
 class Segments:
-    """A whole partitioned index; `removed`, int64, holds the rows that are gone, counted through all segments."""
+    """A whole partitioned index, with a partition for `similarity` and, if the encoder has a second head, for `look`.
 
-    partition: Partition
+    `removed`, int64, holds the rows that are gone, counted through all segments.
+    """
+
+    partitions: tuple[Partition, ...]
     segments: tuple[Segment, ...]
     removed: NDArray[np.int64]
 
@@ -70,6 +74,11 @@ class Segments:
         alive[self.removed] = False
         return alive
 
+    @property
+    def agreement(self) -> Agreement:
+        """How often a search was measured to decide as an exact one does; of two searches, the worse one."""
+        return min((partition.agreement for partition in self.partitions), key=lambda agreement: agreement.share)
+
 
 def write(folder: Path, whole: Segments, *, spec: EncoderSpec, exact_up_to: int) -> tuple[str, Segments]:
     """Make the folder hold exactly this, in one step; segments that it holds already are not written again.
@@ -78,22 +87,11 @@ def write(folder: Path, whole: Segments, *, spec: EncoderSpec, exact_up_to: int)
     files.
     """
     make_folder(folder)
-    partition = whole.partition
     written = tuple(_written(folder, segment) for segment in whole.segments)
     removed = {"removed": data_files.write_array(folder, "removed", whole.removed)} if len(whole.removed) else {}
     manifest = store.manifest_head(VERSION, spec, len(whole)) | {
         "exact_up_to": exact_up_to,
-        "partition": {
-            "lists": len(partition.centroids),
-            "parts": len(partition.codebook),
-            "nprobe": partition.nprobe,
-            "candidates": partition.candidates,
-            "agreement": asdict(partition.agreement),
-            "files": {
-                "centroids": data_files.write_array(folder, "centroids", partition.centroids),
-                "codebook": data_files.write_array(folder, "codebook", partition.codebook),
-            },
-        },
+        **{name: _written_partition(folder, each) for (name, *_), each in zip(_HEADS, whole.partitions, strict=False)},
         "segments": [{"count": len(segment), "files": dict(segment.files)} for segment in written],
         "removed": {"count": len(whole.removed), "files": removed},
     }
@@ -109,7 +107,7 @@ def read(folder: Path, manifest: Mapping[str, Any], *, verify: bool) -> Segments
     """
     with ExitStack() as opened:
         try:
-            return _Reader(folder, opened, verify).whole(manifest)
+            return _Reader(folder, opened, store.read_spec(folder, manifest), verify).whole(manifest)
         except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
             raise store.unusable(folder, error) from error
 
@@ -118,35 +116,53 @@ def _written(folder: Path, segment: Segment) -> Segment:
     there = (folder / entry["name"] for entry in segment.files.values())
     if segment.files and all(path.is_file() for path in there):  # and whole, because a file gets its name last
         return segment
-    files = store.write_rows(
-        folder, catalogue=segment.catalogue, vectors=segment.vectors, features=segment.features
-    ) | {
-        "lists": data_files.write_array(folder, "lists", segment.lists),
-        "codes": data_files.write_array(folder, "codes", segment.codes),
-    }
+    files = store.write_rows(folder, catalogue=segment.catalogue, vectors=segment.vectors, features=segment.features)
+    for (_, in_lists, in_codes), (lists, codes) in zip(_HEADS, segment.coded, strict=False):
+        files[in_lists] = data_files.write_array(folder, "lists", lists)
+        files[in_codes] = data_files.write_array(folder, "codes", codes)
     return replace(segment, files=files)
+
+
+def _written_partition(folder: Path, partition: Partition) -> dict[str, Any]:
+    return {
+        "lists": len(partition.centroids),
+        "parts": len(partition.codebook),
+        "nprobe": partition.nprobe,
+        "candidates": partition.candidates,
+        "agreement": asdict(partition.agreement),
+        "files": {
+            "centroids": data_files.write_array(folder, "centroids", partition.centroids),
+            "codebook": data_files.write_array(folder, "codebook", partition.codebook),
+        },
+    }
 
 
 class _Reader:
     """Reads the files that one manifest names; all are opened first, so that a writer may remove them meanwhile."""
 
-    def __init__(self, folder: Path, opened: ExitStack, verify: bool) -> None:
-        self._folder, self._opened, self._verify = folder, opened, verify
+    def __init__(self, folder: Path, opened: ExitStack, spec: EncoderSpec, verify: bool) -> None:
+        self._folder, self._opened, self._spec, self._verify = folder, opened, spec, verify
+        _number(spec.width, 1, 1 << 16)
+        self._dims = (spec.dim, spec.look_dim) if spec.look_dim else (spec.dim,)
 
     def whole(self, manifest: Mapping[str, Any]) -> Segments:
-        dim, entries = _number(manifest["dim"], 1, 1 << 16), manifest["segments"]
-        partition = self._partition(manifest["partition"], dim)
+        entries = manifest["segments"]
+        partitions = tuple(
+            self._partition(manifest[name], dim) for (name, *_), dim in zip(_HEADS, self._dims, strict=False)
+        )
         if not isinstance(entries, list) or not 0 < len(entries) <= _MOST_SEGMENTS:
             raise ValueError(f"segments must be a list of 1 to {_MOST_SEGMENTS}")
+        kinds = ("catalogue", "vectors", *(kind for _, *coded in _HEADS[: len(partitions)] for kind in coded))
         opened = [
-            {kind: self._open(entry["files"][kind]) for kind in _KINDS if kind in entry["files"] or kind != "features"}
+            {
+                kind: self._open(entry["files"][kind])
+                for kind in (*kinds, *(["features"] if "features" in entry["files"] else []))
+            }
             for entry in entries
         ]
-        segments = tuple(
-            self._segment(entry, files, partition, dim) for entry, files in zip(entries, opened, strict=True)
-        )
+        segments = tuple(self._segment(entry, files, partitions) for entry, files in zip(entries, opened, strict=True))
         stored = sum(map(len, segments))
-        whole = Segments(partition, segments, self._removed(manifest["removed"], stored))
+        whole = Segments(partitions, segments, self._removed(manifest["removed"], stored))
         if len(whole) != _number(manifest["count"], 0, stored):
             raise ValueError(f"count is {manifest['count']}, but there are {len(whole)} rows")
         return whole
@@ -169,21 +185,29 @@ class _Reader:
         return Partition(centroids, codebook, nprobe, candidates, agreement)
 
     def _segment(
-        self, entry: Mapping[str, Any], files: Mapping[str, BufferedReader], partition: Partition, dim: int
+        self, entry: Mapping[str, Any], files: Mapping[str, BufferedReader], partitions: Sequence[Partition]
     ) -> Segment:
-        count = _number(entry["count"], 1, 1 << 40)
-        vectors = self._array(files["vectors"], np.float32, (count, dim), mapped=True)
+        count, width = _number(entry["count"], 1, 1 << 40), self._spec.width
+        vectors = self._array(files["vectors"], np.float32, (count, width), mapped=True)
         some = np.unique(np.linspace(0, count - 1, _SPOT_CHECKS, dtype=np.int64))
         data_files.require_unit_length(
-            vectors if self._verify or vectors.nbytes <= data_files.BIG else vectors[some], files["vectors"].name
+            vectors if self._verify or vectors.nbytes <= data_files.BIG else vectors[some],
+            self._spec,
+            files["vectors"].name,
         )
-        lists = self._array(files["lists"], np.int32, (count,))
-        if lists.min() < 0 or lists.max() >= len(partition.centroids):
-            raise ValueError(f"{files['lists'].name} names lists that don't exist")
-        codes = self._array(files["codes"], np.uint8, (count, partition.code_bytes))
+        coded = tuple(
+            self._coded(files[lists], files[codes], partition, count)
+            for (_, lists, codes), partition in zip(_HEADS, partitions, strict=False)
+        )
         features = read_features(files["features"], count) if "features" in files else [NONE] * count
-        table = data_files.read_catalogue(files["catalogue"], count, dim)
-        return Segment(table, vectors, lists, codes, features, dict(entry["files"]))
+        table = data_files.read_catalogue(files["catalogue"], count, width)
+        return Segment(table, vectors, coded, features, dict(entry["files"]))
+
+    def _coded(self, lists: BufferedReader, codes: BufferedReader, partition: Partition, count: int) -> Coded:
+        numbers = self._array(lists, np.int32, (count,))
+        if numbers.min() < 0 or numbers.max() >= len(partition.centroids):
+            raise ValueError(f"{lists.name} names lists that don't exist")
+        return numbers, self._array(codes, np.uint8, (count, partition.code_bytes))
 
     def _removed(self, entry: Mapping[str, Any], stored: int) -> NDArray[np.int64]:
         count = _number(entry["count"], 0, stored)
@@ -233,8 +257,13 @@ def joined(whole: Segments) -> Segments:
     one = Segment(
         catalogue.joined(s.catalogue.filter(pa.array(k)) for s, k in zip(others, kept, strict=True)),
         np.concatenate([s.vectors[k] for s, k in zip(others, kept, strict=True)]),
-        np.concatenate([s.lists[k] for s, k in zip(others, kept, strict=True)]),
-        np.concatenate([s.codes[k] for s, k in zip(others, kept, strict=True)]),
+        tuple(
+            (
+                np.concatenate([s.coded[head][0][k] for s, k in zip(others, kept, strict=True)]),
+                np.concatenate([s.coded[head][1][k] for s, k in zip(others, kept, strict=True)]),
+            )
+            for head in range(len(whole.partitions))
+        ),
         [s.features[row] for s, k in zip(others, kept, strict=True) for row in np.flatnonzero(k).tolist()],
     )
     removed = whole.removed[whole.removed < len(first)]

@@ -53,7 +53,7 @@ _Read = TypeVar("_Read")
 
 @dataclass(frozen=True)
 class Stored:
-    """An index as stored: `vectors`, float32 (count, dim), each with a row of the catalogue and packed `features`."""
+    """An index as stored: `vectors`, float32 (count, width), each with a row of the catalogue and packed `features`."""
 
     catalogue: pa.Table
     vectors: NDArray[np.float32]
@@ -112,7 +112,7 @@ def manifest_head(version: int, spec: EncoderSpec, count: int) -> dict[str, Any]
         "version": version,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "encoder": spec.to_json(),
-        "dim": spec.dim,
+        "dim": spec.width,
         "count": count,
     }
 
@@ -136,7 +136,8 @@ def digest_of(manifest: Mapping[str, Any]) -> str:
 
 def data_names(manifest: Mapping[str, Any]) -> set[str]:
     """The names of all data files that a manifest of any version names."""
-    holders = [manifest, manifest.get("partition", {}), manifest.get("removed", {}), *manifest.get("segments", ())]
+    parts = (manifest.get(name, {}) for name in ("partition", "look_partition", "removed"))
+    holders = [manifest, *parts, *manifest.get("segments", ())]
     return {entry["name"] for holder in holders for entry in holder.get("files", {}).values()}
 
 
@@ -209,12 +210,12 @@ def writing(folder: Path) -> Iterator[None]:
 def read_spec(folder: Path, manifest: Mapping[str, Any]) -> EncoderSpec:
     """The encoder that a manifest names. Raises IndexDamagedError if its vectors have another dimension."""
     try:
-        spec, dim = EncoderSpec.from_json(manifest["encoder"]), int(manifest["dim"])
+        spec, width = EncoderSpec.from_json(manifest["encoder"]), int(manifest["dim"])
     except (KeyError, TypeError, ValueError) as error:
         raise unusable(folder, error) from error
-    if spec.dim != dim:
+    if spec.width != width or spec.dim < 1 or spec.look_dim < 0:
         raise IndexDamagedError(
-            f"index {folder} has vectors of {dim} dimensions, but its encoder makes {spec.dim}; build it again"
+            f"index {folder} has vectors of {width} dimensions, but its encoder makes {spec.width}; build it again"
         )
     return spec
 
@@ -239,9 +240,9 @@ def read_rows(folder: Path, manifest: Mapping[str, Any]) -> Stored:
         files = {kind: stack.enter_context(open_regular(path)) for kind, path in paths.items()}
         for kind, file in files.items():
             check(file, entries[kind])
-        rows = read_array(files["vectors"], "<f4", (count, spec.dim))
-        table = read_catalogue(files["catalogue"], count, spec.dim)
-        require_unit_length(rows, files["vectors"].name)
+        rows = read_array(files["vectors"], "<f4", (count, spec.width))
+        table = read_catalogue(files["catalogue"], count, spec.width)
+        require_unit_length(rows, spec, files["vectors"].name)
         features = read_features(files["features"], count) if "features" in files else [NONE] * count
     return Stored(table, rows, features)
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from lookalike.model.encoder import EncoderSpec
 
-from .database import Database, checksum
+from .database import Database, checksum, stored_bytes
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ _USE_SECONDS = 24 * 3600  # a use is recorded once a day at most, so that readin
 
 @dataclass(frozen=True)
 class CachedVector:
-    """One picture's vector, float32 (dim,), and the hint that came with reading it, if any."""
+    """One picture's vector, float32 (width,), and the hint that came with reading it, if any."""
 
     vector: NDArray[np.float32]
     hint: str | None
@@ -57,7 +57,7 @@ class VectorCache(Database):
 
     def __init__(self, path: Path, spec: EncoderSpec, *, most_bytes: int = MOST_BYTES, optional: bool = False) -> None:
         super().__init__(path, _SCHEMA, optional=optional)
-        self._dim, self._most_bytes = spec.dim, most_bytes
+        self._width, self._most_bytes = spec.width, most_bytes
         canonical = json.dumps({**spec.to_json(), "name": ""}, sort_keys=True)
         self._encoder = hashlib.sha256(canonical.encode()).digest()
         self._used: set[str] = set()
@@ -78,7 +78,7 @@ class VectorCache(Database):
         if row is None:
             return None
         vector, hint, stored, used = row
-        whole = isinstance(vector, bytes) and isinstance(used, float) and len(vector) == 4 * self._dim
+        whole = isinstance(vector, bytes) and isinstance(used, float) and len(vector) == 4 * self._width
         if not whole or stored != self._checksum(key, vector, hint):
             _log.warning("%s: the row of %s is damaged; its vector will be computed again", self._path, key)
             return None
@@ -87,7 +87,7 @@ class VectorCache(Database):
         return CachedVector(np.frombuffer(vector, "<f4"), hint)
 
     def put(self, keys: Sequence[str], vectors: NDArray[np.float32], hints: Iterable[str | None]) -> None:
-        """Keep `vectors`, float32 (n, dim), under their n keys, all of them or none if the process is killed."""
+        """Keep `vectors`, float32 (n, width), under their n keys, all of them or none if the process is killed."""
         rows = []
         for key, vector, hint in zip(keys, vectors, hints, strict=True):
             packed = np.ascontiguousarray(vector, "<f4").tobytes()
@@ -96,7 +96,7 @@ class VectorCache(Database):
         def write(connection: sqlite3.Connection) -> None:
             self._write_uses(connection)
             connection.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?, ?)", rows)
-            if _bytes(connection) > self._most_bytes:
+            if stored_bytes(connection) > self._most_bytes:
                 connection.execute(
                     "DELETE FROM rows WHERE (encoder, key) IN "
                     "(SELECT encoder, key FROM rows ORDER BY used LIMIT (SELECT count(*) / ? + 1 FROM rows))",
@@ -114,12 +114,3 @@ class VectorCache(Database):
 
     def _checksum(self, key: str, vector: bytes, hint: str | None) -> bytes:
         return checksum(f"{key}\0{hint}", vector, key=self._encoder)
-
-
-def _bytes(connection: sqlite3.Connection) -> int:
-    """How many bytes of the file hold rows."""
-    pages, free, size = (
-        int(connection.execute(f"PRAGMA {name}").fetchone()[0])
-        for name in ("page_count", "freelist_count", "page_size")
-    )
-    return (pages - free) * size

@@ -39,9 +39,11 @@ from .model.loading import load_encoder as load_encoder
 from .model.sources import Access as Access
 from .policy.cohort import Cohort as Cohort
 from .policy.policy import Policy as Policy
+from .policy.terms import Kinds as Kinds
 from .policy.terms import Promise as Promise
 from .policy.terms import Reach as Reach
 from .policy.terms import Scope as Scope
+from .policy.terms import Thresholds as Thresholds
 from .records import BadRow as BadRow
 from .records import Finding as Finding
 from .records import Listing as Listing
@@ -62,6 +64,8 @@ from .tables.inputs import read_labelled_photos as read_labelled_photos
 from .tables.inputs import read_listings as read_listings
 from .tables.inputs import read_references as read_references
 from .tables.layout import Layout as Layout
+from .thresholds.encoders import EncoderFigures as EncoderFigures
+from .thresholds.encoders import compare_encoders as compare_encoders
 from .thresholds.evaluation import Evaluation as Evaluation
 from .thresholds.evaluation import evaluate as evaluate
 from .thresholds.tuned import Goal as Goal

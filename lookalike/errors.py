@@ -99,10 +99,11 @@ class EngineError(LookalikeError):
 
 
 class MissingExtraError(LookalikeError):
-    """An optional package is not installed. The message names the extra that installs it."""
+    """An optional package is not installed. The message names the extra that installs it, or another `command`."""
 
-    def __init__(self, package: str, extra: str) -> None:
-        super().__init__(f"this needs the package {package}; install it with: pip install 'lookalike[{extra}]'")
+    def __init__(self, package: str, extra: str, *, command: str | None = None) -> None:
+        how = command or f"pip install 'lookalike[{extra}]'"
+        super().__init__(f"this needs the package {package}; install it with: {how}")
 
 
 class PolicyWarning(UserWarning):

@@ -6,16 +6,11 @@ import re
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
-
-import fsspec
-from fsspec.implementations.local import LocalFileSystem
 
 from lookalike.errors import ImageReadError, MissingExtraError
 from lookalike.records import shown_source
 
 from .access import Access, read_error, too_large
-from .fetching import read_http, refusal
 from .local_files import read_all, read_local
 
 __all__ = ["Access", "is_remote", "read_error", "read_source", "shown_source"]
@@ -64,8 +59,12 @@ def _read_remote(url: str, access: Access) -> bytes:
         raise read_error("is an address chained with ::; give the one it leads to", url, "scheme")
     try:
         if scheme in ("http", "https"):
+            from .fetching import read_http
+
             return read_http(url, access)
         if scheme in ("file", "local"):
+            from urllib.request import url2pathname
+
             parts = urlsplit(url)
             if parts.netloc not in ("", "localhost"):
                 raise read_error(f"is on another computer, {parts.netloc}; give a path", url, "missing")
@@ -83,6 +82,9 @@ def _scheme(url: str) -> str:
 
 
 def _read_fsspec(url: str, access: Access) -> bytes:
+    import fsspec
+    from fsspec.implementations.local import LocalFileSystem
+
     try:
         system, path = fsspec.core.url_to_fs(url)
     except (ImportError, ValueError) as error:  # names the package that brings the scheme, or knows none
@@ -95,6 +97,8 @@ def _read_fsspec(url: str, access: Access) -> bytes:
 
 
 def _remote_error(url: str, error: Exception, access: Access) -> ImageReadError:
+    from .fetching import refusal
+
     refused = refusal(error)
     if refused is not None:
         what = f"{refused}; allow such addresses with --allow-private, only for sources that you trust"

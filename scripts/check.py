@@ -25,8 +25,13 @@ from lookalike.scripts.options import (
 )
 from lookalike.scripts.terminal import note, output, print_json
 
-_SHORT = ("verdict", "similarity", "normalised", "probability", "points", "threshold")
-_NUMBERS = {"similarity": "similarity", "normalised_similarity": "normalised", "probability": "probability"}
+_SHORT = ("verdict", "similarity", "normalised", "look", "probability", "points", "threshold")
+_NUMBERS = {
+    "similarity": "similarity",
+    "normalised_similarity": "normalised",
+    "look": "look",
+    "probability": "probability",
+}
 
 
 def check(

@@ -74,7 +74,8 @@ def add_command(app: typer.Typer, module: ModuleType, panel: str | None = None) 
         app.add_typer(_group(module), name=name, rich_help_panel=panel)
         return
     text, examples = _help(module.__doc__)
-    app.command(name, help=text, epilog=examples, rich_help_panel=panel)(_spread(getattr(module, name)))
+    command = getattr(module, name.replace("-", "_"))
+    app.command(name, help=text, epilog=examples, rich_help_panel=panel)(_spread(command))
 
 
 def run(name: str, argv: list[str] | None = None) -> int:
@@ -104,7 +105,7 @@ def _group(module: ModuleType) -> typer.Typer:
 
 
 def _name(module: ModuleType) -> str:
-    return Path(str(module.__file__)).stem
+    return Path(str(module.__file__)).stem.replace("_", "-")
 
 
 def run_app(make: Callable[[], typer.Typer], argv: list[str] | None, name: str) -> int:

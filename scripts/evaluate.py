@@ -1,4 +1,4 @@
-"""Measure how well the products of labelled photos are found.
+"""Measure how well labelled photos' products are found.
 
 It also says whether a policy keeps its promise. LABELS has image, product_id and lookalike, one row per photo and
 product. With a column stratum (an edit, another view, a step of imitation), the photos of each stratum are measured

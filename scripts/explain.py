@@ -1,6 +1,7 @@
 """Draw why a photo resembles a genuine one.
 
-The picture shows both side by side, with matching points joined, and boxes around what differs.
+The picture shows both side by side, with matching points joined, and boxes around what differs. If the extra `ocr` is
+installed, it also says what the two labels say.
 
 Examples:
 lookalike explain photo.jpg --index genuine.index --out pair.png
@@ -9,6 +10,7 @@ lookalike explain photo.jpg --index genuine.index --out pair.png
 from __future__ import annotations
 
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -43,26 +45,36 @@ def explain(
 
     from lookalike.detection.detector import Detector
     from lookalike.evidence.explain import explain_photo
+    from lookalike.evidence.label_names import NameReader
 
     require_outputs(
         {"--out": (out, PICTURE)},
         {"PHOTO": photo, "--index": index, "--policy": policy, "--weights": encoder.weights},
     )
     detector = Detector.open(index, policy=policy, reader=photos.reader(), **vars(encoder))
-    explained = explain_photo(photo, detector=detector)
+    names = NameReader() if find_spec("rapidocr") else None
+    explained = explain_photo(photo, detector=detector, names=names)
     with written(out) as temporary:
         explained.explanation.picture.save(temporary, Image.registered_extensions()[out.suffix.lower()])
-    match, found = explained.match, explained.explanation.verification
+    match, found, name = explained.match, explained.explanation.verification, explained.explanation.name
     if as_json:
-        values = {"verdict": str(explained.finding.verdict), "reference_id": match.reference.id,
-                  "similarity": match.similarity, "verification": asdict(found) if found else None}  # fmt: skip
-        print_json(values)
-    line = f"{out}: similarity {match.similarity:.3f} to {match.reference.id}; "
+        print_json({
+            "verdict": str(explained.finding.verdict),
+            "reference_id": match.reference.id,
+            "similarity": match.similarity,
+            "look": match.look,
+            "verification": asdict(found) if found else None,
+            "label_name": asdict(name) if name else None,
+        })  # fmt: skip
+    look = "" if match.look is None else f", look {match.look:.3f}"
+    line = f"{out}: similarity {match.similarity:.3f}{look} to {match.reference.id}; "
     if found is None:
         line += "no matching points"
     else:
         line += f"{found.inliers} matching points over {found.coverage:.0%} of it, {found.kind.replace('_', ' ')}"
         line += ", mirrored" if found.mirrored else ""
+    if name is not None:
+        line += f"; {name.in_words}"
     note(line, quiet=quiet or as_json)
     return Exit.DONE
 

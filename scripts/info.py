@@ -50,7 +50,8 @@ def _table(index: IndexDescription) -> Table:
     table.add_row("columns", ", ".join(index.columns))
     table.add_row("search", "exact: every reference is compared" if index.agreement is None else str(index.agreement))
     spec = index.encoder
-    table.add_row("encoder", f"{spec}, {spec.architecture}, {spec.dim} dimensions, computed by {spec.arithmetic}")
+    dimensions = f"{spec.dim} dimensions" + (f" and {spec.look_dim} for look" if spec.look_dim else "")
+    table.add_row("encoder", f"{spec}, {spec.architecture}, {dimensions}, computed by {spec.arithmetic}")
     table.add_row("created", index.created)
     table.add_row("digest", index.digest[:16])
     table.add_row("on disk", f"{index.bytes / 1e6:.1f} MB")

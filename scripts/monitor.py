@@ -104,7 +104,7 @@ def _show(report: MonitorReport) -> None:
 
 
 def _where(check: PromiseCheck) -> str:
-    return " ".join(part for part in (check.brand, check.territory) if part) or "all"
+    return " ".join(part for part in (check.brand, check.territory, check.kind) if part) or "all"
 
 
 def _unused(report: MonitorReport) -> str:

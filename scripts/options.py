@@ -36,7 +36,7 @@ Evidence = Annotated[
     typer.Option("--evidence", min=0, help="How many findings of the report show what matches and what differs."),
 ]
 
-Weights = Annotated[str | None, typer.Option("--weights", help="Local checkpoint of the encoder.")]
+Weights = Annotated[str | None, typer.Option("--weights", help="Local checkpoint, or ONNX file, of the encoder.")]
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda or cuda:N; by default a GPU if there is one.")]
 NoFeatures = Annotated[
     bool, typer.Option("--no-features", help="Keep no local features; listings can't be compared point by point.")
@@ -169,7 +169,8 @@ class CacheOptions(Options):
     """Where vectors are kept between runs."""
 
     cache: Annotated[
-        Path | None, typer.Option("--cache", help="File that keeps vectors between runs; by default your own.")
+        Path | None,
+        typer.Option("--cache", help="File that keeps vectors, and comparisons beside it, for the next run."),
     ] = None
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Don't use or keep vectors of other runs.")] = False
 

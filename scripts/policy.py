@@ -42,11 +42,14 @@ def show(policy: PolicyArgument) -> int:
     console.print(f"{loaded}, {'valid until ' + str(loaded.expires) if loaded.expires else 'without an expiry date'}")
     if loaded.promise is not None:
         console.print(f"promised: {loaded.promise}")
-    columns = ("brand", "territory", "flag", "review", "rests on", "flags", "wrong", "more needed")
+    columns = ("brand", "territory", "kind", "flag", "review", "rests on", "flags", "wrong", "more needed")
     table = Table(*columns, box=None, pad_edge=False)
-    for scope in (loaded.scope(), *loaded.scopes):
+    places = [(place, kind) for place in (loaded.scope(), *loaded.scopes) for kind in (None, *place.kinds.own)]
+    for place, kind in places:
+        scope = place.of(kind)
         flag = "withdrawn" if scope.withdrawn else "none" if scope.flag is None else f"{scope.flag:.3f}"
-        cells = [scope.brand or "all others", scope.territory or "", flag, f"{scope.review:.3f}"]
+        named = kind or ("other kinds" if place.kinds.own else "")
+        cells = [scope.brand or "all others", scope.territory or "", named, flag, f"{scope.review:.3f}"]
         if (evidence := scope.evidence) is not None:
             cells += [evidence.of, f"{evidence.flags:,}", f"{evidence.errors:,}", str(evidence.more_needed or "")]
         table.add_row(*cells)

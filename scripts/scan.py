@@ -1,4 +1,4 @@
-"""Judge every listing of a table, and write a finding for each.
+"""Judge every listing of a table, with a finding for each.
 
 Run the same command again to resume an interrupted scan. With --since, only listings that changed are looked at.
 

@@ -73,7 +73,8 @@ def tune(
         Path | None, typer.Option("--fusion", help="Policy to take the probability from, instead of fitting it.")
     ] = None,
     policy: Annotated[
-        Path | None, typer.Option("--policy", help="Policy that made the --findings, if it normalises.")
+        Path | None,
+        typer.Option("--policy", help="Policy that made the --findings, if it normalises or looks up parts of photos."),
     ] = None,
     review_budget: Annotated[
         float | None, typer.Option("--review-budget", help="Share of listings that people have time to review.")
@@ -148,16 +149,18 @@ def tune(
 def _show(policy: Policy, out: Path) -> None:
     console = notes()
     console.print(f"{policy}: {policy.promise}")
-    table = Table("", "flag", "review", "rests on", "labels", "flags", "wrong", "more needed", box=None, pad_edge=False)
+    columns = ("", "kind", "flag", "review", "rests on", "labels", "flags", "wrong", "more needed")
+    table = Table(*columns, box=None, pad_edge=False)
     own = policy.scope()
     scopes = [own, *sorted(policy.scopes, key=lambda scope: -(scope.evidence.labels if scope.evidence else 0))]
     for scope in scopes[: _SHOWN + 1]:
-        table.add_row(*_cells(scope))
+        for kind in (*scope.kinds.own, None):
+            table.add_row(*_cells(scope.of(kind), kind or ("other kinds" if scope.kinds.own else "")))
     console.print(table)
     if len(scopes) > _SHOWN + 1:
         console.print(f"… and {len(scopes) - _SHOWN - 1:,} more in {out}")
-    without = sum(scope.flag is None for scope in policy.scopes)
-    if own.flag is None:
+    without = sum(not _flags(scope) for scope in policy.scopes)
+    if not _flags(own):
         needed = own.evidence.more_needed if own.evidence else 0
         console.print(
             f"no promise is possible yet: it takes about {needed:,} more labelled flags, all of them right; until then "
@@ -167,14 +170,19 @@ def _show(policy: Policy, out: Path) -> None:
         console.print(f"{without:,} brands flag nothing")
 
 
-def _cells(scope: Scope) -> list[str]:
+def _flags(scope: Scope) -> bool:
+    """Whether it flags findings of any kind."""
+    return any(scope.of(kind).flag is not None for kind in (None, *scope.kinds.own))
+
+
+def _cells(scope: Scope, kind: str) -> list[str]:
     evidence = scope.evidence
     assert evidence is not None, "tuned scopes say what they rest on"
     place = " ".join(filter(None, [scope.brand or ("all others" if not scope.territory else None), scope.territory]))
     flag = "none" if scope.flag is None else f"{scope.flag:.3f}"
     needed = f"{evidence.more_needed:,}" if evidence.more_needed else ""
     counts = [f"{count:,}" for count in (evidence.labels, evidence.flags, evidence.errors)]
-    return [place, flag, f"{scope.review:.3f}", evidence.of, *counts, needed]
+    return [place, kind, flag, f"{scope.review:.3f}", evidence.of, *counts, needed]
 
 
 def main(argv: list[str] | None = None) -> int:

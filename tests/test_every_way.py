@@ -108,11 +108,11 @@ def untimed(path: Path) -> list[Row]:
     return [{**row, "scanned_at": None} for row in read_findings(path)]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def encoder() -> Iterator[None]:
-    """Commands load the toy encoder."""
+@pytest.fixture(scope="module", autouse=True, params=[False, True], ids=["one head", "two heads"])
+def encoder(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Commands load the toy encoder, with a second head or without."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lookalike.model.loading.load_encoder", lambda *_, **__: ToyEncoder())
+        patch.setattr("lookalike.model.loading.load_encoder", lambda *_, **__: ToyEncoder(look=request.param))
         yield
 
 

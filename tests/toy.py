@@ -15,10 +15,13 @@ _PREPROCESSING = Preprocessing((3, 3), (0.0,) * 3, (1.0,) * 3, "box", "squash")
 
 
 class ToyEncoder:
-    """Counts the pictures it embeds, so that tests can tell what was embedded again."""
+    """Counts the pictures it embeds, so that tests can tell what was embedded again.
 
-    def __init__(self, weights: str = "0" * 64) -> None:
-        self._spec = EncoderSpec("toy", "toy", weights, 28, _PREPROCESSING)
+    With `look`, it has a second head that sees which colours there are, but not where.
+    """
+
+    def __init__(self, weights: str = "0" * 64, *, look: bool = False) -> None:
+        self._spec = EncoderSpec("toy", "toy", weights, 28, _PREPROCESSING, look_dim=28 if look else 0)
         self.embedded = 0
 
     @property
@@ -30,13 +33,28 @@ class ToyEncoder:
 
     def embed(self, inputs: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         self.embedded += len(inputs)
-        rows = np.stack(
-            [np.append(np.float32(values.transpose(2, 0, 1)).ravel() / 127.5 - 1, 0.1) for values in inputs]
-        )
-        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+        cells = np.stack([np.float32(values.transpose(2, 0, 1)).reshape(3, 9) / 127.5 - 1 for values in inputs])
+        seen = _units(cells)
+        if not self._spec.look_dim:
+            return seen
+        # the colours by themselves, beside what sorted numbers of any picture have in common
+        return np.hstack([seen, _units(np.sort(cells, axis=2) - np.linspace(-0.8, 0.8, 9, dtype=np.float32))])
 
     def encode(self, images: Sequence[Image.Image]) -> NDArray[np.float32]:
         return self.embed([self.prepare(image) for image in images])
+
+
+def _units(cells: NDArray[np.float32]) -> NDArray[np.float32]:
+    rows = np.hstack([cells.reshape(len(cells), -1), np.full((len(cells), 1), 0.1)])
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def shuffled(path: Path, target: Path, *, seed: int = 1) -> Path:
+    """Save a picture of the same colours as one of `save_pictures`, in other places."""
+    cells = np.asarray(Image.open(path).resize((3, 3), Image.Resampling.NEAREST)).reshape(9, 3)
+    moved = np.random.default_rng(seed).permutation(cells).reshape(3, 3, 3)
+    Image.fromarray(moved).resize((30, 30), Image.Resampling.NEAREST).save(target)
+    return target
 
 
 def unit_vectors(count: int, dim: int = 28, *, seed: int = 0) -> NDArray[np.float32]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lookalike.index.embedding import PhotoReader
     from lookalike.index.reference_index import ReferenceIndex
     from lookalike.index.vector_cache import VectorCache
-    from lookalike.model.encoder import Encoder
+    from lookalike.model.encoder import Encoder, EncoderSpec
     from lookalike.model.features import LocalFeatures
     from lookalike.records import Reference
 
@@ -75,7 +75,7 @@ def find_shared(
         return SharedPhotos(photos=len(by_image), unread=unread)
     judge = _Judge(index, reader, near=near, verified=verified)
     shared = []
-    for members in _photographs(files, judge, near):
+    for members in _photographs(files, judge, near, encoder.spec):
         sellers: dict[str, str] = {}
         for file in members:
             sellers = {**file.images, **sellers}
@@ -127,13 +127,14 @@ def _files(
     return [files[key] for key in sorted(files)], unread
 
 
-def _photographs(files: Sequence[_File], judge: _Judge, near: float) -> list[list[_File]]:
+def _photographs(files: Sequence[_File], judge: _Judge, near: float, spec: EncoderSpec) -> list[list[_File]]:
     """The files, those of one photograph together; files of the brand's, and files of one seller, stay alone."""
     from scipy.cluster.hierarchy import DisjointSet
 
     from lookalike.index.neighbours import near_pairs
 
-    pairs, similarities = near_pairs(np.stack([file.vector for file in files]), threshold=near)
+    vectors = spec.parts(np.stack([file.vector for file in files]))[0]
+    pairs, similarities = near_pairs(vectors, threshold=near)
     groups = DisjointSet(range(len(files)))
     tried = [0] * len(files)
     for (left, right), similarity in zip(pairs.tolist(), similarities.tolist(), strict=True):

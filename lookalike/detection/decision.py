@@ -20,9 +20,10 @@ _RANK = {Verdict.FLAGGED: 2, Verdict.REVIEW: 1, Verdict.CLEAR: 0}
 def decide(listing: Listing, photos: Sequence[PhotoMatches], *, policy: Policy, encoder: str) -> Finding:
     """Judge a listing by the photo and product that get the strongest verdict from the policy.
 
-    A photo that is closer to a harmless photo than to a reference says nothing about that reference. If no photo can be
-    read, the verdict is `unreadable`; otherwise the readable ones decide and the finding's `error` reports the others.
-    The error also reports photos that there was no time to compare point by point.
+    A photo that is closer to a harmless photo than to a reference, by similarity and by look, says nothing about that
+    reference. If no photo can be read, the verdict is `unreadable`; otherwise the readable ones decide and the
+    finding's `error` reports the others. The error also reports photos that there was no time to compare point by
+    point.
     """
     troubles = [listing.error] if listing.error else []
     troubles += [trouble for photo in photos for trouble in (photo.error, photo.late) if trouble]
@@ -36,7 +37,7 @@ def decide(listing: Listing, photos: Sequence[PhotoMatches], *, policy: Policy, 
     first = readable[0]
     found = Finding(listing, Verdict.CLEAR, str(policy), encoder, image=first.image, image_sha256=first.sha256,
                     images_sha256=hashes, error=error, hint=hint)  # fmt: skip
-    return judge(found, _candidates(readable, policy), policy=policy)
+    return judge(found, _candidates(readable, policy, listing.territory), policy=policy)
 
 
 def judge(finding: Finding, matches: Iterable[Match], *, policy: Policy) -> Finding:
@@ -58,6 +59,7 @@ def decided_by(finding: Finding, match: Match) -> Finding:
         brand=match.reference.brand,
         similarity=match.similarity,
         normalised_similarity=match.normalised_similarity,
+        look=match.look,
         probability=match.probability,
         threshold=match.threshold,
         suppressed_by=match.suppressed_by,
@@ -78,29 +80,31 @@ def _weight(match: Match) -> tuple[int, float]:
 
 def _judged(match: Match, policy: Policy, territory: str | None) -> Match:
     known = weighed(match, policy)
-    verdict = _verdict(known, policy, territory)
-    return replace(known, verdict=verdict, threshold=policy.scope(match.reference.brand, territory).threshold(verdict))
+    scope = policy.scope(match.reference.brand, territory).of(known.kind)
+    verdict = Verdict.CLEAR if known.suppressed_by is not None else scope.verdict(known.strength)
+    return replace(known, verdict=verdict, threshold=scope.threshold(verdict))
 
 
-def _verdict(match: Match, policy: Policy, territory: str | None) -> Verdict:
-    if match.suppressed_by is not None:
-        return Verdict.CLEAR
-    return policy.scope(match.reference.brand, territory).verdict(match.strength)
-
-
-def _candidates(photos: Sequence[PhotoMatches], policy: Policy) -> list[Match]:
-    """The strongest match of each product over all photos; a suppressed one only if all of them are."""
+def _candidates(photos: Sequence[PhotoMatches], policy: Policy, territory: str | None) -> list[Match]:
+    """Of each product the match with the strongest verdict, over all photos; a suppressed one only if all are."""
     best: dict[tuple[str, str], Match] = {}
     for photo in photos:
         for match in photo.matches:
-            harmless = photo.harmless is not None and photo.harmless.similarity > match.similarity
-            name = photo.harmless.reference.id if photo.harmless is not None and harmless else None
-            seen = replace(weighed(match, policy), image=photo.image, image_sha256=photo.sha256, suppressed_by=name)
+            beside = (each for each in photo.harmless if each.region in (None, match.region))
+            name = next((each.reference.id for each in beside if _is_closer(each, match)), None)
+            seen = replace(match, image=photo.image, image_sha256=photo.sha256, suppressed_by=name)
+            seen = _judged(seen, policy, territory)
             product = match.reference.brand, match.reference.product
             if product not in best or _merit(seen) > _merit(best[product]):
                 best[product] = seen
     return sorted(best.values(), key=_merit, reverse=True)[:MOST_MATCHES]
 
 
-def _merit(match: Match) -> tuple[bool, float]:
-    return match.suppressed_by is None, match.strength
+def _is_closer(harmless: Match, match: Match) -> bool:
+    """Whether a photo is closer to a harmless photo than to a reference: by similarity, and by look if there is one."""
+    closer = harmless.similarity > match.similarity
+    return closer and (harmless.look is None or match.look is None or harmless.look >= match.look)
+
+
+def _merit(match: Match) -> tuple[bool, int, float]:
+    return match.suppressed_by is None, *_weight(match)

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from lookalike.errors import ChangedIndexWarning, ExpiredPolicyWarning, PolicyError, PolicyWarning
 from lookalike.policy.policy import Policy
 from lookalike.policy.shipped import default_policy
-from lookalike.policy.terms import Reach
 from lookalike.records import Finding, Listing
 
 from .arrivals import arrivals, close_source
@@ -54,7 +53,7 @@ class Detector:
 
     def __post_init__(self) -> None:
         _require_fit(self.policy, self.lookup)
-        compared = replace(self.lookup, reach=_reach(self.policy), cohort=self.policy.cohort)
+        compared = replace(self.lookup, reach=self.policy.compared, cohort=self.policy.cohort)
         object.__setattr__(self, "lookup", compared)
         for warning in _warnings(self.policy, self.lookup.index):
             warnings.warn(warning, stacklevel=3)
@@ -191,13 +190,6 @@ def _only_listings(given: Iterable[Listing]) -> Generator[Listing, None, None]:
         close_source(source)
 
 
-def _reach(policy: Policy) -> Reach:
-    """What the policy has compared point by point: without a similarity of its own, whatever may reach review."""
-    if policy.reach.similarity is not None:
-        return policy.reach
-    return replace(policy.reach, similarity=policy.lowest_review)
-
-
 def _require_fit(policy: Policy, lookup: Lookup) -> None:
     """Raise PolicyError unless the policy can judge what this lookup finds."""
     spec, index = lookup.encoder.spec, lookup.index
@@ -206,10 +198,10 @@ def _require_fit(policy: Policy, lookup: Lookup) -> None:
             f"policy {policy.name} is for an encoder with weights {str(policy.weights_sha256)[:8]}, but the index was "
             f"built with {spec}; use a policy that was tuned on this index"
         )
-    if policy.fusion is not None and not index.has_features:
+    if policy.needs_points and not index.has_features:
         raise PolicyError(
             f"policy {policy.name} also decides by matching points, but the index has no local features; "
-            "build it again with them, or use a policy without [fusion]"
+            "build it again with them, or use a policy without [fusion] and thresholds by kind"
         )
 
 

@@ -17,12 +17,13 @@ from lookalike.errors import PolicyError, ReferenceIndexError
 from lookalike.policy.terms import Reach
 from lookalike.records import ImageSource, Listing, Match, photo_name
 
+from .parts import joined_matches
 from .verification import Photo, Verifier
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lookalike.index.embedding import EmbeddedPhoto, PhotoReader
+    from lookalike.index.embedding import EmbeddedPhoto, PhotoReader, Vector
     from lookalike.index.reference_index import ReferenceIndex
     from lookalike.index.vector_cache import VectorCache
     from lookalike.model.encoder import Encoder
@@ -38,13 +39,14 @@ _SEARCHED_TOGETHER = 64
 class PhotoMatches:
     """One photo of a listing and its matches, best first; or, with `error`, why there are none.
 
-    `harmless` is the nearest of the harmless photos, if there are any; `sha256` is that of the photo's bytes. `late`
-    says that there was no time to compare the photo point by point.
+    `harmless` holds the harmless photos nearest to the whole photo and to its parts, those with their region, if there
+    are any; `sha256` is that of the photo's bytes. `late` says that there was no time to compare the photo point by
+    point.
     """
 
     image: str
     matches: tuple[Match, ...] = ()
-    harmless: Match | None = None
+    harmless: tuple[Match, ...] = ()
     hint: str | None = None
     error: str | None = None
     sha256: str | None = None
@@ -71,7 +73,8 @@ class Lookup:
     """Looks photos up in an index. Needs no policy. Several threads may use it at once.
 
     Each photo gets the `top` products nearest to it, or as many as `reach` compares if that is more. `reach` says which
-    photos are compared point by point, and with how many references; by default none are. If its `similarity` is None,
+    photos are compared point by point, with how many references, and how many parts of a photo are looked up as well;
+    by default none are. If its `similarity` is None,
     all photos are compared. The index must hold local features for that. With a `cohort`, matches carry a normalised
     similarity. `harmless` holds photos that resemble genuine ones and yet are harmless.
 
@@ -198,7 +201,8 @@ class Lookup:
                 yield from listing.images or (b"",)
 
         collected: list[EmbeddedPhoto] = []
-        photos = embed_photos(images(), encoder=self.encoder, reader=self.reader, cache=cache, until=until)
+        photos = embed_photos(images(), encoder=self.encoder, reader=self.reader, cache=cache, until=until,
+                              parts=self.reach.parts)  # fmt: skip
         for photo in photos:
             if waiting[0].images:
                 collected.append(photo)
@@ -210,13 +214,13 @@ class Lookup:
         self, ready: Sequence[tuple[Listing, list[EmbeddedPhoto]]], verifier: Verifier, until: float | None = None
     ) -> list[Seen]:
         """Each listing with the matches of its photos."""
-        vectors = [photo.vector for _, photos in ready for photo in photos if photo.vector is not None]
+        vectors = [vector for _, photos in ready for photo in photos for vector in photo_vectors(photo)]
         found = iter(self._matches(np.stack(vectors)) if vectors else ())
         searched: list[tuple[Listing, list[PhotoMatches]]] = []
         for listing, photos in ready:
             seen = []
             for image, photo in zip(listing.images, photos, strict=True):
-                matches, harmless = ((), None) if photo.vector is None else next(found)
+                matches, harmless = ((), ()) if photo.vector is None else self._joined(photo, found)
                 seen.append(PhotoMatches(photo_name(image, photo.sha256), matches, harmless, photo.hint, photo.error,
                                          photo.sha256))  # fmt: skip
             searched.append((listing, seen))
@@ -225,6 +229,21 @@ class Lookup:
             Seen(listing, tuple(photos), tuple(embedded))
             for (listing, photos), (_, embedded) in zip(searched, ready, strict=True)
         ]
+
+    def _joined(
+        self, photo: EmbeddedPhoto, found: Iterator[tuple[tuple[Match, ...], Match | None]]
+    ) -> tuple[tuple[Match, ...], tuple[Match, ...]]:
+        """The matches of a photo, and the harmless photos nearest to it, from what was found for its vectors."""
+        matches, nearest = next(found)
+        harmless = [] if nearest is None else [nearest]
+        parts = []
+        for part in photo.parts:
+            own, nearest = next(found)
+            parts.append((part.region, own))
+            harmless += [] if nearest is None else [replace(nearest, region=part.region)]
+        if parts:
+            matches = joined_matches(matches, parts, most=self.looked_at)
+        return matches, tuple(harmless)
 
     def _verify(
         self, searched: Sequence[tuple[Listing, list[PhotoMatches]]], verifier: Verifier, until: float | None
@@ -254,7 +273,7 @@ class Lookup:
         return [at for _, at in sorted(near)[: self.reach.photos]]
 
     def _matches(self, vectors: NDArray[np.float32]) -> Iterator[tuple[tuple[Match, ...], Match | None]]:
-        """For each vector (n, dim) the nearest products, and the nearest harmless photo."""
+        """For each vector (n, width) the nearest products, and the nearest harmless photo."""
         from lookalike.index.comparison import threads_up_to
 
         with threads_up_to(self.threads or available_cores()):
@@ -271,7 +290,8 @@ class Lookup:
     ) -> list[tuple[Match, ...]]:
         """The same matches, each with its normalised similarity."""
         flat = [match for matches in found for match in matches]
-        photos = cohort.level(vectors).of(np.repeat(np.arange(len(found)), [len(matches) for matches in found]))
+        own = self.encoder.spec.parts(vectors)[0]
+        photos = cohort.level(own).of(np.repeat(np.arange(len(found)), [len(matches) for matches in found]))
         references = self._reference_level(flat) if cohort.method == "s-norm" else None
         similarity = np.array([match.similarity for match in flat], np.float32)
         normalised = iter(cohort.normalise(similarity, photos, references).tolist())
@@ -290,16 +310,36 @@ class Lookup:
         """Each reference's row, and how near the rows are to the cohort."""
         assert self.cohort is not None, "asked for with a cohort only"
         names = self.index.catalogue["reference_id"].to_pylist()
-        return dict(zip(names, range(len(names)), strict=True)), self.cohort.level(self.index.vectors)
+        similarity_part = self.encoder.spec.parts(self.index.vectors)[0]
+        return dict(zip(names, range(len(names)), strict=True)), self.cohort.level(similarity_part)
 
 
 def _with_margins(matches: tuple[Match, ...]) -> tuple[Match, ...]:
-    """The matches of one photo, each with its lead over the most similar of the others (negative if it trails)."""
-    values = [match.compared_similarity for match in matches]
+    """The matches of one photo, each with its leads, by similarity and by look, over the best of the others.
+
+    A lead is negative if the match trails.
+    """
+    margins = _leads([match.compared_similarity for match in matches])
+    looks = [match.look for match in matches if match.look is not None]
+    look_margins = _leads(looks) if len(looks) == len(matches) else [None] * len(matches)
     return tuple(
-        replace(match, margin=value - max(values[:at] + values[at + 1 :], default=value))
-        for at, (match, value) in enumerate(zip(matches, values, strict=True))
+        replace(match, margin=margin, look_margin=look_margin)
+        for match, margin, look_margin in zip(matches, margins, look_margins, strict=True)
     )
+
+
+def _leads(values: Sequence[float]) -> list[float]:
+    """How far each of the values is above the greatest of the others; 0 for a value alone.
+
+    >>> _leads([0.75, 0.5, 0.25])
+    [0.25, -0.25, -0.5]
+    """
+    return [value - max([*values[:at], *values[at + 1 :]], default=value) for at, value in enumerate(values)]
+
+
+def photo_vectors(photo: EmbeddedPhoto) -> list[Vector]:
+    """The vectors of a photo and its parts; none if it could not be read."""
+    return [] if photo.vector is None else [photo.vector, *(part.vector for part in photo.parts)]
 
 
 def require_several(given: object, name: str, expected: str) -> None:

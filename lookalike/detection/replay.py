@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -75,8 +76,13 @@ def compare_policies(
             f"{before} and {after} normalise with different cohorts, so these findings can't compare them; "
             "scan again with each"
         )
+    if before.reach.parts != after.reach.parts:
+        raise PolicyError(
+            f"{before} and {after} look up other numbers of a photo's parts, so these findings can't compare them; "
+            "scan again with each"
+        )
     for policy, other in ((before, after), (after, before)):
-        if policy.fusion is not None and not _reaches(other, policy.reach):
+        if policy.needs_points and not _reaches(other, policy.reach):
             raise PolicyError(
                 f"{policy} compares more photos point by point than {other}, so these findings can't compare them; "
                 "scan again"
@@ -109,9 +115,9 @@ def compare_policies(
 
 def _reaches(policy: Policy, reach: Reach) -> bool:
     """Whether the policy compares everything within that reach."""
-    own = policy.reach.similarity if policy.reach.similarity is not None else policy.lowest_review
-    asked = reach.similarity if reach.similarity is not None else -1.0
-    return own <= asked and policy.reach.references >= reach.references and policy.reach.photos >= reach.photos
+    own = policy.compared
+    near, far = (each.similarity if each.similarity is not None else -math.inf for each in (reach, own))
+    return far <= near and own.references >= reach.references and own.photos >= reach.photos
 
 
 def require_fit(row: Row, *policies: Policy) -> None:

@@ -6,6 +6,7 @@ Needs matplotlib, like all of `plots`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,9 +15,10 @@ from numpy.typing import ArrayLike
 from lookalike.binomial import Share, lower_bound, trials_needed
 from lookalike.policy.policy import Policy
 from lookalike.policy.terms import Scope
+from lookalike.records import KINDS
 from lookalike.thresholds.guarantees import Kept, precision_threshold
 from lookalike.thresholds.pairs import LabelledPairs
-from lookalike.thresholds.tuning import ALL
+from lookalike.thresholds.tuning import ALL, OTHER_KINDS
 
 from .style import (
     BLUE,
@@ -133,11 +135,12 @@ def plot_scopes(policy: Policy, pairs: LabelledPairs) -> Figure:
     if not scopes:
         raise ValueError(f"policy {policy.name} has no brands to draw; tune it on pairs with brands")
     scopes.sort(key=lambda scope: (-int((pairs.brand == scope.brand).sum()), scope.brand))
-    figure = new_figure(11, 2 + 0.3 * len(scopes))
+    rows = [_Row.of(scope, kind, pairs) for scope in scopes for kind in (*scope.kinds.own, None)]
+    figure = new_figure(11, 2 + 0.3 * len(rows))
     left, middle, right = figure.subplots(1, 3, sharey=True, width_ratios=(1.1, 1, 0.85))
-    _draw_thresholds(left, scopes)
-    _draw_flags(middle, scopes, pairs)
-    _draw_missing(right, scopes)
+    _draw_thresholds(left, [row.scope for row in rows])
+    _draw_flags(middle, rows)
+    _draw_missing(right, [row.scope for row in rows])
     if policy.promise is not None and policy.promise.precision is not None:
         promised = policy.promise.precision
         middle.axvline(100 * promised, color="black", ls="--", linewidth=1, label=f"promised {percent(promised)}")
@@ -150,11 +153,26 @@ def plot_scopes(policy: Policy, pairs: LabelledPairs) -> Figure:
         if axes.get_legend_handles_labels()[1]:
             axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), frameon=False, fontsize=TEXT - 1, ncols=columns)
     left.set_ylabel("brand (its labels), whose thresholds", fontsize=TEXT)
-    counts = [int((pairs.brand == scope.brand).sum()) for scope in scopes]
-    names = [f"{s.brand} ({n:,}), {_lender(s)[0]}" for s, n in zip(scopes, counts, strict=True)]
-    left.set_yticks(range(len(scopes)), names)
-    left.set_ylim(len(scopes) - 0.5, -0.5)
+    left.set_yticks(range(len(rows)), [f"{row.name} ({len(row.pairs):,}), {_lender(row.scope)[0]}" for row in rows])
+    left.set_ylim(len(rows) - 0.5, -0.5)
     return figure
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A brand, or one kind of likeness in it: its name, the thresholds that count, and its pairs."""
+
+    name: str
+    scope: Scope
+    pairs: LabelledPairs
+
+    @classmethod
+    def of(cls, scope: Scope, kind: str | None, pairs: LabelledPairs) -> _Row:
+        own = scope.kinds.own
+        of_kind = pairs.kind == kind if kind is not None else ~np.isin(pairs.kind, list(own))
+        name = kind or ("other kinds" if own else None)
+        mine = pairs[(pairs.brand == scope.brand) & of_kind]
+        return cls(", ".join(filter(None, [scope.brand, name])), scope.of(kind), mine)
 
 
 def _draw_thresholds(axes: Axes, scopes: Sequence[Scope]) -> None:
@@ -169,11 +187,11 @@ def _draw_thresholds(axes: Axes, scopes: Sequence[Scope]) -> None:
         axes.plot(scope.review, row, "|", color="black", markersize=10, markeredgewidth=1.5, ls="none", label=review)
 
 
-def _draw_flags(axes: Axes, scopes: Sequence[Scope], pairs: LabelledPairs) -> None:
-    for row, scope in enumerate(scopes):
-        mine = (pairs.brand == scope.brand) & (pairs.similarity >= (np.inf if scope.flag is None else scope.flag))
-        share = Share.of(int((mine & pairs.lookalike).sum()), int(mine.sum()))
-        draw_share(axes, row, share, colour=BLUE)
+def _draw_flags(axes: Axes, rows: Sequence[_Row]) -> None:
+    for at, row in enumerate(rows):
+        flagged = row.pairs.similarity >= (np.inf if row.scope.flag is None else row.scope.flag)
+        share = Share.of(int((flagged & row.pairs.lookalike).sum()), int(flagged.sum()))
+        draw_share(axes, at, share, colour=BLUE)
     axes.set_xlabel("flags that are right (%), 95 % interval", fontsize=TEXT)
     axes.set_xlim(-2, 102)
 
@@ -191,6 +209,8 @@ def _draw_missing(axes: Axes, scopes: Sequence[Scope]) -> None:
 def _lender(scope: Scope) -> tuple[str, str, str, str]:
     """Whose the scope's thresholds are, what kind of lender that is, and its colour and marker."""
     of = scope.evidence.of if scope.evidence else scope.brand
+    for kind in (*KINDS, OTHER_KINDS):
+        of = str(of).removesuffix(f", {kind}")
     if of == scope.brand:
         return "its own", "its own", GREEN, "o"
     if of == ALL:

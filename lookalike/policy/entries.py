@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Exactly:
-    """Accepts a finite number or a date as TOML writes it, and converts nothing: no quotes, no true for 1.
+    """Accepts a finite number, true or false, or a date as TOML writes it, and converts nothing: no quotes, no "1".
 
     `expected` completes the sentence "thresholds.flag is 'high', expected …". A whole number may be written as 4.0.
     """
@@ -36,6 +36,8 @@ class Exactly:
         schema: CoreSchema
         if source is date:
             schema = core_schema.date_schema(strict=True)
+        elif source is bool:
+            schema = core_schema.bool_schema(strict=True)
         else:
             schema = core_schema.float_schema(
                 strict=True, allow_inf_nan=False, ge=self.ge, le=self.le, gt=self.gt, lt=self.lt
@@ -71,5 +73,8 @@ Coefficient = Annotated[float, Exactly("a number from -10000 to 10000", ge=-1e4,
 Count = Annotated[int, Exactly("a whole number from 0 to a billion", ge=0, le=1e9)]
 # a listing's photos and a photo's references that are compared: its cost stays bounded
 Compared = Annotated[int, Exactly("a whole number from 0 to 50", ge=0, le=50)]
+# parts of a photo, each of which takes about as long as the photo
+Parts = Annotated[int, Exactly("a whole number from 0 to 8", ge=0, le=8)]
+Truth = Annotated[bool, Exactly("true or false")]
 Day = Annotated[date, Exactly("a date like 2026-12-31 without quotes")]
 OptionalTable = Annotated[T | None, NoneIfEmpty()]

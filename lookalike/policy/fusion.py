@@ -1,14 +1,18 @@
-"""Similarity and matching points, fused into one probability that the listing is a look-alike of the product.
+"""Similarity, look and matching points, fused into one probability that the listing is a look-alike of the product.
 
-This is a logistic model of four numbers, readable in the policy and fitted by `lookalike tune`. It is calibrated
-because it is fitted to the answers that it selects itself, one for each photo (Platt scaling with four numbers).
+This is a logistic model of a few numbers, readable in the policy and fitted by `lookalike tune`. It is calibrated
+because it is fitted to the answers that it selects itself, one for each photo (Platt scaling with some numbers).
+
+One model serves all kinds of likeness. Among matches without agreeing points, which are look-alikes at most, it ranks
+by similarity, look and their margins. The lack of points makes their probabilities lower than those of copies, which is
+why a policy may have thresholds by kind.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,16 +23,19 @@ from lookalike.records import Match
 from .entries import Coefficient, Count
 
 _ROUNDS = 4  # of selecting an answer for each photo and fitting to the answers
-_LEAST = 10  # labels of either kind: four numbers can't be fitted to fewer
+_LEAST = 10  # labels of either kind: some numbers can't be fitted to fewer
+_NUMBERS, _POINTS, _ALIKE = 6, [2, 3], [0, 4]  # how many there are; those of matching points, and the two cosines
 
 
 @dataclass(frozen=True)
 class Fusion:
-    """Coefficients of the probability p: log(p / (1 − p)) is `intercept` plus four products of coefficient and number.
+    """Coefficients of the probability p: log(p / (1 − p)) is `intercept` plus products of coefficient and number.
 
     The numbers are the similarity, normalised if the policy normalises; the margin, which is how much more similar the
     photo is to this product than to any other (negative if another is nearer); the natural logarithm of 1 + inliers;
-    and the coverage, which is the share of the reference found again. `labels` is how many photos it was fitted to.
+    the coverage, which is the share of the reference found again; the look, and its margin. The last two count only
+    where no points agree, since those say more, and are 0 for an encoder without a second head. `labels` is how many
+    photos it was fitted to.
     """
 
     intercept: Coefficient
@@ -37,6 +44,8 @@ class Fusion:
     inliers: Coefficient
     coverage: Coefficient
     labels: Count = 0
+    look: Coefficient = 0.0
+    look_margin: Coefficient = 0.0
 
     def probability(self, match: Match) -> float:
         """The probability, 0 to 1, that the photo is a look-alike of the match's product.
@@ -49,9 +58,13 @@ class Fusion:
         log_odds = self.intercept + float(np.dot(_numbers(match), self._coefficients))
         return 1 / (1 + math.exp(-min(max(log_odds, -500.0), 500.0)))
 
+    def to_dict(self) -> dict[str, float]:
+        """The entries of a policy's [fusion] table; those for look only if they count, so that policies keep labels."""
+        return {name: value for name, value in asdict(self).items() if value or not name.startswith("look")}
+
     @property
-    def _coefficients(self) -> tuple[float, float, float, float]:
-        return self.similarity, self.margin, self.inliers, self.coverage
+    def _coefficients(self) -> tuple[float, ...]:
+        return self.similarity, self.margin, self.inliers, self.coverage, self.look, self.look_margin
 
 
 def probability_text(probability: float) -> str:
@@ -68,32 +81,36 @@ def fit_fusion(photos: Iterable[tuple[Sequence[Match], Callable[[Match], bool]]]
 
     Without `similarity`, only the verification counts. Raises TableError if there are too few labels of either kind.
     """
-    used = slice(0 if similarity else 2, 4)
+    used = [*range(_NUMBERS)] if similarity else _POINTS
     labelled = [
         (np.array([_numbers(match) for match in matches])[:, used], np.array([bool(right(match)) for match in matches]))
         for matches, right in photos
         if matches
     ]
-    # the first choice, without a model: the most matching points, then the highest similarity
-    chosen = [int(np.lexsort((numbers[:, 0], numbers[:, -2]))[-1]) for numbers, _ in labelled]
+    # the first choice, without a model: the most matching points, then the greatest sum of similarity and look
+    points, alike = used.index(_POINTS[0]), [used.index(each) for each in _ALIKE if each in used]
+    chosen = [int(np.lexsort((numbers[:, alike].sum(axis=1), numbers[:, points]))[-1]) for numbers, _ in labelled]
     for _ in range(_ROUNDS):
         rows = np.array([numbers[at] for (numbers, _), at in zip(labelled, chosen, strict=True)])
         truth = np.array([right[at] for (_, right), at in zip(labelled, chosen, strict=True)], bool)
         intercept, coefficients = _fit(rows, truth)
         chosen = [int(np.argmax(numbers @ coefficients)) for numbers, _ in labelled]
-    weights = np.zeros(4)
+    weights = np.zeros(_NUMBERS)
     weights[used] = coefficients
-    similar, margin, inliers, coverage = (round(float(weight), 4) for weight in weights)
-    return Fusion(round(intercept, 4), similar, margin, inliers, coverage, labels=len(labelled))
+    similar, margin, inliers, coverage, look, look_margin = (round(float(weight), 4) for weight in weights)
+    return Fusion(round(intercept, 4), similar, margin, inliers, coverage, len(labelled), look, look_margin)
 
 
-def _numbers(match: Match) -> tuple[float, float, float, float]:
+def _numbers(match: Match) -> tuple[float, ...]:
     verification = match.verification
+    look, look_margin = (0.0, 0.0) if match.agrees else (match.look or 0.0, match.look_margin or 0.0)
     return (
         match.compared_similarity,
         match.margin or 0.0,
         math.log1p(verification.inliers) if verification else 0.0,
         verification.coverage if verification else 0.0,
+        look,
+        look_margin,
     )
 
 

@@ -23,25 +23,25 @@ from .cohort import Cohort
 from .cohort_file import load_cohort
 from .file import parse_file, read_text, write_file
 from .fusion import Fusion
-from .terms import Evidence, Promise, Reach, Scope
+from .terms import Evidence, Kinds, Promise, Reach, Scope, Thresholds
 
 
 @dataclass(frozen=True)
 class Policy:
     """Two thresholds on the similarity: a listing at `flag` or above is flagged, one at `review` or above is reviewed.
 
-    `scopes` have thresholds of their own. `weights_sha256` and `index_digest` bind the policy to the encoder and the
-    index that its thresholds were set on; None leaves that to you. With a `cohort`, thresholds apply to the normalised
-    similarity. With a `fusion`, they apply to its probability, with or without a cohort. `reach` says which photos are
-    compared point by point, for the fusion and for the kind of a finding. `claims` says which rights can support a
-    match, if rights are looked up.
+    `scopes` have thresholds of their own, and so may the `kinds` of likeness. `weights_sha256` and `index_digest` bind
+    the policy to the encoder and the index that its thresholds were set on; None leaves that to you. With a `cohort`,
+    thresholds apply to the normalised similarity. With a `fusion`, they apply to its probability, with or without a
+    cohort. `reach` says which photos are compared point by point, for the fusion and for the kind of a finding.
+    `claims` says which rights can support a match, if rights are looked up.
 
     >>> policy = Policy(name="mine", flag=0.8, review=0.7)
     >>> policy.verdict(0.8), policy.verdict(0.75), policy.verdict(0.1)
     (<Verdict.FLAGGED: 'flagged'>, <Verdict.REVIEW: 'review'>, <Verdict.CLEAR: 'clear'>)
 
     Raises PolicyError if a scope's review threshold is above its flag threshold or either is out of range, if two
-    scopes have the same brand and territory, or if there is a fusion but no reach for it.
+    scopes have the same brand and territory, or if there is a fusion but nothing to compare for it.
     """
 
     name: str
@@ -60,19 +60,20 @@ class Policy:
     expires: date | None = None
     about: str = ""
     claims: Claims = field(default_factory=Claims)
+    kinds: Kinds = field(default_factory=Kinds)
     _by_place: Mapping[tuple[str | None, str | None], Scope] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        own = Scope(self.flag, self.review, evidence=self.evidence, withdrawn=self.withdrawn)
+        own = Scope(self.flag, self.review, evidence=self.evidence, withdrawn=self.withdrawn, kinds=self.kinds)
         places = {(scope.brand, scope.territory): scope for scope in (own, *self.scopes)}
         if len(places) != len(self.scopes) + 1:
             raise PolicyError("two scopes have the same brand and territory; keep one")
-        if self.fusion is not None and (self.reach.similarity is None or self.reach.references < 1):
-            raise PolicyError("there is a [fusion], but [verification] lacks a similarity or references; add them")
+        if self.fusion is not None and self.reach.references < 1:
+            raise PolicyError("there is a [fusion], but [verification] has 0 references to compare with; set 1 or more")
         low, high = (0.0, 1.0) if self.fusion else (-1.0, 1.0) if self.cohort is None else (-100.0, 100.0)
-        for scope in places.values():
+        for kind, scope in ((kind, place.of(kind)) for place in places.values() for kind in (None, *place.kinds.own)):
             if not (low <= scope.review <= high and (scope.flag is None or scope.review <= scope.flag <= high)):
-                where = " ".join(filter(None, (scope.brand, scope.territory)))
+                where = " ".join(filter(None, (scope.brand, scope.territory, kind)))
                 raise PolicyError(
                     f"flag is {scope.flag} and review {scope.review}{where and f' for {where}'}, "
                     f"expected {low:g} <= review <= flag <= {high:g}"
@@ -110,14 +111,35 @@ class Policy:
                 return self._by_place[place]
         return self._by_place[None, None]
 
-    def verdict(self, strength: float, *, brand: str | None = None, territory: str | None = None) -> Verdict:
-        """The verdict for a similarity, normalised if there is a cohort, or for a probability if there is a fusion."""
-        return self.scope(brand, territory).verdict(strength)
+    def verdict(
+        self, strength: float, *, brand: str | None = None, territory: str | None = None, kind: str | None = None
+    ) -> Verdict:
+        """The verdict for a similarity, normalised if there is a cohort, or for a probability if there is a fusion.
+
+        Without a `kind`, by the thresholds of kinds without their own.
+        """
+        return self.scope(brand, territory).of(kind).verdict(strength)
+
+    @property
+    def needs_points(self) -> bool:
+        """Whether its verdicts depend on matching points: by its fusion, or because kinds have their own thresholds."""
+        return self.fusion is not None or any(scope.kinds.own for scope in self._by_place.values())
 
     @property
     def lowest_review(self) -> float:
-        """The lowest review threshold of all its scopes."""
-        return min(scope.review for scope in self._by_place.values())
+        """The lowest review threshold of all its scopes and their kinds."""
+        scopes = self._by_place.values()
+        return min(scope.of(kind).review for scope in scopes for kind in (None, *scope.kinds.own))
+
+    @property
+    def compared(self) -> Reach:
+        """What is compared point by point: without a similarity of its own, whatever may reach review.
+
+        With a fusion that is any photo, since points alone may decide.
+        """
+        if self.reach.similarity is not None or self.fusion is not None:
+            return self.reach
+        return replace(self.reach, similarity=self.lowest_review)
 
     def expired(self, today: date) -> bool:
         """Whether the policy's last day has passed."""
@@ -147,12 +169,12 @@ class Policy:
         tables: dict[str, Any] = {"name": self.name, "about": self.about or None, "created": self.created,
                                   "expires": self.expires}  # fmt: skip
         tables["thresholds"] = _thresholds(self._by_place[None, None])
-        tables["promise"] = asdict(self.promise) if self.promise else None
+        tables["promise"] = _promise(self.promise) if self.promise else None
         tables["encoder"] = {"weights_sha256": self.weights_sha256}
         tables["index"] = {"digest": self.index_digest}
         tables["cohort"] = self.cohort.to_dict() if self.cohort else None
-        tables["verification"] = asdict(self.reach) if self.reach != Reach() else None
-        tables["fusion"] = asdict(self.fusion) if self.fusion else None
+        tables["verification"] = _reach(self.reach) if self.reach != Reach() else None
+        tables["fusion"] = self.fusion.to_dict() if self.fusion else None
         tables["claims"] = self.claims.to_dict() if self.claims != Claims() else None
         tables["scopes"] = [
             {"brand": scope.brand, "territory": scope.territory, **_thresholds(scope)} for scope in self.scopes
@@ -164,13 +186,13 @@ class Policy:
         """What verdicts depend on. What the thresholds rest on, what was promised and when, is left out."""
         return {
             "scopes": [
-                [*place, scope.flag, scope.review, scope.withdrawn is not None]
+                [*place, scope.flag, scope.review, scope.withdrawn is not None, *_judging_kinds(scope)]
                 for place, scope in sorted(self._by_place.items(), key=lambda item: [each or "" for each in item[0]])
             ],
             "weights_sha256": self.weights_sha256,
             "cohort": self.cohort.to_dict() if self.cohort else None,
-            "reach": asdict(self.reach),
-            "fusion": {**asdict(self.fusion), "labels": None} if self.fusion else None,
+            "reach": _reach(self.reach),
+            "fusion": {**self.fusion.to_dict(), "labels": None} if self.fusion else None,
             "claims": self.claims.to_dict(),
         }
 
@@ -200,14 +222,27 @@ def parse(text: str, *, source: str, folder: Path | None) -> Policy:
             expires=file.expires,
             about=file.about,
             claims=file.claims,
+            kinds=own.kinds,
         )
     except PolicyError as error:
         raise PolicyError(f"policy {source}: {error}") from error.__cause__
 
 
-def withdraw(policy: Policy, reason: str, *, brand: str | None = None, territory: str | None = None) -> Policy:
-    """The policy with a scope's flags going to review, and the reason; without brand and territory, all scopes'."""
+def withdraw(
+    policy: Policy, reason: str, *, brand: str | None = None, territory: str | None = None, kind: str | None = None
+) -> Policy:
+    """The policy with a scope's flags going to review, and the reason; without brand and territory, all scopes'.
+
+    With a `kind` that has thresholds of its own, only flags by those.
+    """
     everything = brand is None and territory is None
+    if kind is not None:
+        here = tuple(
+            _without_kind(scope, reason, kind) if (scope.brand, scope.territory) == (brand, territory) else scope
+            for scope in policy.scopes
+        )
+        kinds = _without_kind(policy.scope(), reason, kind).kinds if everything else policy.kinds
+        return replace(policy, scopes=here, kinds=kinds)
     scopes = tuple(
         replace(scope, withdrawn=reason)
         if everything or (scope.brand, scope.territory) == (brand, territory)
@@ -217,13 +252,41 @@ def withdraw(policy: Policy, reason: str, *, brand: str | None = None, territory
     return replace(policy, scopes=scopes, withdrawn=reason if everything else policy.withdrawn)
 
 
+def _without_kind(scope: Scope, reason: str, kind: str) -> Scope:
+    own = scope.kinds.own[kind]
+    return replace(scope, kinds=replace(scope.kinds, **{kind: replace(own, withdrawn=reason)}))
+
+
+def _judging_kinds(scope: Scope) -> list[dict[str, Any]]:
+    """What verdicts by kind depend on; nothing if no kind has thresholds of its own."""
+    kinds = {kind: [own.flag, own.review, own.withdrawn is not None] for kind, own in scope.kinds.own.items()}
+    return [kinds] if kinds else []
+
+
+def _reach(reach: Reach) -> dict[str, Any]:
+    """The entries of a reach; those that came later only if they are used, so that policies keep their labels."""
+    first, default = ("similarity", "references", "photos"), Reach()
+    return {name: value for name, value in asdict(reach).items() if name in first or value != getattr(default, name)}
+
+
+def _promise(promise: Promise) -> dict[str, Any]:
+    return asdict(promise) | {"by_kind": promise.by_kind or None}
+
+
 def _hash(said: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(said, default=str).encode()).hexdigest()[:8]
 
 
-def _thresholds(scope: Scope) -> dict[str, Any]:
+def _thresholds(scope: Scope | Thresholds) -> dict[str, Any]:
     evidence = asdict(scope.evidence) if scope.evidence else None
-    return {"flag": scope.flag, "review": scope.review, "withdrawn": scope.withdrawn, "evidence": evidence}
+    own = scope.kinds.own if isinstance(scope, Scope) else {}
+    return {
+        "flag": scope.flag,
+        "review": scope.review,
+        "withdrawn": scope.withdrawn,
+        "evidence": evidence,
+        "kinds": {kind: _thresholds(thresholds) for kind, thresholds in own.items()},
+    }
 
 
 def _without_none(value: Any) -> Any:

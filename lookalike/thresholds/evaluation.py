@@ -76,7 +76,7 @@ class Evaluation:
         apart = {"overall", "answers", "failed"}
         figures = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in apart}
         realised = [{**asdict(each), "broken": each.broken} for each in self.realised]
-        said: dict[str, Any] = _plain({**asdict(self.overall), **figures, "realised": realised})
+        said: dict[str, Any] = plain({**asdict(self.overall), **figures, "realised": realised})
         return said
 
 
@@ -229,15 +229,16 @@ def _realised(found: Sequence[_Found], policy: Policy) -> list[Realised]:
         related=[bool(each.photo.products) for each in found],
         policy=policy,
         territory=[each.photo.territory for each in found],
+        kind=[match.kind for match in deciding],
     )
 
 
-def _plain(value: Any) -> Any:
-    """The same in JSON's own types."""
+def plain(value: Any) -> Any:
+    """The same in JSON's own types; NaN and infinity become None."""
     if is_dataclass(value) and not isinstance(value, type):
-        return _plain(asdict(value))
+        return plain(asdict(value))
     if isinstance(value, Mapping):
-        return {name: _plain(each) for name, each in value.items()}
+        return {name: plain(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [plain(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,21 +1,19 @@
-"""A fusion fitted to labelled photos, and how far down it is worth comparing point by point."""
+"""A fusion fitted to labelled photos, and which photos have to be compared point by point for it."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lookalike.detection.verification import compared_first
 from lookalike.errors import TableError
 from lookalike.policy.fusion import Fusion, fit_fusion
 from lookalike.policy.terms import Reach
 
 from .labels import LabelledMatches
-
-REACH_CONFIRMED, REACH_OTHERS = 0.95, 0.5
-"""A fusion reaches down to the similarity above which this share of the look-alikes that points confirm lie, but no
-further than this share of the other photos: comparing costs some ten times as much as embedding."""
 
 
 @dataclass(frozen=True)
@@ -34,17 +32,19 @@ def fuse(
     *,
     similarity: bool = True,
     references: int = Reach().references,
+    parts: int = 0,
     seed: int = 0,
 ) -> Fused:
     """Fit a fusion to half of the labelled photos, drawn by `seed`, and keep the other half for the thresholds.
 
+    `parts` is how many parts of each photo were looked up as well.
     Without `similarity` it rests on matching points alone. Raises TableError for too few labels, and if none of the
     photos was compared point by point.
     """
     rng = np.random.default_rng(seed)
     fitted, left = _halves(photos, rng)
     strangers, others = _halves(unrelated, rng)
-    reach = reach_of([*fitted, *strangers], references=references)
+    reach = reach_of([*fitted, *strangers], references=references, parts=parts)
     seen = [within(photo, reach) for photo in (*fitted, *strangers)]
     fusion = fit_fusion(((photo.matches, photo.is_right) for photo in seen), similarity=similarity)
     return Fused(fusion, reach, *(tuple(within(photo, reach) for photo in half) for half in (left, others)))
@@ -52,11 +52,12 @@ def fuse(
 
 def within(photo: LabelledMatches, reach: Reach) -> LabelledMatches:
     """The photo as a scan with that reach would have compared it, if it was compared at least as far as that."""
-    values = sorted((match.compared_similarity for match in photo.matches), reverse=True)
-    near = bool(values) and reach.similarity is not None and values[0] >= reach.similarity
-    least = values[min(reach.references, len(values)) - 1] if near and reach.references else float("inf")
+    order = sorted(range(len(photo.matches)), key=lambda at: photo.matches[at].compared_similarity, reverse=True)
+    nearest = [photo.matches[at] for at in order]
+    near = bool(nearest) and (reach.similarity is None or nearest[0].compared_similarity >= reach.similarity)
+    kept = {order[place] for place in compared_first(nearest, reach.references)} if near else set()
     return replace(photo, matches=tuple(
-        match if match.compared_similarity >= least else replace(match, verification=None) for match in photo.matches
+        match if at in kept else replace(match, verification=None) for at, match in enumerate(photo.matches)
     ))  # fmt: skip
 
 
@@ -67,18 +68,21 @@ def _halves(
     return [photos[at] for at in order[::2]], [photos[at] for at in order[1::2]]
 
 
-def reach_of(photos: Sequence[LabelledMatches], *, references: int = Reach().references) -> Reach:
-    """How far down comparing pays (see REACH_CONFIRMED). Raises TableError if no points agree in any photo."""
-    nearest = [max(match.compared_similarity for match in photo.matches) for photo in photos if photo.matches]
-    confirmed = [
-        any(match.agrees and photo.is_right(match) for match in photo.matches) for photo in photos if photo.matches
-    ]
-    values, found = np.array(nearest), np.array(confirmed, bool)
-    if not found.any():
+def reach_of(photos: Sequence[LabelledMatches], *, references: int = Reach().references, parts: int = 0) -> Reach:
+    """The reach of a fusion fitted to these photos, of which `parts` were looked up as well: what was compared of them.
+
+    If all were, that is any photo, whatever its similarity. Findings of a policy that compares fewer can't tell what
+    points say further down. Raises TableError if no points agree in any look-alike.
+    """
+    if not any(match.agrees and photo.is_right(match) for photo in photos for match in photo.matches):
         raise TableError(
             "none of the labelled look-alikes was confirmed point by point; build the index with local features, and "
             "with --findings give findings that reach down to them, or tune on similarity"
         )
-    low = np.quantile(values[found], 1 - REACH_CONFIRMED)
-    others = np.quantile(values[~found], 1 - REACH_OTHERS) if (~found).any() else -1.0
-    return Reach(float(np.floor(1000 * max(low, others)) / 1000), references)
+    unseen = [
+        max(match.compared_similarity for match in photo.matches)
+        for photo in photos
+        if photo.matches and not any(match.verification for match in photo.matches)
+    ]
+    least = (math.floor(1000 * max(unseen)) + 1) / 1000 if unseen else None
+    return Reach(least, references, parts=parts)

@@ -61,15 +61,17 @@ class LabelledMatches:
 
 
 def pairs_of(photos: Iterable[LabelledMatches], fusion: Fusion | None = None) -> LabelledPairs:
-    """Each photo's answer as a labelled pair; with a fusion, its strength is the probability."""
-    return _pairs((photo, photo.answer(fusion)) for photo in photos if photo.matches)
+    """Each photo's answer as a labelled pair; with a fusion, its strength is the probability, and its kind is known."""
+    answers = [(photo, photo.answer(fusion)) for photo in photos if photo.matches]
+    return _pairs(answers, [match.kind for _, match in answers] if fusion is not None else None)
 
 
-def _pairs(answers: Iterable[tuple[LabelledMatches, Match]]) -> LabelledPairs:
-    return LabelledPairs.of(
+def _pairs(answers: Iterable[tuple[LabelledMatches, Match]], kinds: Sequence[str] | None = None) -> LabelledPairs:
+    rows = (
         (match.strength, photo.is_right(match), match.reference.brand, photo.territory, photo.day)
         for photo, match in answers
     )
+    return LabelledPairs.of(rows, kinds)
 
 
 @dataclass(frozen=True)

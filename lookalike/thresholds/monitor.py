@@ -81,6 +81,7 @@ def withdraw_broken(policy: Policy, report: MonitorReport) -> Policy:
 
     If the promise about all flags is broken, every flag band is.
     """
-    for check in sorted(report.broken, key=lambda check: check.brand is not None or check.territory is not None):
-        policy = withdraw(policy, check.reason(report.day), brand=check.brand, territory=check.territory)
+    for check in sorted(report.broken, key=lambda check: (check.brand, check.territory, check.kind) != (None,) * 3):
+        reason = check.reason(report.day)
+        policy = withdraw(policy, reason, brand=check.brand, territory=check.territory, kind=check.kind)
     return policy

@@ -16,7 +16,7 @@ from lookalike.policy.policy import Policy
 from lookalike.records import Verdict
 from lookalike.tables.inputs import Review
 
-OBSERVED = ("similarity", "normalised_similarity", "reference_id", "product_id", "brand", "territory")
+OBSERVED = ("similarity", "normalised_similarity", "reference_id", "product_id", "brand", "territory", "kind")
 """The columns of a findings table that are watched, besides those that every one has."""
 
 
@@ -28,6 +28,7 @@ class AskedFinding(NamedTuple):
     product: str | None
     brand: str | None
     territory: str | None
+    kind: str | None
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def observe(findings: Iterable[Mapping[str, Any]], *, asked: Collection[str] = (
             named.add(str(reference))
             hits[str(reference)] += row["verdict"] in (Verdict.FLAGGED, Verdict.REVIEW)
         if str(row["listing_id"]) in names:
-            place = (row.get("product_id"), row.get("brand"), row.get("territory"))
+            place = (row.get("product_id"), row.get("brand"), row.get("territory"), row.get("kind"))
             kept[str(row["listing_id"])] = AskedFinding(str(row["policy"]), str(row["verdict"]), *place)
     similarity, normalised = (np.array(column, np.float32) for column in values.values())
     return Observed(listings, similarity, normalised, +hits, len(named), frozenset(encoders), kept)
@@ -76,12 +77,15 @@ def observe(findings: Iterable[Mapping[str, Any]], *, asked: Collection[str] = (
 
 @dataclass(frozen=True)
 class ReviewedFlag:
-    """A flagged listing that a person has judged: whether the flag was right, for which brand, where, and when."""
+    """A flagged listing that a person has judged: whether the flag was right, for which brand, where, when, of which
+    kind.
+    """
 
     right: bool
     brand: str | None = None
     territory: str | None = None
     day: date | None = None
+    kind: str | None = None
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,6 @@ def judge_flags(reviews: Sequence[Review], observed: Observed, *, policy: Policy
                 useless["other_product"] += 1
                 continue
             flags[review.listing_id] = ReviewedFlag(
-                same and review.lookalike, found.brand, found.territory, known.day if known else review.day
+                same and review.lookalike, found.brand, found.territory, known.day if known else review.day, found.kind
             )
     return Reviews(tuple(flags.values()), **useless)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date
 
 import numpy as np
@@ -16,7 +16,8 @@ class LabelledPairs:
 
     `similarity` float (n,) is the normalised one where the policy normalises, the probability where it has a fusion.
     `lookalike` bool (n,): the listing shows or imitates that product. `brand` str (n,) is the product's; `territory`
-    str (n,) the listing's, "" where unknown. `day` datetime64[D] (n,) is the label's, NaT where unknown.
+    str (n,) the listing's, "" where unknown. `day` datetime64[D] (n,) is the label's, NaT where unknown. `kind` str
+    (n,) is the kind of likeness, "" where the pair wasn't compared point by point as a scan would.
     """
 
     similarity: NDArray[np.float64]
@@ -24,18 +25,19 @@ class LabelledPairs:
     brand: NDArray[np.str_]
     territory: NDArray[np.str_]
     day: NDArray[np.datetime64]
+    kind: NDArray[np.str_]
 
     def __len__(self) -> int:
         return len(self.similarity)
 
     def __getitem__(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> LabelledPairs:
-        return LabelledPairs(
-            self.similarity[rows], self.lookalike[rows], self.brand[rows], self.territory[rows], self.day[rows]
-        )
+        return LabelledPairs(*(getattr(self, each.name)[rows] for each in fields(self)))
 
     @classmethod
-    def of(cls, rows: Iterable[tuple[float, bool, str | None, str | None, date | None]]) -> LabelledPairs:
-        """From rows of similarity, lookalike, brand, territory, day."""
+    def of(
+        cls, rows: Iterable[tuple[float, bool, str | None, str | None, date | None]], kinds: Iterable[str] | None = None
+    ) -> LabelledPairs:
+        """From rows of similarity, lookalike, brand, territory, day, and where they are known the kinds."""
         columns = list(zip(*rows, strict=True)) or [(), (), (), (), ()]
         return cls(
             np.array(columns[0], float),
@@ -43,6 +45,7 @@ class LabelledPairs:
             np.array([value or "" for value in columns[2]], str),
             np.array([value or "" for value in columns[3]], str),
             np.array([value or "NaT" for value in columns[4]], "datetime64[D]"),
+            np.array(list(kinds) if kinds is not None else [""] * len(columns[0]), str),
         )
 
     def by_brand(self) -> Mapping[str, NDArray[np.intp]]:

@@ -53,7 +53,7 @@ def unrelated_photos(
 def vectors_of(
     images: Iterable[ImageSource], *, lookup: Lookup, progress: Progress | None = None
 ) -> tuple[Vectors, list[str]]:
-    """The vectors, float32 (n, dim), of the photos that could be read, and why the others could not."""
+    """The photos' vectors for similarity, float32 (n, dim), of those that could be read, and why others could not."""
     from lookalike.index.embedding import embed_photos
 
     photos: Iterable[EmbeddedPhoto] = embed_photos(images, encoder=lookup.encoder, reader=lookup.reader)
@@ -63,7 +63,8 @@ def vectors_of(
             failed.append(str(photo.error))
         else:
             vectors.append(photo.vector)
-    return np.array(vectors, np.float32).reshape(len(vectors), lookup.encoder.spec.dim), failed
+    spec = lookup.encoder.spec
+    return spec.parts(np.array(vectors, np.float32).reshape(len(vectors), spec.width))[0], failed
 
 
 def listed_images(listings: str | Path, layout: Layout = PLAIN) -> list[str]:

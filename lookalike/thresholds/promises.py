@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.policy.policy import Policy
-from lookalike.policy.terms import Scope
 
 from .e_values import likely_start, log_evidence
 from .observed import ReviewedFlag
+from .realised import promising
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class PromiseCheck:
 
     `p` holds at any time: while the promise is kept, the chance that it ever gets this small is at most `p`. If it is
     `broken`, that showed after `raised_after` verdicts, on the day `raised_on`; the errors most likely began on the day
-    `since`, and from then on `stretch_wrong` of `stretch_reviewed` flags were wrong. Without brand and territory the
-    check is about all flags.
+    `since`, and from then on `stretch_wrong` of `stretch_reviewed` flags were wrong. Without brand, territory and
+    kind the check is about all flags.
     """
 
     promised: float
@@ -39,6 +39,7 @@ class PromiseCheck:
     since: date | None = None
     stretch_reviewed: int = 0
     stretch_wrong: int = 0
+    kind: str | None = None
 
     def reason(self, day: date) -> str:
         """Why the flag band is withdrawn, for the policy.
@@ -54,7 +55,7 @@ class PromiseCheck:
 
 
 def check_promises(flags: Sequence[ReviewedFlag], policy: Policy, *, alpha: float = 0.05) -> tuple[PromiseCheck, ...]:
-    """Test the policy's promise of precision over all flags, and in each scope that has a promise of its own.
+    """Test the policy's promise of precision over all flags, and in each scope or kind that has a promise of its own.
 
     `flags` come in the order in which they were judged, and should be all flags or a random part of them: if people
     review only doubtful ones, the test is about those. The chance that any promise is wrongly called broken is at most
@@ -66,16 +67,12 @@ def check_promises(flags: Sequence[ReviewedFlag], policy: Policy, *, alpha: floa
     if promised is None:
         return ()
     checks, streams = [PromiseCheck(promised)], [list(flags)]
-    for scope in (scope for scope in policy.scopes if scope.has_own_promise):
-        checks.append(PromiseCheck(promised, brand=scope.brand, territory=scope.territory))
-        streams.append([flag for flag in flags if _place(policy.scope(flag.brand, flag.territory)) == _place(scope)])
+    for kind, scope in promising(policy):
+        checks.append(PromiseCheck(promised, brand=scope.brand, territory=scope.territory, kind=kind))
+        streams.append([flag for flag in flags if policy.scope(flag.brand, flag.territory).of(flag.kind) is scope])
     evidence = [log_evidence(_wrong(stream), promised) for stream in streams]
     needed = _holm([float(values.max(initial=0.0)) for values in evidence], alpha=alpha)
     return tuple(_checked(*one) for one in zip(checks, streams, evidence, needed, strict=True))
-
-
-def _place(scope: Scope) -> tuple[str | None, str | None]:
-    return scope.brand, scope.territory
 
 
 def _holm(evidence: Sequence[float], *, alpha: float) -> list[float]:

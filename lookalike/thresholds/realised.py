@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,18 +60,21 @@ def realised_promise(
     related: ArrayLike,
     policy: Policy,
     territory: Sequence[str | None] | None = None,
+    kind: Sequence[str | None] | None = None,
 ) -> list[Realised]:
     """What the policy flags of n answers and how much of that is right: of all, then of each scope with a promise.
 
     `similarity` (n,) is the one that the policy's thresholds are on, `brand` belongs to each answer's product,
-    `territory` to the listing, None where unknown. `correct` and `related` are as for `evaluate_retrieval`. A scope has
-    a promise of its own if its evidence says that no more labels are needed; it is measured on the answers that it
-    decides. The policy must not have been tuned on these queries. Raises ValueError for shapes that differ.
+    `territory` to the listing, None where unknown, `kind` to the answer. `correct` and `related` are as for
+    `evaluate_retrieval`. A scope, or a kind in it, has a promise of its own if its evidence says that no more labels
+    are needed; it is measured on the answers that it decides. The policy must not have been tuned on these queries.
+    Raises ValueError for shapes that differ.
     """
     similarities, right, could = as_queries(similarity, correct, related)
     territories = [None] * len(right) if territory is None else territory
-    places = zip(as_brands(brand, similarities).tolist(), territories, strict=True)
-    scopes = [policy.scope(*place) for place in places]
+    kinds = [None] * len(right) if kind is None else kind
+    places = zip(as_brands(brand, similarities).tolist(), territories, kinds, strict=True)
+    scopes = [policy.scope(brand, territory).of(kind) for brand, territory, kind in places]
     verdicts = [scope.verdict(float(value)) for scope, value in zip(scopes, similarities, strict=True)]
     flagged = np.array([verdict is Verdict.FLAGGED for verdict in verdicts], bool)
     promise = policy.promise
@@ -86,9 +89,21 @@ def realised_promise(
         )
 
     everything = of("all", np.ones(len(right), bool))
-    own = [scope for scope in policy.scopes if promise and scope.has_own_promise and scope.withdrawn is None]
-    return [everything, *(of(_named(scope), np.array([decided is scope for decided in scopes], bool)) for scope in own)]
+    own = [(kind, scope) for kind, scope in promising(policy) if scope.withdrawn is None] if promise else []
+    rows = [np.array([decided is scope for decided in scopes], bool) for _, scope in own]
+    return [everything, *(of(_named(*each), decided) for each, decided in zip(own, rows, strict=True))]
 
 
-def _named(scope: Scope) -> str:
-    return " in ".join(part for part in (scope.brand or "all", scope.territory) if part)
+def promising(policy: Policy) -> Iterator[tuple[str | None, Scope]]:
+    """The scopes with a promise of their own, except the one for all, and the kinds that have one, with the kind."""
+    general = policy.scope()
+    for scope in (general, *policy.scopes):
+        for kind in (None, *scope.kinds.own):
+            decided = scope.of(kind)
+            if decided.has_own_promise and decided is not general:
+                yield kind, decided
+
+
+def _named(kind: str | None, scope: Scope) -> str:
+    place = " in ".join(part for part in (scope.brand or "all", scope.territory) if part)
+    return place if kind is None else f"{place}, {kind}"

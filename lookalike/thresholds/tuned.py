@@ -12,7 +12,7 @@ from lookalike.detection.lookup import NOT_COMPARED
 from lookalike.errors import PolicyError, TableError
 from lookalike.policy.cohort import Cohort
 from lookalike.policy.policy import Policy
-from lookalike.policy.terms import Promise, Reach
+from lookalike.policy.terms import PARTS, Promise, Reach
 from lookalike.tables.layout import PLAIN, Layout
 
 from .fusing import Fused, fuse, within
@@ -103,7 +103,9 @@ def tune_on_photos(
     TableError for tables that can't be used and for too few labels, PolicyError for what can't be normalised.
     """
     _require_labels(labels, unrelated, goal)
-    used = replace(lookup, reach=Reach(similarity=None) if goal.is_fused else NOT_COMPARED)
+    parts = PARTS if goal.fusion is None else goal.fusion.reach.parts
+    compared = Reach(similarity=None) if goal.is_fused else NOT_COMPARED
+    used = replace(lookup, reach=replace(compared, parts=parts))
     failed: list[str] = []
     if background is not None:
         vectors, failed = vectors_of(listed_images(background.listings, layout), lookup=lookup, progress=progress)
@@ -113,7 +115,7 @@ def tune_on_photos(
     others = (
         unrelated_photos(unrelated, lookup=used, progress=progress, layout=layout) if unrelated is not None else None
     )
-    tuned = _tuned(known, others, index=lookup.index, goal=goal, cohort=used.cohort, name=name)
+    tuned = _tuned(known, others, index=lookup.index, goal=goal, cohort=used.cohort, name=name, parts=parts)
     return replace(tuned, failed=(*failed, *tuned.failed))
 
 
@@ -136,7 +138,14 @@ def tune_on_findings(
     known = Labels() if labels is None else labels_of_findings(labels, findings, candidates=goal.is_fused)
     others = unrelated_findings(unrelated, candidates=goal.is_fused) if unrelated is not None else None
     cohort = policy.cohort if policy is not None else None
-    return _tuned(known, others, index=index, goal=goal, cohort=cohort, name=name)
+    parts = policy.reach.parts if policy is not None else _parts_of(known, others)
+    return _tuned(known, others, index=index, goal=goal, cohort=cohort, name=name, parts=parts)
+
+
+def _parts_of(*labels: Labels | None) -> int:
+    """How many parts of a photo were looked up for these findings, as far as their matches tell."""
+    matches = (match for each in labels if each for photo in each.photos for match in photo.matches)
+    return PARTS if any(match.region is not None for match in matches) else 0
 
 
 def brand_categories(index: ReferenceIndex) -> dict[str, str]:
@@ -159,9 +168,16 @@ def _require_labels(labels: str | Path | None, unrelated: str | Path | None, goa
 
 
 def _tuned(
-    known: Labels, others: Labels | None, *, index: ReferenceIndex, goal: Goal, cohort: Cohort | None, name: str
+    known: Labels,
+    others: Labels | None,
+    *,
+    index: ReferenceIndex,
+    goal: Goal,
+    cohort: Cohort | None,
+    name: str,
+    parts: int,
 ) -> Tuned:
-    basis = _basis(known, others, goal)
+    basis = _basis(known, others, goal, parts)
     searched = index.agreement
     tuned = tune(
         pairs_of(basis.photos, basis.fusion),
@@ -191,7 +207,7 @@ def _tuned(
     return Tuned(bound, known, others, known.failed + (others.failed if others else ()))
 
 
-def _basis(known: Labels, others: Labels | None, goal: Goal) -> Fused:
+def _basis(known: Labels, others: Labels | None, goal: Goal, parts: int) -> Fused:
     """What thresholds are set on: the similarity, a fusion fitted to half of the labels, or one taken over."""
     unrelated = others.photos if others is not None else ()
     if goal.fusion is not None:
@@ -199,5 +215,5 @@ def _basis(known: Labels, others: Labels | None, goal: Goal) -> Fused:
         near = [tuple(within(photo, reach) for photo in group) for group in (known.photos, unrelated)]
         return Fused(goal.fusion.fusion, reach, *near)
     if goal.on == "similarity":
-        return Fused(None, Reach(), known.photos, unrelated)
-    return fuse(known.photos, unrelated, similarity=goal.on == "fused")
+        return Fused(None, Reach(parts=parts), known.photos, unrelated)
+    return fuse(known.photos, unrelated, similarity=goal.on == "fused", parts=parts)

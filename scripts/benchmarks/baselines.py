@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lookalike.errors import MissingExtraError
-from lookalike.model.encoder import Vectors
+from lookalike.model.encoder import Encoder, Vectors
 from lookalike.model.loading import load_encoder
 
 Describe = Callable[[Sequence[Image.Image]], Vectors]
@@ -23,15 +23,23 @@ GRID, ANGLES = 6, 8
 
 
 def describers(models: Sequence[str], weights: Sequence[Path]) -> dict[str, Describe]:
-    """The embedded encoder, other open_clip models (a preset, ARCHITECTURE/TAG or ARCHITECTURE=FILE), the baselines."""
-    found: dict[str, Describe] = {"embedded": load_encoder("embedded").encode}
-    for model in models:
-        found[model] = load_encoder(model).encode
+    """The embedded encoder, other models (a preset, ARCHITECTURE/TAG or ARCHITECTURE=FILE), the baselines."""
+    encoders = {"embedded": load_encoder("embedded"), **{model: load_encoder(model) for model in models}}
     for given in weights:
         architecture, _, file = str(given).rpartition("=")
-        found[str(given)] = load_encoder(architecture or "embedded", weights=file).encode
+        encoders[str(given)] = load_encoder(architecture or "embedded", weights=file)
+    found: dict[str, Describe] = {}
+    for name, encoder in encoders.items():
+        found[name] = _part(encoder, slice(0, encoder.spec.dim))
+        if encoder.spec.look_dim:
+            found[f"{name}, look"] = _part(encoder, slice(encoder.spec.dim, None))
     return {**found, "PDQ": pdq, "perceptual hash": perceptual_hash, "colour and gradient grid": grid,
             "ViT-B-32, untrained": _untrained}  # fmt: skip
+
+
+def _part(encoder: Encoder, columns: slice) -> Describe:
+    """These columns of an encoder's vectors: those whose cosine is the similarity, or the look."""
+    return lambda images: np.ascontiguousarray(encoder.encode(images)[:, columns])
 
 
 def pdq(images: Sequence[Image.Image]) -> Vectors:
@@ -81,7 +89,7 @@ def _signs(bits: NDArray[np.bool_]) -> Vectors:
 def _untrained(images: Sequence[Image.Image]) -> Vectors:
     import torch
 
-    from lookalike.model.loading import untrained_encoder
+    from lookalike.model.clip_loading import untrained_encoder
 
     with torch.random.fork_rng():
         torch.manual_seed(0)

@@ -1,10 +1,10 @@
 """Measure the embedded encoder, perceptual hashes, a hand-made grid and CLIP models on three test sets.
 
 DATA holds storefront/ and clothing/; --market is a folder that scripts/marketplace/render.py --split test wrote. For
-every stratum of each set (edit, view, step of imitation, variant) it prints R@1, µAP, recall at 90 % precision and FNIR
-at FPIR 1 % over the stratum's queries and the set's unrelated ones, with 95 % bootstrap intervals by product. It also
-prints how similar imitations are to what they imitate, step by step. --card FILE puts the same tables between the marks
-in a model card.
+every stratum of each set (edit, view, step of imitation, variant) it prints R@1, R@5, µAP, recall at 90 % precision
+and FNIR at FPIR 1 % over the stratum's queries and the set's unrelated ones, with 95 % bootstrap intervals by product.
+It also prints how similar imitations are to what they imitate, step by step. --card FILE puts the same tables between
+the marks in a model card.
 
 Needs the packages of the `benchmark` extra.
 """
@@ -33,6 +33,7 @@ METRICS = {
     "recall at 90 % precision": "recall_at_precision_90",
     "FNIR at FPIR 1 %": "fnir_at_fpir_1",
 }
+COLUMNS = ("related", "unrelated", "R@1", "R@5", *list(METRICS)[1:])
 MARKS = re.compile(r"(<!-- figures -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 
 
@@ -82,13 +83,13 @@ class FigureTable:
 
 
 def measure(sets: list[BenchmarkSet], methods: dict[str, Describe], *, rounds: int) -> Iterator[FigureTable]:
-    """The figures of every set: all methods side by side, then the first by stratum, then imitations by step."""
+    """The figures of every set: all methods side by side, the first and its look by stratum, imitations by step."""
     for each in sets:
         answers = {name: Answers.of(each, describe) for name, describe in methods.items()}
-        first, *_ = answers.values()
         title = f"{each.name}: {len(each.references)} references of {len(set(each.products))} products"
         yield _overview(title, answers, rounds)
-        yield _by_stratum(f"{each.name}, {next(iter(methods))} by stratum", first, rounds)
+        for name in _ours(answers):
+            yield _by_stratum(f"{each.name}, {name} by stratum", answers[name], rounds)
         if any(stratum.startswith("imitation, step") for names in each.strata for stratum in names):
             yield _curve(answers)
 
@@ -99,6 +100,7 @@ class Answers:
 
     similarity: NDArray[np.float32]
     correct: NDArray[np.bool_]
+    among_five: NDArray[np.bool_]
     to_right: NDArray[np.float32]
     shown: NDArray[np.str_]
     strata: list[tuple[str, ...]]
@@ -111,7 +113,9 @@ class Answers:
         products, shown = np.array(each.products), np.array(each.shown)
         best = similarity.argmax(axis=1)
         right = np.where(products[None] == shown[:, None], similarity, -1.0).max(axis=1)
-        return cls(similarity.max(axis=1), products[best] == shown, right, shown, each.strata)
+        nearest = np.stack([similarity[:, products == name].max(axis=1) for name in dict.fromkeys(products.tolist())])
+        among_five = (nearest > right).sum(axis=0) < 5
+        return cls(similarity.max(axis=1), products[best] == shown, among_five, right, shown, each.strata)
 
     def names(self) -> list[str]:
         """The strata of related queries, each coarse one followed by its finer ones."""
@@ -122,33 +126,50 @@ class Answers:
         return np.array([not shown or stratum is None or stratum in names
                          for names, shown in zip(self.strata, self.shown, strict=True)])  # fmt: skip
 
-    def figures(self, stratum: str | None, *, rounds: int) -> tuple[Retrieval, Retrieval, Retrieval]:
-        """The metrics of a stratum together with all unrelated queries, and the ends of their 95 % intervals."""
+    def figures(
+        self, stratum: str | None, *, rounds: int, among_five: bool = False
+    ) -> tuple[Retrieval, Retrieval, Retrieval]:
+        """The metrics of a stratum together with all unrelated queries, and the ends of their 95 % intervals.
+
+        With `among_five`, a query is found if the right product is among the five nearest.
+        """
         kept = self.select(stratum)
-        similarity, correct, shown = self.similarity[kept], self.correct[kept], self.shown[kept]
+        similarity, shown = self.similarity[kept], self.shown[kept]
+        correct = (self.among_five if among_five else self.correct)[kept]
         related = shown != ""
         groups = np.where(related, shown, [f"?{k}" for k in range(len(shown))])
         low, high = bootstrap_retrieval(similarity, correct, related=related, groups=groups, rounds=rounds)
         return evaluate_retrieval(similarity, correct, related=related), low, high
 
 
-def _cells(figures: tuple[Retrieval, Retrieval, Retrieval]) -> tuple[str, ...]:
-    value, low, high = figures
+def _ours(answers: dict[str, Answers]) -> list[str]:
+    """The first method, and its look if it has one."""
+    first = next(iter(answers))
+    return [name for name in (first, f"{first}, look") if name in answers]
+
+
+def _cells(given: Answers, stratum: str | None, rounds: int) -> tuple[str, ...]:
+    figures = given.figures(stratum, rounds=rounds)
+    value = figures[0]
     counts = (str(value.positives), str(value.queries - value.positives))
-    metrics = [
-        f"{getattr(value, name):.3f} ({getattr(low, name):.2f}–{getattr(high, name):.2f})" for name in METRICS.values()
-    ]
-    return (*counts, *metrics)
+    first, *others = (_cell(figures, name) for name in METRICS.values())
+    five = _cell(given.figures(stratum, rounds=rounds, among_five=True), METRICS["R@1"])
+    return (*counts, first, five, *others)
+
+
+def _cell(figures: tuple[Retrieval, Retrieval, Retrieval], name: str) -> str:
+    value, low, high = (getattr(each, name) for each in figures)
+    return f"{value:.3f} ({low:.2f}–{high:.2f})"
 
 
 def _overview(title: str, answers: dict[str, Answers], rounds: int) -> FigureTable:
-    rows = [(name, *_cells(given.figures(None, rounds=rounds))) for name, given in answers.items()]
-    return FigureTable(title, ("method", "related", "unrelated", *METRICS), rows)
+    rows = [(name, *_cells(given, None, rounds)) for name, given in answers.items()]
+    return FigureTable(title, ("method", *COLUMNS), rows)
 
 
 def _by_stratum(title: str, given: Answers, rounds: int) -> FigureTable:
-    rows = [(name, *_cells(given.figures(name, rounds=rounds))) for name in given.names()]
-    return FigureTable(title, ("stratum", "related", "unrelated", *METRICS), rows)
+    rows = [(name, *_cells(given, name, rounds)) for name in given.names()]
+    return FigureTable(title, ("stratum", *COLUMNS), rows)
 
 
 def _curve(answers: dict[str, Answers]) -> FigureTable:

@@ -33,7 +33,7 @@ from lookalike.policy.terms import Reach
 from lookalike.records import Listing, Reference
 from lookalike.scanning.changes import rescan_references, save_state_of, scan_changes
 from lookalike.scanning.scan import scan_listings
-from lookalike.scripts.benchmarks.vectors import unit
+from lookalike.scripts.benchmarks.vectors import unit_parts
 from lookalike.scripts.timing import Spread, in_turns, load, seconds_of, show_table
 from lookalike.tables.findings import read_findings
 
@@ -101,10 +101,10 @@ def _scans(arguments: argparse.Namespace, encoder: Encoder, scratch: Path) -> li
 def _references(arguments: argparse.Namespace, encoder: Encoder, scratch: Path) -> list[tuple[str, ...]]:
     """Compare new references with listings' vectors. Both are random, and there are no pictures to open."""
     rng = np.random.default_rng(0)
-    dim = encoder.spec.dim
-    genuine = unit(rng.normal(size=(5_000 + arguments.new, dim)))
+    spec = encoder.spec
+    genuine = unit_parts(rng.normal(size=(5_000 + arguments.new, spec.width)), spec)
     near = 0.5 * genuine[rng.integers(len(genuine), size=arguments.stored)]
-    offered = unit(near + 0.5 * unit(rng.normal(size=(arguments.stored, dim))))
+    offered = unit_parts(near + 0.5 * unit_parts(rng.normal(size=near.shape), spec), spec)
     index = ReferenceIndex(encoder.spec)
     _add(index, genuine[:5_000], 0)
     index.save(scratch / "made-up")

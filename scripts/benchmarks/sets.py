@@ -122,7 +122,7 @@ def add_market(found: BenchmarkSet, market: Path, *, split: str) -> None:
 
 
 def compared(
-    pictures: BenchmarkSet, encoder: Encoder, *, references: int = Reach().references
+    pictures: BenchmarkSet, encoder: Encoder, *, references: int = Reach().references, parts: int = 0
 ) -> list[LabelledMatches]:
     """The matches of each query, all compared point by point with their nearest references, as a scan compares them."""
     images = range(len(pictures.references))
@@ -135,7 +135,7 @@ def compared(
         hashes=[str(at) for at in images],
         features=features,
     )
-    lookup = Lookup(encoder, index, PhotoReader(), reach=Reach(references=references))
+    lookup = Lookup(encoder, index, PhotoReader(), reach=Reach(references=references, parts=parts))
     found = lookup.look_up(pictures.queries)
     return [
         LabelledMatches(photo.matches, frozenset({shown} if shown else ()))

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from lookalike.index.embedding import PhotoReader, embed_photos
-from lookalike.model.encoder import Encoder
+from lookalike.model.clip_loading import untrained_encoder
+from lookalike.model.encoder import Threaded
 from lookalike.model.images import decode_image
-from lookalike.model.loading import load_encoder, untrained_encoder
+from lookalike.model.loading import load_encoder
 from lookalike.scripts.bench_pictures import draw_jpeg
 from lookalike.scripts.timing import Spread, in_turns, seconds_of, show_table
 
@@ -59,10 +60,10 @@ def _one_thread() -> Iterator[None]:
         cv2.setNumThreads(threads[1])
 
 
-def _pipeline(encoder: Encoder, files: list[bytes]) -> Callable[[], object]:
+def _pipeline(encoder: Threaded, files: list[bytes]) -> Callable[[], object]:
     """Read, prepare and embed with one worker, as `build` and `scan` do."""
-    reader = PhotoReader(workers=1)
-    return lambda: list(embed_photos(files, encoder=encoder, reader=reader))
+    reader, alone = PhotoReader(workers=1), encoder.in_threads(1)
+    return lambda: list(embed_photos(files, encoder=alone, reader=reader))
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ from lookalike.scanning.changes import rescan_references, save_state_of, scan_ch
 from lookalike.scanning.state import ScanState, writing_state
 from lookalike.scanning.windows import MOST_LISTINGS, Window
 from lookalike.scripts.benchmarks.harness import one_line_errors, peak_bytes
-from lookalike.scripts.benchmarks.vectors import unit
+from lookalike.scripts.benchmarks.vectors import unit_parts
 from lookalike.scripts.timing import load, seconds_of, show_table
 
 _POLICY = Policy("measured", flag=0.9, review=0.8, reach=Reach(references=0))
@@ -77,12 +77,13 @@ def main(argv: list[str] | None = None) -> int:
 def _prepare(arguments: argparse.Namespace) -> None:
     """The base's state, the index before and after, and the base's findings with the later index."""
     folder, rng = arguments.folder, np.random.default_rng(0)
-    genuine = unit(rng.normal(size=(arguments.references + arguments.new, load_encoder("embedded").spec.dim)))
+    spec = load_encoder("embedded").spec
+    genuine = unit_parts(rng.normal(size=(arguments.references + arguments.new, spec.width)), spec)
     near = 0.5 * genuine[rng.integers(len(genuine), size=arguments.base)]
-    offered = unit(near + 0.5 * unit(rng.normal(size=near.shape)))
+    offered = unit_parts(near + 0.5 * unit_parts(rng.normal(size=near.shape), spec), spec)
     (folder / "photo.jpg").touch()
     known = [(_listing(folder, b, b), [EmbeddedPhoto(f"{b:064}", vector)]) for b, vector in enumerate(offered)]
-    index = ReferenceIndex(load_encoder("embedded").spec)
+    index = ReferenceIndex(spec)
     _add(index, genuine[: arguments.references], 0)
     index.save(folder / "before")
     _add(index, genuine[arguments.references :], arguments.references)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.model.encoder import Vectors
+from lookalike.model.encoder import EncoderSpec, Vectors
 
 _BLOCK = 1 << 16
 
@@ -17,6 +17,11 @@ _BLOCK = 1 << 16
 def unit(vectors: NDArray[Any]) -> Vectors:
     """The rows with length 1, float32 (n, dim)."""
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
+
+
+def unit_parts(rows: NDArray[Any], spec: EncoderSpec) -> Vectors:
+    """Rows, (n, width), with each of their parts scaled to length 1, as the encoder makes them."""
+    return np.hstack([unit(part) for part in spec.parts(np.asarray(rows, np.float32))])
 
 
 def drawn_vectors(count: int, dim: int, rng: np.random.Generator) -> Iterator[Vectors]:

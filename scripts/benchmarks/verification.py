@@ -97,7 +97,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def show_fused(pictures: BenchmarkSet, encoder: Encoder, policy: Policy) -> None:
     """R@1, µAP and recall at 90 % precision of the three ways to answer, by stratum."""
-    photos = [within(photo, policy.reach) for photo in compared(pictures, encoder, references=policy.reach.references)]
+    photos = [
+        within(photo, policy.reach)
+        for photo in compared(pictures, encoder, references=policy.reach.references, parts=policy.reach.parts)
+    ]
     answers = {
         "similarity": [photo.answer(None) for photo in photos],
         "points": [max(photo.matches, key=_by_points) for photo in photos],

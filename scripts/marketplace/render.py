@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _render(args: argparse.Namespace) -> None:
-    _need("bpy", "skia")
+    need("bpy", "skia")
     from lookalike.scripts.marketplace.building.camera import Camera, take
     from lookalike.scripts.marketplace.fonts import check_fonts
     from lookalike.scripts.marketplace.plan import plan
@@ -81,7 +81,7 @@ def _contact_sheets(out: Path, images: list[str], columns: int) -> None:
         photos.save_jpeg(out / f"contact-{number:02d}.jpg", sheet, quality=85)
 
 
-def _need(*packages: str) -> None:
+def need(*packages: str) -> None:
     """Raise MissingExtraError if one of the packages can't be imported."""
     for package in packages:
         try:

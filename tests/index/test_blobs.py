@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +29,24 @@ def test_keeps_only_what_is_wanted(tmp_path: Path) -> None:
         assert not cache.empty
         cache.keep_only(lambda keys: [int(key) % 3 == 0 for key in keys])
         assert [cache.get(str(number)) for number in (0, 1, 9998, 9999)] == [b"x", None, None, b"x"]
+
+
+def _name(number: int) -> str:
+    return hashlib.sha256(str(number).encode()).hexdigest()
+
+
+def test_beyond_its_size_some_are_removed_and_most_stay(tmp_path: Path) -> None:
+    with BlobCache(tmp_path / "b.sqlite", most_bytes=1 << 20) as cache:
+        for start in range(0, 10_000, 500):
+            cache.put({_name(number): b"x" * 400 for number in range(start, start + 500)})
+        kept = [cache.get(_name(number)) is not None for number in range(10_000)]
+    with closing(sqlite3.connect(tmp_path / "b.sqlite")) as file:
+        pages, free, size = (
+            file.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+        )
+    assert (pages - free) * size <= 1 << 20, "which would hold some 2,300 rows"
+    assert 1_000 < sum(kept) < 2_400
+    assert 0 < sum(kept[:5_000]) < sum(kept[5_000:]), "older ones are likelier gone, but not all of them"
 
 
 def test_threads_may_share_it(tmp_path: Path) -> None:

@@ -16,8 +16,9 @@ from lookalike.index import features as features_module
 from lookalike.index import store
 from lookalike.index.blobs import BlobCache
 from lookalike.index.build import add_references, build_index, remove_references
+from lookalike.index.features import Unpacked
 from lookalike.index.reference_index import ReferenceIndex
-from lookalike.model.features import reference_features
+from lookalike.model.features import LocalFeatures, reference_features
 from lookalike.model.images import read_image
 from lookalike.records import Reference
 
@@ -40,6 +41,22 @@ def test_a_build_keeps_the_features_of_each_reference(tmp_path: Path) -> None:
         kept = loaded.features(reference.id)
         assert kept is not None and kept.to_bytes() == packed(path)
     assert loaded.features("another") is None
+
+
+def test_features_are_unpacked_once_as_long_as_they_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [packed(path) for path in SAMPLE[:3]]
+    one = reference_features(read_image(SAMPLE[0]).image).nbytes
+    unpacked, real = [], LocalFeatures.from_bytes
+    monkeypatch.setattr(LocalFeatures, "from_bytes", lambda data: unpacked.append(data) or real(data))
+    kept = Unpacked(most_bytes=5 * one // 2)
+    found = [kept.of(rows[at]) for at in (0, 0, 1, 0, 2, 0, 1)]
+    assert list(map(rows.index, unpacked)) == [0, 1, 2, 1], "of three, the one unused for longest makes room"
+    assert found[1] is found[0] and [each.to_bytes() for each in found if each] == [
+        rows[at] for at in (0, 0, 1, 0, 2, 0, 1)
+    ]
+    assert kept.of(b"") is None
+    with pytest.raises(FeaturesError):
+        kept.of(b"another")
 
 
 def test_adding_and_removing_keep_them_aligned(tmp_path: Path) -> None:

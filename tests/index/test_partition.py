@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from scipy.stats import binomtest
 from toy import clustered, near
 
-from lookalike.index.comparison import nearest_of_all, similarities_at
+from lookalike.index.comparison import best_first, blocks, nearest_of_all, similarities_at, threads_up_to
 from lookalike.index.learning import LEAST, WANTED_AGREEMENT, Probes, learn_partition
+from lookalike.index.nearest import Exact
 from lookalike.index.partition import LEAST_THRESHOLD, Agreement, Coded, Partition
 
 VECTORS = clustered(3000)
@@ -110,15 +113,43 @@ def test_compares_named_rows_only() -> None:
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_exact_search_over_blocks_is_exact() -> None:
-    queries = near(VECTORS, 20)
+@pytest.mark.parametrize("queries", [1, 2, 20, 600])
+@pytest.mark.parametrize("width", [1, 10, 2500])
+def test_exact_search_over_blocks_is_exact(queries: int, width: int) -> None:
+    wanted = near(VECTORS, queries)
     parts = [np.arange(start, min(start + 700, 3000)) for start in range(0, 3000, 700)]
-    similarity, rows = nearest_of_all(queries, ((part, VECTORS[part]) for part in parts), 10)
-    everything = queries @ VECTORS.T
-    np.testing.assert_array_equal(rows, np.argsort(-everything, axis=1)[:, :10])
-    np.testing.assert_allclose(similarity, -np.sort(-everything, axis=1)[:, :10], atol=1e-6)
-    few = nearest_of_all(queries, iter([(np.arange(3), VECTORS[:3])]), 5)
-    assert (few[1][:, 3:] == -1).all() and (few[0][:, 3:] == -np.inf).all()
+    nearest = nearest_of_all(wanted, ((part, VECTORS[part]) for part in parts), width)
+    similarity, rows = best_first(nearest, partial(similarities_at, wanted, VECTORS))
+    everything = (wanted.astype(float) @ VECTORS.T.astype(float)).astype(np.float32)
+    np.testing.assert_allclose(similarity, -np.sort(-everything, axis=1)[:, :width], atol=1e-6)
+    np.testing.assert_allclose(np.take_along_axis(everything, rows, 1), similarity, atol=1e-6)
+    assert all(len(set(each)) == width for each in rows.tolist())
+
+
+def test_exact_search_pads_what_is_not_there() -> None:
+    for queries in (near(VECTORS, 2), near(VECTORS, 20)):
+        nearest = nearest_of_all(queries, iter([(np.arange(3), VECTORS[:3])]), 5)
+        similarity, rows = best_first(nearest, partial(similarities_at, queries, VECTORS))
+        assert (rows[:, 3:] == -1).all() and (similarity[:, 3:] == -np.inf).all()
+        assert all(sorted(each) == [0, 1, 2] for each in rows[:, :3].tolist())
+
+
+@pytest.mark.parametrize("queries", [1, 20, 600])
+def test_of_equally_near_rows_the_first_come_first(queries: int) -> None:
+    same = np.repeat(VECTORS[:1], 20_000, axis=0)
+    wanted = near(VECTORS, queries)
+    nearest = nearest_of_all(wanted, blocks(same), 7)
+    assert best_first(nearest, partial(similarities_at, wanted, same))[1].tolist() == [[*range(7)]] * queries
+
+
+def test_a_search_finds_the_same_bits_whatever_is_looked_up_beside() -> None:
+    exact, wanted = Exact(VECTORS), near(VECTORS, 100)
+    together = exact.search(wanted, 16)
+    apart = [exact.search(query[None], 16) for query in wanted]
+    np.testing.assert_array_equal(together[0], np.concatenate([values for values, _ in apart]))
+    np.testing.assert_array_equal(together[1], np.concatenate([rows for _, rows in apart]))
+    with threads_up_to(1):
+        np.testing.assert_array_equal(together[0], exact.search(wanted, 16)[0])
 
 
 @pytest.mark.parametrize(("agreeing", "probes"), [(4096, 4096), (4093, 4096), (0, 50), (25, 50)])

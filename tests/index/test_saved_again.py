@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from toy import ToyEncoder
 
-from lookalike.index import embedding
+from lookalike.index import reading
 from lookalike.index.embedding import PhotoReader, embed_photos
 from lookalike.index.vector_cache import VectorCache
 
@@ -58,8 +58,8 @@ def test_new_metadata_of_a_jpeg_are_not_even_decoded(tmp_path: Path, monkeypatch
     encoder = ToyEncoder()
     with VectorCache(tmp_path / "c.sqlite", encoder.spec) as cache:
         list(embed_photos([JPEG], encoder=encoder, reader=PhotoReader(workers=1), cache=cache))
-        monkeypatch.delattr(embedding, "prepared_plain")
-        monkeypatch.delattr(embedding, "decode_image")
+        monkeypatch.delattr(reading, "prepared_plain")
+        monkeypatch.delattr(reading, "decode_image")
         (photo,) = embed_photos([with_comment(JPEG)], encoder=encoder, reader=PhotoReader(workers=1), cache=cache)
     assert photo.vector is not None
 

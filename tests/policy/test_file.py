@@ -12,7 +12,7 @@ from lookalike.errors import PolicyError
 from lookalike.policy.file import EncoderTable, IndexTable, PolicyFile
 from lookalike.policy.fusion import Fusion
 from lookalike.policy.policy import Policy, parse
-from lookalike.policy.terms import Evidence, Promise, Reach, Scope
+from lookalike.policy.terms import Evidence, Kinds, Promise, Reach, Scope, Thresholds
 from lookalike.rights.claims import Claims
 
 Tables = dict[str, dict[str, str]]
@@ -24,20 +24,38 @@ FULL: Tables = {
         "of": '"all"', "labels": "500", "flags": "120", "errors": "3", "more_needed": "0",
         "since": "2026-01-01", "until": "2026-02-01",
     },
+    "thresholds.kinds.copied_photo": {"flag": "0.7", "review": "0.2", "withdrawn": '"why"'},
+    "thresholds.kinds.copied_photo.evidence": {
+        "of": '"all, copied_photo"', "labels": "300", "flags": "100", "errors": "1", "more_needed": "0",
+        "since": "2026-01-01", "until": "2026-02-01",
+    },
+    "thresholds.kinds.same_print": {"review": "0.9"},
+    "thresholds.kinds.lookalike": {"flag": "0.5", "review": "0.3"},
     "promise": {"confidence": "0.95", "precision": "0.9", "false_flags": "0.01",
-                "search_agreeing": "4093", "search_probes": "4096"},
+                "search_agreeing": "4093", "search_probes": "4096", "by_kind": "true"},
     "encoder": {"name": '"embedded"', "weights_sha256": '"ab"'},
     "index": {"digest": '"cd"'},
-    "verification": {"similarity": "0.6", "references": "5", "photos": "2"},
+    "verification": {"similarity": "0.6", "references": "5", "photos": "2", "parts": "3"},
     "fusion": {"intercept": "-8.1", "similarity": "8", "margin": "9.1", "inliers": "0.37", "coverage": "6.3",
-               "labels": "1414"},
+               "labels": "1414", "look": "3.5", "look_margin": "2.5"},
     "claims": {"copied_photo": '["copyright"]', "same_print": '["trademark"]', "lookalike": '["design"]',
                "unfair_competition_in": "[]", "unknown_territory": '"flagged"'},
     "[scopes]": {"flag": "0.9", "review": "0.5", "brand": '"Acme"', "territory": '"DE"', "withdrawn": '"why"'},
     "scopes.evidence": {"of": '"toys"', "labels": "8", "flags": "2", "errors": "1", "more_needed": "21",
                         "since": "2026-03-01", "until": "2026-04-01"},
+    "scopes.kinds.lookalike": {"flag": "0.6", "review": "0.4"},
 }  # fmt: skip
 """Every entry of a policy file, as TOML writes it, except [cohort]."""
+
+LATER = {("promise", "by_kind"), ("verification", "parts"), ("fusion", "look"), ("fusion", "look_margin")}
+BEFORE = {
+    table: {entry: value for entry, value in entries.items() if (table, entry) not in LATER}
+    for table, entries in FULL.items()
+    if ".kinds" not in table
+}
+"""The same without what earlier versions didn't know."""
+
+SEEN = Evidence("all, copied_photo", 300, 100, 1, 0, date(2026, 1, 1), date(2026, 2, 1))
 
 POLICY = Policy(
     name="full",
@@ -45,10 +63,21 @@ POLICY = Policy(
     review=0.6,
     weights_sha256="ab",
     index_digest="cd",
-    scopes=(Scope(0.9, 0.5, "Acme", "DE", Evidence("toys", 8, 2, 1, 21, date(2026, 3, 1), date(2026, 4, 1)), "why"),),
-    reach=Reach(0.6, 5, 2),
-    fusion=Fusion(-8.1, 8.0, 9.1, 0.37, 6.3, 1414),
-    promise=Promise(0.95, 0.9, 0.01, 4093, 4096),
+    scopes=(
+        Scope(
+            0.9,
+            0.5,
+            "Acme",
+            "DE",
+            Evidence("toys", 8, 2, 1, 21, date(2026, 3, 1), date(2026, 4, 1)),
+            "why",
+            Kinds(lookalike=Thresholds(0.6, 0.4)),
+        ),
+    ),
+    reach=Reach(0.6, 5, 2, 3),
+    fusion=Fusion(-8.1, 8.0, 9.1, 0.37, 6.3, 1414, 3.5, 2.5),
+    promise=Promise(0.95, 0.9, 0.01, 4093, 4096, by_kind=True),
+    kinds=Kinds(Thresholds(0.7, 0.2, SEEN, "why"), Thresholds(None, 0.9), Thresholds(0.5, 0.3)),
     evidence=Evidence("all", 500, 120, 3, 0, date(2026, 1, 1), date(2026, 2, 1)),
     withdrawn="too many errors",
     created=date(2026, 11, 24),
@@ -70,7 +99,9 @@ LISTS = [*NEVER, "0", '"design"', "2026-12-31", '["design", 1]']
 TABLES = [odd for odd in NEVER if odd != "{ a = 1 }"] + ["0", '"x"', "2026-12-31", "[]"]
 ODD = {
     **dict.fromkeys(("flag", "review", "similarity", "confidence", "precision", "false_flags"), NUMBERS),
-    **dict.fromkeys(("intercept", "margin", "inliers", "coverage"), COEFFICIENTS),
+    **dict.fromkeys(("intercept", "margin", "inliers", "coverage", "look", "look_margin"), COEFFICIENTS),
+    "parts": [*COUNTS, "9"],
+    "by_kind": [*(odd for odd in NEVER if odd != "true"), "0", "1", '"true"', "2026-12-31"],
     **dict.fromkeys(("labels", "flags", "errors", "more_needed", "search_agreeing", "search_probes"), COUNTS),
     **dict.fromkeys(("references", "photos"), COMPARED),
     **dict.fromkeys(("name", "about", "withdrawn", "of", "weights_sha256", "digest", "brand", "territory"), TEXTS),
@@ -116,10 +147,11 @@ def test_reads_every_entry() -> None:
 @pytest.mark.parametrize(
     ("table", "kind"), [("", PolicyFile), ("thresholds", Scope), ("[scopes]", Scope), ("promise", Promise),
                         ("encoder", EncoderTable), ("index", IndexTable), ("verification", Reach), ("fusion", Fusion),
-                        ("claims", Claims), ("thresholds.evidence", Evidence), ("scopes.evidence", Evidence)]
+                        ("claims", Claims), ("thresholds.evidence", Evidence), ("scopes.evidence", Evidence),
+                        ("thresholds.kinds.copied_photo", Thresholds)]
 )  # fmt: skip
 def test_the_full_file_leaves_no_entry_out(table: str, kind: type) -> None:
-    tables = {name.strip("[]") for name in FULL} | {"evidence", "cohort"}
+    tables = {name.strip("[]") for name in FULL} | {"evidence", "kinds", "cohort"}
     refused = {"brand", "territory"} if table == "thresholds" else set()
     assert set(FULL[table]) == {field.name for field in fields(kind)} - tables - refused
 
@@ -198,6 +230,9 @@ def test_refuses_an_unknown_entry_and_says_which_are_known(table: str, entry: st
          "policy p.toml: flag is 0.5 and review 0.6, expected 0 <= review <= flag <= 1"),
         (("[scopes]", "flag", "0.4"),
          "policy p.toml: flag is 0.4 and review 0.5 for Acme DE, expected 0 <= review <= flag <= 1"),
+        (("scopes.kinds.lookalike", "flag", "0.3"),
+         "policy p.toml: flag is 0.3 and review 0.4 for Acme DE lookalike, expected 0 <= review <= flag <= 1"),
+        (("promise", "by_kind", "1"), "policy p.toml: promise.by_kind is 1, expected true or false"),
     ],
 )  # fmt: skip
 def test_says_what_is_wrong_in_these_words(tables: tuple[str, str, str], message: str) -> None:
@@ -215,14 +250,19 @@ def test_says_what_is_wrong_in_these_words(tables: tuple[str, str, str], message
         ("[thresholds]\nflag = 0.9", "thresholds.review is missing; write at least [thresholds] flag"),
         ("flag = 0.9", "flag is unknown, expected one of thresholds, name"),
         ("[thresholds]\nreveiw = 0.9", "thresholds.reveiw is unknown, expected one of flag, review"),
+        ("[thresholds]\nreview = 0.5\n[thresholds.kinds.print]\nreview = 0.5", "thresholds.kinds.print is unknown, "
+         "expected one of copied_photo, same_print, lookalike"),
+        ("[thresholds]\nreview = 0.5\n[thresholds.kinds.lookalike]\nflag = 0.5",
+         "thresholds.kinds.lookalike.review is missing"),
         ('[thresholds]\nreview = 0.5\n[[scopes]]\nbrand = "A"', "scopes[0].review is missing"),
         ("[thresholds]\nreview = 0.5\n[promise]\nprecision = 0.9", "promise.confidence is missing"),
         ("[thresholds]\nreview = 0.5\n[fusion]\nintercept = 1.0", "fusion.similarity is missing"),
         ("[thresholds]\nreview = 0.5\n[promise]\nconfidence = 0.9\nsearch_probes = 9", "expected neither or both"),
         ("promise = {confidence = 0.9, search_agreeing = 2, search_probes = 1}\n[thresholds]\nreview = 0.5",
          "promise.search_agreeing is 2 and search_probes 1, expected neither or both, and no more agreeing than"),
-        ("[thresholds]\nreview = 0.5\n[fusion]\nintercept=1\nsimilarity=1\nmargin=1\ninliers=1\ncoverage=1",
-         "[verification] lacks a similarity or references"),
+        ("[thresholds]\nreview = 0.5\n[fusion]\nintercept=1\nsimilarity=1\nmargin=1\ninliers=1\ncoverage=1\n"
+         "[verification]\nreferences = 0",
+         "[verification] has 0 references to compare with"),
         ("scopes = [{review = 0.5}]\n[thresholds]\nreview = 0.5", "two scopes have the same brand and territory"),
     ],
 )  # fmt: skip
@@ -264,8 +304,9 @@ def test_a_whole_number_may_have_a_decimal_point(table: str, entry: str) -> None
 
 
 def test_a_label_stays_the_same_for_the_same_file() -> None:
-    assert str(read(FULL)) == "full@ace27f22"
-    assert read(FULL).made("full@11deb5f1"), "older findings carry a hash of the whole file"
+    assert str(read(BEFORE)) == "full@ace27f22"
+    assert read(BEFORE).made("full@11deb5f1"), "older findings carry a hash of the whole file"
+    assert str(read(FULL)) == str(POLICY) != str(read(BEFORE))
 
 
 def test_what_can_not_be_read_is_refused_in_one_line(tmp_path: Path) -> None:

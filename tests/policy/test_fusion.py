@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lookalike.detection.verification import NOTHING
 from lookalike.errors import PolicyError, TableError
 from lookalike.policy.fusion import Fusion, fit_fusion
 from lookalike.policy.policy import Policy, parse
 from lookalike.policy.terms import Reach, Scope
-from lookalike.records import Match, Reference, Verification
+from lookalike.records import KINDS, Match, Reference, Verdict, Verification
 from lookalike.thresholds.fusing import fuse, reach_of, within
 from lookalike.thresholds.labels import LabelledMatches, pairs_of
 from lookalike.thresholds.tuning import Promise, tune
@@ -39,7 +40,7 @@ def simulated(count: int = PHOTOS, *, seed: int = 0) -> list[LabelledMatches]:
                 float(similarity[at]),
                 Verification(int(rng.integers(5, 60)), float(rng.random()), False, "same_print", ())
                 if agrees[at]
-                else None,
+                else NOTHING,
                 margin=float(margins[at]),
             )
             for at in range(3)
@@ -91,17 +92,15 @@ def test_thresholds_are_set_on_photos_that_the_fusion_was_not_fitted_to() -> Non
     assert again.fusion == fused.fusion
 
 
-def test_a_reach_holds_nearly_all_that_points_confirm_and_no_more_than_half_of_the_rest() -> None:
+def test_a_fusion_reaches_as_far_down_as_its_labels_were_compared() -> None:
     photos = simulated()
-    reach = reach_of(photos)
-    assert reach.similarity is not None
-    confirmed = [p for p in photos if any(m.agrees and p.is_right(m) for m in p.matches)]
-    others = [p for p in photos if p not in confirmed]
-    above = [
-        sum(p.matches[0].similarity >= reach.similarity for p in group) / len(group) for group in (confirmed, others)
-    ]
-    assert above[0] == pytest.approx(0.95, abs=0.01) or above[1] == pytest.approx(0.5, abs=0.01)
-    assert above[1] <= 0.51
+    assert reach_of(photos) == Reach(None)
+    nearest = sorted(max(match.similarity for match in photo.matches) for photo in photos)
+    least = nearest[len(photos) // 2]
+    unseen = [within(photo, Reach(least)) for photo in photos]
+    reach = reach_of(unseen, references=5)
+    assert reach.references == 5 and reach.similarity is not None
+    assert nearest[len(photos) // 2 - 1] < reach.similarity <= least + 0.001, "what lies below was not compared"
 
 
 def test_what_is_out_of_reach_counts_as_not_compared() -> None:
@@ -111,15 +110,19 @@ def test_what_is_out_of_reach_counts_as_not_compared() -> None:
     best = verified.matches[0].similarity
     assert [m.agrees for m in within(verified, Reach(best, references=2)).matches] == [True, True, False]
     assert not any(m.agrees for m in within(verified, Reach(best + 0.01)).matches)
+    assert [m.agrees for m in within(verified, Reach(None, references=1)).matches] == [True, False, False]
 
 
 def test_a_promise_is_made_for_the_probability() -> None:
     fused = fuse(simulated(4000))
     policy = tune(pairs_of(fused.photos, fused.fusion), promise=Promise(0.95, precision=0.9), fusion=fused.fusion,
                   reach=fused.reach)  # fmt: skip
-    assert policy.fusion == fused.fusion and policy.flag is not None and 0 < policy.review <= policy.flag <= 1
+    scopes = [scope for kind in KINDS if (scope := policy.scope().of(kind)).flag is not None]
+    assert policy.fusion == fused.fusion and scopes
+    assert all(0 < scope.review <= scope.flag <= 1 for scope in scopes)  # type: ignore[operator]
     fresh = pairs_of((within(photo, fused.reach) for photo in simulated(20_000, seed=5)), fused.fusion)
-    flagged = fresh.similarity >= policy.flag
+    pairs = zip(fresh.similarity.tolist(), fresh.kind.tolist(), strict=True)
+    flagged = np.array([policy.verdict(value, kind=kind) is Verdict.FLAGGED for value, kind in pairs])
     assert flagged.sum() > 2000 and fresh.lookalike[flagged].mean() >= 0.895
 
 
@@ -140,7 +143,10 @@ def test_a_policy_keeps_its_fusion_and_reach_in_its_file(tmp_path: Path) -> None
             "[fusion]\nintercept=1.0\nsimilarity=1.0\nmargin=1.0\ninliers=1.0\ncoverage=1e9\n",
             "coverage is .*, expected",
         ),
-        ("[fusion]\nintercept=1.0\nsimilarity=1.0\nmargin=1.0\ninliers=1.0\ncoverage=1.0\n", "lacks a similarity"),
+        (
+            "[fusion]\nintercept=1.0\nsimilarity=1.0\nmargin=1.0\ninliers=1.0\ncoverage=1.0\n[verification]\nreferences=0\n",
+            "has 0 references to compare with",
+        ),
         ("[verification]\nreferences = 1000\n", "references is 1000, expected a whole number from 0 to 50"),
         ("[verification]\nphotos = 1.5\n", "photos is 1.5, expected a whole number from 0 to 50"),
         ("[verification]\ninliers = 3\n", "verification.inliers is unknown"),
@@ -149,3 +155,30 @@ def test_a_policy_keeps_its_fusion_and_reach_in_its_file(tmp_path: Path) -> None
 def test_a_wrong_entry_is_one_clear_line(text: str, wrong: str) -> None:
     with pytest.raises(PolicyError, match=wrong):
         parse(f"[thresholds]\nflag = 0.9\nreview = 0.5\n{text}", source="p.toml", folder=None)
+
+
+def test_look_counts_where_there_is_one_and_is_left_out_of_the_file_where_there_is_none(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    with_look = [
+        replace(
+            photo,
+            matches=tuple(
+                replace(match, look=float(rng.normal(0.8 if photo.is_right(match) else 0.4, 0.1)))
+                for match in photo.matches
+            ),
+        )
+        for photo in simulated()
+    ]
+    fusion, plain = fit_fusion(asked(with_look)), fit_fusion(asked(simulated()))
+    assert fusion.look > 5 and plain.look == 0
+    match = replace(with_look[0].matches[0], verification=NOTHING, look=0.5)
+    assert fusion.probability(match) > fusion.probability(replace(match, look=-1.0))
+    agrees = replace(match, verification=Verification(9, 0.5, False, "same_print", ()))
+    assert fusion.probability(agrees) == fusion.probability(replace(agrees, look=-1.0)), "points say more"
+    assert plain.probability(match) == plain.probability(replace(match, look=None))
+    for each in (fusion, plain):
+        policy = Policy("mine", 0.9, 0.3, reach=Reach(0.6), fusion=each)
+        policy.save(tmp_path / "p.toml")
+        assert Policy.load(tmp_path / "p.toml") == policy
+        assert ("look" in (tmp_path / "p.toml").read_text().split()) is (each is fusion)
+    assert fit_fusion(asked(with_look), similarity=False).look == 0

@@ -29,7 +29,7 @@ def pairs(brand: str, count: int, *, seed: int = 0, middle: float = 0.8, territo
 
 
 def joined(*parts: LabelledPairs) -> LabelledPairs:
-    columns = ("similarity", "lookalike", "brand", "territory", "day")
+    columns = ("similarity", "lookalike", "brand", "territory", "day", "kind")
     return LabelledPairs(*(np.concatenate([getattr(part, name) for part in parts]) for name in columns))
 
 
