@@ -8,7 +8,7 @@ demo: .venv/demo
 	$(BIN)/lookalike demo
 
 test: .venv/test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: .venv/test
 	$(BIN)/ruff check

@@ -108,7 +108,8 @@ class Partitioned:
         """
         if rows is not None or width > MOST_CANDIDATES or width >= len(self):
             nearest = nearest_of_all(queries, self._blocks(np.arange(len(self)) if rows is None else rows), width)
-            return best_first(nearest, partial(self.similarities_at, queries))
+            with threads_up_to(1):
+                return best_first(nearest, partial(self.similarities_at, queries))
         chunks = [queries[start : start + _QUERIES] for start in range(0, len(queries), _QUERIES)]
         found = searched(len(queries), lambda: [self._candidates(chunk, width) for chunk in chunks])
         if not found:
@@ -190,7 +191,8 @@ def united(
     both = []
     for at, (head, vectors) in enumerate(zip(heads, queries, strict=True)):
         known, other = found[at], found[1 - at]
-        values = [known[0], head.similarities_at(vectors, other[1])]
+        with threads_up_to(1):  # in a forked process, more of them would wait for ever
+            values = [known[0], head.similarities_at(vectors, other[1])]
         both.append(np.concatenate(values if at == 0 else values[::-1], axis=1))
     order = np.argsort(-(both[0] + both[1]), axis=1, kind="stable")
     ordered = np.take_along_axis(rows, order, 1)

@@ -11,8 +11,9 @@ from lookalike.records import Match
 LEAD = 0.2
 """How much nearer a part must be than the whole photo to stand for a product, in similarity and look together.
 
-A photo has several parts, one of which is a little nearer to anything by chance. Without a lead, a twentieth of the
-edited copies of the validation set went to another product; 0.2 brings back most of those.
+A photo has several parts, one of which is a little nearer to anything by chance. Of 546 edited copies of held-out
+photos, 97.3 % find their product by the whole photo, 96.3 % with parts and no lead, 96.9 % with this one (embedded
+encoder, fused with matching points).
 """
 
 Region: TypeAlias = tuple[float, float, float, float]

@@ -103,10 +103,11 @@ def test_any_picture_is_looked_up(lookup: Lookup, pixels: Pixels) -> None:
     assert len(found.matches) == 5 and found.error is None
 
 
-def test_equal_products_of_whole_and_part_count_once_and_the_whole_wins_a_tie() -> None:
-    joined = joined_matches([match("a", 0.5), match("b", 0.4)], [(LEFT, [match("a", 0.5), match("b", 0.6)])], most=5)
+def test_a_product_counts_once_and_a_part_stands_for_it_only_if_it_leads_clearly() -> None:
+    part = [match("a", 0.5 + LEAD / 2), match("b", 0.4 + 1.5 * LEAD)]
+    joined = joined_matches([match("a", 0.5), match("b", 0.4)], [(LEFT, part)], most=5)
     assert [(each.reference.id, each.similarity, each.region) for each in joined] == [
-        ("b", 0.6, LEFT),
+        ("b", 0.4 + 1.5 * LEAD, LEFT),
         ("a", 0.5, None),
     ]
 
