@@ -5,7 +5,8 @@ marketplace's validation split (--market). Edited copies of these, the market's 
 found; edited copies of the other senders' photos, and rivals' products, should be left alone. Similarity, look and
 points that agree are fused. The thresholds are where 0.5 % (flag) and 5 % (review) of the pictures to leave alone would
 be hit, with each half of the pictures judged by a fusion fitted to the other half. Matches without agreeing points have
-thresholds of their own; how the 0.5 % and 5 % are split is chosen by what is found. Writes POLICY (TOML).
+thresholds of their own, none lower for a flag; how the 0.5 % and 5 % are split is chosen by what is found. Writes
+POLICY (TOML).
 """
 
 from __future__ import annotations
@@ -83,6 +84,7 @@ def default_policy(encoder: Encoder, pictures: BenchmarkSet, *, name: str, parts
     photos = [within(photo, reach) for photo in photos]
     answers = Answers.of(photos, pictures, seed)
     flags = answers.thresholds(FLAG_SHARE, least=FLAG_LEAST)
+    flags = flags[0], max(flags)  # what no points confirm is not flagged more easily than what they do
     reviews = answers.thresholds(REVIEW_SHARE, least=REVIEW_LEAST, most=flags)
     (flag, flag_alike), (review, review_alike) = flags, reviews
     return Policy(

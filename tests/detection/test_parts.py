@@ -12,7 +12,7 @@ from toy import ToyEncoder
 
 from lookalike.detection.detector import Detector
 from lookalike.detection.lookup import Lookup
-from lookalike.detection.parts import Region, joined_matches
+from lookalike.detection.parts import LEAD, Region, joined_matches
 from lookalike.index.build import build_index
 from lookalike.index.embedding import PhotoReader
 from lookalike.index.reference_index import ReferenceIndex

@@ -418,7 +418,8 @@ def test_evaluates_with_the_similarity_that_the_policy_normalises(
     from lookalike.policy.cohort import Cohort
     from lookalike.policy.policy import Policy
 
-    vectors = ReferenceIndex.load(shop / "index").vectors
+    index = ReferenceIndex.load(shop / "index")
+    vectors = index.vectors[:, : index.spec.dim]
     Policy("normal", flag=0.5, review=0.1, cohort=Cohort(vectors[:4], nearest=4, share=1.0)).save(
         tmp_path / "policy.toml"
     )

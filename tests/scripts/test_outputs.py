@@ -73,6 +73,7 @@ CALLS = {
     "evaluate": Call({"--plots": FOLDER}, ("LABELS", "--index", "--policy", "--weights")),
     "monitor": Call({"--out": POLICY}, ("FINDINGS", "LABELS", "--policy", "--before")),
     "shortlist": Call({"--out": TABLE}, ("FINDINGS", "--labels", "--labelled", "--history")),
+    "names": Call({"--out": TABLE}, ("FINDINGS",)),
     "report": Call({"--out": PAGE}, ("FINDINGS", "--history")),
     "bundle write": Call({"--out": EVIDENCE}, ("FINDINGS", "--index", "--cases", "--policy"), ("--case", "C1")),
     "cases find": Call(
