@@ -92,10 +92,9 @@ def _examples(rows: list[FindingRow], truth: dict[str, str]) -> Table:
             probability = probability_text(float(str(row["probability"])))
             numbers = (_number(row["similarity"]), _number(row["inliers"]), probability)
             table.add_row(listing, verdict, kind, *numbers, str(row["product_id"]), truth[listing])
-    held = {str(row["verdict"]): _number(row["threshold"]) for row in rows}
-    table.caption = ", ".join(
-        f"{verdict} from {held[verdict]} on" for verdict in ("flagged", "review") if verdict in held
-    )
+    held = {verdict: sorted({_number(row["threshold"]) for row in rows if row["verdict"] == verdict})
+            for verdict in ("flagged", "review")}  # fmt: skip
+    table.caption = ", ".join(f"{verdict} from {' or '.join(from_)} on" for verdict, from_ in held.items() if from_)
     return table
 
 
