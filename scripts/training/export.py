@@ -28,7 +28,7 @@ from lookalike.model.presets import PRESETS
 from lookalike.model.towers import image_tower
 from lookalike.model.transforms import trained_preprocessing
 from lookalike.scripts.benchmarks.harness import one_line_errors
-from lookalike.scripts.training.run import FROZEN_BLOCKS
+from lookalike.scripts.training.run import FROZEN_BLOCKS, is_after_frozen
 
 _OPSET = 17
 _STORED_IN_16_BITS = 64  # numbers; smaller constants stay as they are
@@ -78,7 +78,9 @@ class TwoBranches(torch.nn.Module):
             missing, unknown = other.load_state_dict(branch, strict=False)
         except (KeyError, RuntimeError) as error:
             raise WeightsError(f"the look doesn't fit this architecture ({str(error)[:200]})") from error
-        if unknown or not all(name.startswith(("conv_stem.", "bn1.", "blocks.", "classifier.")) for name in missing):
+        # how many batches were seen counts for nothing here
+        lacking = [name for name in missing if is_after_frozen(name) and not name.endswith("num_batches_tracked")]
+        if unknown or lacking:
             raise WeightsError("the look has other layers than this architecture; write it with train_look.py")
         self.image_size: Any = tower.image_size
         self.look_dim = linear.out_features

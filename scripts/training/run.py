@@ -147,6 +147,12 @@ def contrast(vectors: torch.Tensor, subjects: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.cross_entropy(logits, partner) - ENTROPY_WEIGHT * TEMPERATURE * spread
 
 
+def is_after_frozen(layer: str) -> bool:
+    """Whether a layer of the trunk comes after those that stay as they came, and before the last."""
+    frozen = ("conv_stem.", "bn1.", *(f"blocks.{number}." for number in range(FROZEN_BLOCKS)))
+    return not layer.startswith((*frozen, "classifier."))
+
+
 def load_imagenet(tower: torch.nn.Module) -> None:
     """Load EfficientNet-Lite0 as trained on ImageNet into the tower, except for its last layer.
 

@@ -31,7 +31,7 @@ from lookalike.model.towers import folded, image_tower
 from lookalike.scripts.benchmarks.harness import one_line_errors
 from lookalike.scripts.training.edits import Image, edit, random_edits
 from lookalike.scripts.training.pictures import Album, load_photos, market_rows, on_ground, read_small, rgb
-from lookalike.scripts.training.run import FROZEN_BLOCKS, load_imagenet, normalise
+from lookalike.scripts.training.run import is_after_frozen, load_imagenet, normalise
 
 ARCHITECTURE = "lookalike-embedded"
 SIDE, DIM, TEMPERATURE = 144, 128, 0.1
@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
     kinds = np.repeat(np.arange(len(families)), [2 * len(pictures) for pictures in families])
     weight, bias = fit(np.array(rows), kinds, steps=arguments.steps, lr=arguments.lr, rng=rng)
     trunk: Any = tower.trunk
-    kept = {name: value.half().contiguous() for name, value in trunk.state_dict().items() if _of_the_branch(name)}
+    kept = {name: value.half().contiguous() for name, value in trunk.state_dict().items() if is_after_frozen(name)}
     with written(arguments.look) as temporary:
         save_file(kept | {"look.weight": weight.half(), "look.bias": bias.half()}, temporary)
     return 0
@@ -150,12 +150,6 @@ def losses(vectors: torch.Tensor, features: torch.Tensor, families: torch.Tensor
 
 def _some(members: NDArray[np.int64], most: int, rng: np.random.Generator) -> NDArray[np.int64]:
     return rng.permutation(members)[:most]
-
-
-def _of_the_branch(name: str) -> bool:
-    """Whether a layer comes after those that both branches share."""
-    shared = ("conv_stem.", "bn1.", "classifier.", *(f"blocks.{k}." for k in range(FROZEN_BLOCKS)))
-    return not name.startswith(shared)
 
 
 if __name__ == "__main__":
