@@ -89,8 +89,12 @@ class _Errors(_Console):
     """For stderr: if that can't be written either, nobody is left to tell."""
 
     def print(self, *objects: Any, **settings: Any) -> None:
-        with suppress(OSError):
+        try:
             super().print(*objects, **settings)
+        except OSError:
+            self.quiet = True  # the next print drops what is kept; without it, a later one would show this text
+            super().print()
+            self.quiet = False
 
 
 errors = _Errors(stderr=True, soft_wrap=True)

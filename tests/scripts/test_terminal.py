@@ -92,10 +92,15 @@ def test_text_that_stdout_cannot_encode_is_escaped(encoding: str, monkeypatch: p
     assert r"rich \U0001f45f" in stdout.text
 
 
-def test_a_stderr_that_cannot_be_written_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stderr_that_cannot_be_written_stops_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     class Full(io.StringIO):
         def write(self, _: Any) -> int:
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(sys, "stderr", Full())
-    note("nobody hears this")
+    with monkeypatch.context() as full:
+        full.setattr(sys, "stderr", Full())
+        note("nobody hears this")
+    note("but this")
+    assert capsys.readouterr().err == "but this\n"
