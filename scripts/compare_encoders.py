@@ -80,7 +80,7 @@ def _opened(name: str, device: str | None) -> Callable[[], Encoder]:
 
     if name.endswith(".onnx"):
         return partial(load_encoder, weights=name)
-    on_cpu = name in PRESETS and PRESETS[name].file is not None
+    on_cpu = name in PRESETS and bool(PRESETS[name].files)
     return partial(load_encoder, name, device=None if on_cpu else device)
 
 

@@ -51,7 +51,7 @@ def _speed(preset: Preset, device: str | None) -> str:
     from PIL import Image
 
     encoder: Encoder
-    if preset.file is not None:
+    if preset.files:
         from lookalike.model.loading import load_encoder
 
         try:

@@ -17,6 +17,7 @@ from PIL import Image
 from lookalike.errors import MissingExtraError
 from lookalike.model.encoder import Encoder, Vectors
 from lookalike.model.loading import load_encoder
+from lookalike.scripts.benchmarks.sets import similarity_of
 
 Describe = Callable[[Sequence[Image.Image]], Vectors]
 GRID, ANGLES = 6, 8
@@ -30,16 +31,15 @@ def describers(models: Sequence[str], weights: Sequence[Path]) -> dict[str, Desc
         encoders[str(given)] = load_encoder(architecture or "embedded", weights=file)
     found: dict[str, Describe] = {}
     for name, encoder in encoders.items():
-        found[name] = _part(encoder, slice(0, encoder.spec.dim))
+        found[name] = similarity_of(encoder)
         if encoder.spec.look_dim:
-            found[f"{name}, look"] = _part(encoder, slice(encoder.spec.dim, None))
+            found[f"{name}, look"] = _look_of(encoder)
     return {**found, "PDQ": pdq, "perceptual hash": perceptual_hash, "colour and gradient grid": grid,
             "ViT-B-32, untrained": _untrained}  # fmt: skip
 
 
-def _part(encoder: Encoder, columns: slice) -> Describe:
-    """These columns of an encoder's vectors: those whose cosine is the similarity, or the look."""
-    return lambda images: np.ascontiguousarray(encoder.encode(images)[:, columns])
+def _look_of(encoder: Encoder) -> Describe:
+    return lambda images: np.ascontiguousarray(encoder.spec.parts(encoder.encode(images))[1])
 
 
 def pdq(images: Sequence[Image.Image]) -> Vectors:

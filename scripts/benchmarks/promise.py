@@ -13,7 +13,7 @@ with background photos that none of these sets has.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,8 +25,18 @@ from lookalike.binomial import Share
 from lookalike.model.encoder import Encoder, Vectors
 from lookalike.model.loading import load_encoder
 from lookalike.policy.cohort import Cohort
+from lookalike.policy.shipped import default_policy
+from lookalike.records import KINDS
 from lookalike.scripts.benchmarks.harness import one_line_errors
-from lookalike.scripts.benchmarks.sets import BenchmarkSet, background_photos, described, market_set, storefront_sets
+from lookalike.scripts.benchmarks.sets import (
+    BenchmarkSet,
+    background_photos,
+    compared,
+    described,
+    market_set,
+    similarity_of,
+    storefront_sets,
+)
 from lookalike.scripts.timing import show_table
 from lookalike.scripts.training.set_default_policy import validation_set
 from lookalike.thresholds.brands import opis
@@ -52,12 +62,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args(argv)
     encoder = load_encoder("embedded")
-    known = Vectored.of(validation_set(arguments.data, arguments.validation, np.random.default_rng(5)), encoder)
+    pictures = validation_set(arguments.data, arguments.validation, np.random.default_rng(5))
+    known = Vectored.of(pictures, encoder)
     others = list(storefront_sets(arguments.data))[:1]
     if arguments.test:
         others.append(market_set(arguments.test, arguments.data))
-    background = encoder.encode(background_photos(arguments.data))
-    show_coverage(known.pairs(None), arguments.rounds, np.random.default_rng(arguments.seed))
+    background = described(background_photos(arguments.data), similarity_of(encoder))
+    rng = np.random.default_rng(arguments.seed)
+    show_coverage({"validation": known.pairs(None), **by_kind(pictures, encoder)}, arguments.rounds, rng)
     show_normalisation(known, [Vectored.of(each, encoder) for each in others], background)
     return 0
 
@@ -75,7 +87,7 @@ class Vectored:
     @classmethod
     def of(cls, each: BenchmarkSet, encoder: Encoder) -> Vectored:
         """Encode the set's pictures."""
-        references, queries = (described(images, encoder.encode) for images in (each.references, each.queries))
+        references, queries = (described(images, similarity_of(encoder)) for images in (each.references, each.queries))
         return cls(each.name, references, queries, np.array(each.products), np.array(each.shown))
 
     def pairs(self, cohort: Cohort | None) -> Sample:
@@ -100,20 +112,37 @@ class Vectored:
         return np.asarray(self.shown != "")
 
 
-def show_coverage(pairs: Sample, rounds: int, rng: np.random.Generator) -> None:
-    """How often each promise is broken over many draws, and how much it finds."""
+def by_kind(pictures: BenchmarkSet, encoder: Encoder) -> dict[str, Sample]:
+    """The answers of the shipped policy's fusion to these pictures, apart by kind of likeness.
+
+    The fusion was fitted to such pictures. That is no part of a promise, which is one about thresholds.
+    """
+    policy = default_policy(encoder.spec.weights_sha256)
+    fusion = None if policy is None else policy.fusion
+    photos = compared(pictures, encoder)
+    answers = [(photo.answer(fusion), photo) for photo in photos]
+    found = {}
+    for kind in KINDS:
+        own = [(match.strength, photo.is_right(match)) for match, photo in answers if match.kind == kind]
+        strength, right = zip(*own, strict=True) if own else ((), ())
+        found[f"validation, {kind}"] = np.array(strength, np.float64), np.array(right, np.bool_)
+    return found
+
+
+def show_coverage(samples: Mapping[str, Sample], rounds: int, rng: np.random.Generator) -> None:
+    """How often each promise is broken over many draws, and how much it finds, simulated and of these samples."""
     print(
         f"Promised with {CONFIDENCE:.0%} confidence: precision {PRECISION}, or at most {CAP:.0%} of unrelated listings "
         f"flagged; {rounds:,} draws each, of which at most {1 - CONFIDENCE:.0%} may break the promise"
     )
     rows: list[tuple[object, ...]] = []
-    for truth, count, draws in (
-        ("simulated", 500, _simulated(500, rounds, rng)),
-        ("simulated", 100, _simulated(100, rounds, rng)),
-        ("validation, drawn again", len(pairs[0]) // 2, _drawn(pairs, len(pairs[0]) // 2, rounds, rng)),
-        ("validation, drawn again", 200, _drawn(pairs, 200, rounds, rng)),
-        ("validation, other half", len(pairs[0]) // 2, _halves(pairs, rounds, rng)),
-    ):
+    worlds = [("simulated", count, _simulated(count, rounds, rng)) for count in (500, 100)]
+    for name, pairs in samples.items():
+        if 0 < pairs[1].sum() < len(pairs[1]):  # otherwise there is nothing to promise, or nothing to break it
+            half = len(pairs[0]) // 2
+            worlds += [(f"{name}, drawn again", count, _drawn(pairs, count, rounds, rng)) for count in {half, 200}]
+            worlds.append((f"{name}, other half", half, _halves(pairs, rounds, rng)))
+    for truth, count, draws in worlds:
         tallies = {"promise": Tally(), "naive": Tally(), "false-flag cap": Tally(), "naive cap": Tally()}
         for sample, world in draws:
             tallies["promise"].precision(_promised(sample), world)

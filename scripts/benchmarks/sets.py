@@ -148,6 +148,11 @@ def described(images: Sequence[Image.Image], describe: Callable[[Sequence[Image.
     return np.concatenate([describe(images[at : at + 64]) for at in range(0, len(images), 64)])
 
 
+def similarity_of(encoder: Encoder) -> Callable[[Sequence[Image.Image]], Vectors]:
+    """What turns pictures into the vectors whose cosine is the similarity, float32 (n, dim), without those for look."""
+    return lambda images: np.ascontiguousarray(encoder.spec.parts(encoder.encode(images))[0])
+
+
 def background_photos(data: Path) -> list[Image.Image]:
     """Held-out photos that none of these sets has: the other clothing photos, and fruit and vegetables."""
     clothing = _held_out_clothing(data)[DISTRACTORS + BACKDROPS :]

@@ -14,7 +14,7 @@ from lookalike.model.encoder import Encoder
 from lookalike.model.features import LocalFeatures, local_features, reference_features
 from lookalike.model.local import verify
 from lookalike.records import Verification
-from lookalike.scripts.benchmarks.sets import BenchmarkSet, described
+from lookalike.scripts.benchmarks.sets import BenchmarkSet, described, similarity_of
 from lookalike.scripts.timing import show_table
 from lookalike.scripts.training.edits import EDITS, edit
 
@@ -63,7 +63,7 @@ def show_unrelated(
     gallery: Gallery, photos: Sequence[Image.Image], encoder: Encoder, *, nearest: int, thorough: int
 ) -> None:
     """How many pairs that have nothing to do with each other pass verification."""
-    similar = described(photos, encoder.encode) @ described(gallery.images, encoder.encode).T
+    similar = described(photos, similarity_of(encoder)) @ described(gallery.images, similarity_of(encoder)).T
     listings = [local_features(photo) for photo in photos]
     near = [(i, int(j)) for i, row in enumerate(similar) for j in np.argsort(-row)[:nearest]]
     every = [(i, j) for i in range(min(thorough, len(photos))) for j in range(len(gallery.features))]
@@ -108,8 +108,8 @@ def show_kinds(rendered: BenchmarkSet, encoder: Encoder, *, every: int) -> None:
     """The kinds that each sort of query gets, and how often "copied_photo" is right."""
     features = [reference_features(image) for image in rendered.references]
     asked = range(0, len(rendered.queries), every)
-    queries = described([rendered.queries[i] for i in asked], encoder.encode)
-    similar = queries @ described(rendered.references, encoder.encode).T
+    queries = described([rendered.queries[i] for i in asked], similarity_of(encoder))
+    similar = queries @ described(rendered.references, similarity_of(encoder)).T
     kinds: dict[str, Counter[str]] = {}
     copied = Counter[bool]()
     for i, row in zip(asked, similar, strict=True):

@@ -1,7 +1,7 @@
 """Turn trained weights of the embedded encoder into the ONNX file that ships.
 
 WEIGHTS holds an image tower of the open_clip configuration lookalike-embedded, as train_encoder.py writes it, and
---look a branch that follows its first layers, as train_look.py writes it. OUT takes pictures as bytes, (n, height,
+--middle and --look what train_middle.py and train_look.py add to it. OUT takes pictures as bytes, (n, height,
 width, 3), and scales their colours itself. It keeps its weights in 16 bits, as WEIGHTS does, and computes in 32. Its
 description, which lookalike reads, is in its metadata.
 
@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -28,7 +27,7 @@ from lookalike.model.presets import PRESETS
 from lookalike.model.towers import image_tower
 from lookalike.model.transforms import trained_preprocessing
 from lookalike.scripts.benchmarks.harness import one_line_errors
-from lookalike.scripts.training.run import FROZEN_BLOCKS, is_after_frozen
+from lookalike.scripts.training.branches import Branches
 
 _OPSET = 17
 _STORED_IN_16_BITS = 64  # numbers; smaller constants stay as they are
@@ -39,14 +38,12 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("weights", type=Path, metavar="WEIGHTS", help="safetensors of the image tower")
     parser.add_argument("out", type=Path, metavar="OUT", help="ONNX file to write")
+    parser.add_argument("--middle", type=Path, help="safetensors of what the middle layers add to the similarity")
     parser.add_argument("--look", type=Path, help="safetensors of the branch that tells the look")
     arguments = parser.parse_args(argv)
-    tower = tower_of(arguments.weights)
-    if arguments.look is None:
-        export(tower, arguments.out)
-    else:
-        both = TwoBranches(tower, load_file(arguments.look))
-        export(both, arguments.out, look_dim=both.look_dim)
+    added = {name: load_file(path) for name in ("middle", "look") if (path := getattr(arguments, name)) is not None}
+    branches = Branches(tower_of(arguments.weights), **added)
+    export(branches, arguments.out, look_dim=branches.look_dim)
     print(f"{arguments.out}: {arguments.out.stat().st_size / 1e6:.1f} MB")
     return 0
 
@@ -59,43 +56,6 @@ def tower_of(weights: Path) -> torch.nn.Module:
     trunk.reset_classifier(len(state["trunk.classifier.weight"]), "avg")
     tower.load_state_dict(state, strict=True)
     return tower.eval()
-
-
-class TwoBranches(torch.nn.Module):
-    """A tower and a branch that follows the tower's first layers; the branch's numbers come after the tower's.
-
-    Raises WeightsError for a branch of another architecture.
-    """
-
-    def __init__(self, tower: torch.nn.Module, look: Mapping[str, torch.Tensor]) -> None:
-        super().__init__()
-        own: Any = tower.trunk
-        other: Any = image_tower(PRESETS["embedded"].architecture).trunk
-        branch = {name: value.float() for name, value in look.items()}
-        try:
-            linear = torch.nn.Linear(other.num_features, len(branch["look.bias"]))
-            linear.load_state_dict({name: branch.pop(f"look.{name}") for name in ("weight", "bias")})
-            missing, unknown = other.load_state_dict(branch, strict=False)
-        except (KeyError, RuntimeError) as error:
-            raise WeightsError(f"the look doesn't fit this architecture ({str(error)[:200]})") from error
-        # how many batches were seen counts for nothing here
-        lacking = [name for name in missing if is_after_frozen(name) and not name.endswith("num_batches_tracked")]
-        if unknown or lacking:
-            raise WeightsError("the look has other layers than this architecture; write it with train_look.py")
-        self.image_size: Any = tower.image_size
-        self.look_dim = linear.out_features
-        shared = (own.conv_stem, own.bn1, *own.blocks[:FROZEN_BLOCKS])
-        self.shared = torch.nn.Sequential(*shared)
-        self.similar, self.look = (
-            torch.nn.Sequential(*trunk.blocks[FROZEN_BLOCKS:], trunk.conv_head, trunk.bn2, trunk.global_pool, last)
-            for trunk, last in ((own, own.classifier), (other, linear))
-        )
-        self.eval()
-
-    def forward(self, batch: torch.Tensor) -> torch.Tensor:
-        """The numbers (n, dim + look_dim) of normalised pictures (n, 3, height, width)."""
-        common = self.shared(batch)
-        return torch.cat([self.similar(common), self.look(common)], dim=1)
 
 
 def export(tower: torch.nn.Module, out: Path, *, look_dim: int = 0) -> None:

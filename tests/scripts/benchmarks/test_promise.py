@@ -6,9 +6,13 @@ import re
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from lookalike.model.loading import load_encoder
+from lookalike.records import KINDS
 from lookalike.scripts.benchmarks import policy as benchmark_policy
-from lookalike.scripts.benchmarks.promise import Tally, Vectored, World, show_coverage, show_normalisation
+from lookalike.scripts.benchmarks.promise import Tally, Vectored, World, by_kind, show_coverage, show_normalisation
+from lookalike.scripts.benchmarks.sets import BenchmarkSet
 
 
 def test_counts_a_promise_as_broken_only_where_the_truth_falls_short() -> None:
@@ -28,13 +32,29 @@ def test_shows_promises_kept_beside_naive_ones_broken(capsys: pytest.CaptureFixt
     rng = np.random.default_rng(0)
     right = rng.random(800) < 0.4
     pairs = np.where(right, rng.normal(0.8, 0.1, 800), rng.normal(0.55, 0.1, 800)), right
-    show_coverage(pairs, 40, np.random.default_rng(0))
+    none = np.zeros(0), np.zeros(0, bool)
+    show_coverage({"ours": pairs, "none": none}, 40, np.random.default_rng(0))
     text = capsys.readouterr().out
+    assert text.count("ours, drawn again") == 8 and text.count("ours, other half") == 4 and "none," not in text
     shares = {
         name: [float(v) for v in re.findall(rf"simulated +500 +{name} +([\d.]+)%", text)]
         for name in ("promise", "naive")
     }
     assert shares["promise"][0] <= 10 < 25 < shares["naive"][0]
+
+
+def test_answers_are_told_apart_by_kind() -> None:
+    pictures, rng = BenchmarkSet("small"), np.random.default_rng(3)
+    prints = [Image.fromarray(rng.integers(0, 256, (30, 25, 3), np.uint8)).resize((200, 240)) for _ in range(3)]
+    for at, image in enumerate(prints[:2]):
+        pictures.refer(image, f"p{at}")
+        pictures.ask(image.crop((10, 10, 180, 220)), f"p{at}", "edited")
+    pictures.ask(prints[2], "", "unrelated")
+    found = by_kind(pictures, load_encoder("embedded"))
+    assert list(found) == [f"validation, {kind}" for kind in KINDS]
+    copied, alike = found["validation, copied_photo"], found["validation, lookalike"]
+    assert copied[1].tolist() == [True, True] and alike[1].tolist() == [False]
+    assert copied[0].min() > alike[0].max()
 
 
 def test_normalisation_is_chosen_on_one_set_and_shown_on_all(capsys: pytest.CaptureFixture[str]) -> None:

