@@ -78,7 +78,7 @@ def demo(
 
 
 def _examples(rows: list[FindingRow], truth: dict[str, str]) -> Table:
-    columns = ("listing", "verdict", "kind", "similarity", "points", "prob.", "alike to", "in truth")
+    columns = ("listing", "verdict", "kind", "prob.", "similarity", "points", "alike to", "in truth")
     table = Table(*columns, title="Strongest findings", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in table.columns:
         column.no_wrap = column.header != "alike to"
@@ -90,11 +90,12 @@ def _examples(rows: list[FindingRow], truth: dict[str, str]) -> Table:
             listing = str(row["listing_id"])
             kind = str(row["kind"] or "").replace("_", " ")
             probability = probability_text(float(str(row["probability"])))
-            numbers = (_number(row["similarity"]), _number(row["inliers"]), probability)
+            numbers = (probability, _number(row["similarity"]), _number(row["inliers"]))
             table.add_row(listing, verdict, kind, *numbers, str(row["product_id"]), truth[listing])
     held = {verdict: sorted({_number(row["threshold"]) for row in rows if row["verdict"] == verdict})
             for verdict in ("flagged", "review")}  # fmt: skip
-    table.caption = ", ".join(f"{verdict} from {' or '.join(from_)} on" for verdict, from_ in held.items() if from_)
+    bands = ", ".join(f"{verdict} from {' or '.join(from_)} on" for verdict, from_ in held.items() if from_)
+    table.caption = f"by the probability: {bands}"
     return table
 
 

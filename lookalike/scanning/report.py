@@ -13,7 +13,7 @@ from typing import Any
 from lookalike.disk import make_folder, written
 from lookalike.pages.html import asset, page_template, policy_hash, safe_link
 from lookalike.pages.pictures import Composed, Evidence, Row, Thumbnail, Thumbnails, compose_evidence
-from lookalike.policy.fusion import probability_text
+from lookalike.policy.numbers import Number, numbers_of
 from lookalike.records import Verdict
 from lookalike.rights.grounds import cell_in_words
 from lookalike.tables.amounts import plain_decimal, read_decimal
@@ -108,8 +108,7 @@ def _strength(row: Row) -> tuple[int, float]:
 
 
 def _card(rank: int, row: Row, pictures: Thumbnails, composed: Composed) -> Card:
-    kind, probability, name = row.get("kind"), row.get("probability"), name_in(row.get("label_name"))
-    normalised = row.get("normalised_similarity") is not None
+    kind, name, numbers = row.get("kind"), name_in(row.get("label_name")), numbers_of(row)
     return {
         **dict.fromkeys((*FindingRow.__annotations__, "verdict_before", "reason")),  # rows made by hand lack some
         **row,
@@ -123,16 +122,25 @@ def _card(rank: int, row: Row, pictures: Thumbnails, composed: Composed) -> Card
         "label_name": name.in_words if name else None,
         "composed": composed,
         "link": safe_link(row.get("url")),
-        # the bar shows the probability or the similarity, on which a threshold for the normalised one has no place
-        "filled": _percent(row.get("similarity") if probability is None else probability),
-        "ticked": None if normalised and probability is None else _percent(row.get("threshold")),
+        "numbers": numbers,
+        **_bar(numbers),
         "search": " ".join(str(row[name]) for name in _SEARCHED if row.get(name)).lower(),
     }
 
 
-def _percent(value: float | None) -> float | None:
-    """Where a value stands on the bar, which goes from 0 to 1."""
-    return None if value is None else round(100 * min(max(value, 0.0), 1.0), 1)
+def _bar(numbers: Sequence[Number]) -> dict[str, Any]:
+    """How far the bar is filled, by the number that the verdict rests on, and where its thresholds stand on it.
+
+    The bar goes from 0 to 1. On that scale a normalised similarity has no place, so the similarity stands for it,
+    without thresholds.
+    """
+    shown = next((number for number in numbers if number.name != "normalised similarity"), None)
+    ticks = shown.thresholds.values() if shown is not None else ()
+    return {"filled": _percent(shown.value) if shown else 0.0, "ticks": [_percent(tick) for tick in ticks]}
+
+
+def _percent(value: float) -> float:
+    return round(100 * min(max(value, 0.0), 1.0), 1)
 
 
 @dataclass
@@ -185,7 +193,6 @@ def _page(cards: list[Card], summary: ReportSummary, title: str, pictures: Thumb
     script = asset("report.js")
     template = page_template(
         "report.html",
-        probability=probability_text,
         amount=lambda price: plain_decimal(read_decimal(price), thousands=","),
     )
     kinds = Counter(card["kind_key"] for card in cards)

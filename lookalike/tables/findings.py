@@ -54,6 +54,7 @@ class FindingRow(TypedDict):
     look: Annotated[float | None, "float32"]
     probability: Annotated[float | None, "float64"]
     threshold: Annotated[float | None, "float64"]
+    flag_threshold: Annotated[float | None, "float64"]
     inliers: Annotated[int | None, "int32"]
     coverage: Annotated[float | None, "float32"]
     mirrored: Annotated[bool | None, "bool"]
@@ -97,6 +98,7 @@ def finding_row(finding: Finding) -> FindingRow:
         "look": finding.look,
         "probability": finding.probability,
         "threshold": finding.threshold,
+        "flag_threshold": finding.flag_threshold,
         "inliers": verification.inliers if verification else None,
         "coverage": verification.coverage if verification else None,
         "mirrored": verification.mirrored if verification else None,

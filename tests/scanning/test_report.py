@@ -67,7 +67,8 @@ def test_says_what_was_normalised_and_what_a_harmless_photo_suppressed(tmp_path:
     ]
     write_report(rows, tmp_path / "r.html", thumbnail=lambda _: None)
     page = (tmp_path / "r.html").read_text()
-    assert "normalised <b>0.310</b>" in page and page.count('class="tick"') == 1
+    assert "normalised similarity <b>0.310</b>, flag from 0.250 · similarity <b>0.900</b>" in page
+    assert page.count('class="tick"') == 1
     assert "More similar to the harmless photo <bdi>&lt;stock&gt;</bdi>" in page
 
 
@@ -252,7 +253,13 @@ def test_says_how_many_points_match(tmp_path: Path) -> None:
 def test_the_bar_shows_the_number_that_the_threshold_applies_to(tmp_path: Path) -> None:
     found = page(tmp_path, [row(similarity=0.71, probability=0.93, threshold=0.9)])
     assert '<rect class="fill" width="93.0"' in found.text and '<rect class="tick" x="90.0"' in found.text
-    assert "0.930 probability · 0.710 similarity · threshold 0.900" in words(found)
+    assert "probability 0.930 , flag from 0.900 · similarity 0.710" in words(found)
+
+
+def test_a_card_for_review_also_shows_from_where_it_would_be_flagged(tmp_path: Path) -> None:
+    found = page(tmp_path, [row(verdict="review", probability=0.4, threshold=0.05, flag_threshold=0.877)])
+    assert "probability 0.400 , review from 0.050, flag from 0.877 · similarity 0.900" in words(found)
+    assert [float(tag["x"] or "") for name, tag in found.tags if tag.get("class") == "tick"] == [5.0, 87.7]
 
 
 def test_shows_rows_of_a_table_that_lacks_columns(tmp_path: Path) -> None:
