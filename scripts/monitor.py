@@ -41,8 +41,8 @@ def monitor(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    from lookalike.policy.policy import Policy
-    from lookalike.tables.findings import read_findings
+    from lookalike.policy.shipped import open_policy
+    from lookalike.tables.findings import encoder_of, read_findings
     from lookalike.tables.inputs import read_verdicts
     from lookalike.thresholds.monitor import monitor_policy, withdraw_broken
     from lookalike.thresholds.observed import OBSERVED
@@ -50,7 +50,7 @@ def monitor(
     require_outputs(
         {"--out": (out, POLICY)}, {"FINDINGS": findings, "LABELS": labels, "--policy": policy, "--before": before}
     )
-    loaded = Policy.load(policy)
+    loaded = open_policy(policy, encoder=encoder_of(findings))
     report = monitor_policy(
         read_findings(findings, columns=OBSERVED),
         list(read_verdicts(labels)),

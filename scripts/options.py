@@ -45,7 +45,9 @@ ExactUpTo = Annotated[
     int | None,
     typer.Option("--exact-up-to", min=0, help="Partition an index of more references than this (default 50,000)."),
 ]
-PolicyFile = Annotated[Path | None, typer.Option("--policy", help="Policy; by default the one for the encoder.")]
+PolicyFile = Annotated[
+    Path | None, typer.Option("--policy", help="Policy file; by default the one that ships for the encoder.")
+]
 
 
 def _reading(name: str, **settings: Any) -> Any:

@@ -40,15 +40,16 @@ def recheck(
     ] = None,
     quiet: Quiet = False,
 ) -> int:
-    from lookalike.policy.policy import Policy
+    from lookalike.policy.shipped import open_policy
     from lookalike.scanning.recheck import policy_of, recheck
+    from lookalike.tables.findings import encoder_of
 
     changed = changes or out.with_name(f"{out.stem}.changes{out.suffix}")
     require_outputs(
         {"--out": (out, TABLE), "--changes": (changed, TABLE)},
         {"FINDINGS": findings, "--policy": policy, **rights.tables},
     )
-    used = Policy.load(policy) if policy is not None else policy_of(findings)
+    used = open_policy(policy, encoder=encoder_of(findings)) if policy is not None else policy_of(findings)
     asked = rights.load(quiet=quiet)
     with progress("rechecking findings", quiet=quiet) as advance:
         done = recheck(findings, out, policy=used, rights=asked, day=rights.on, changes=changed, progress=advance)

@@ -211,6 +211,12 @@ def read_last_findings(path: str | Path, *, columns: Collection[str] | None = No
         yield row
 
 
+def encoder_of(path: str | Path) -> str | None:
+    """The encoder that made the first of the findings, None if there are none."""
+    first = next(read_findings(path, columns=()), None)
+    return None if first is None else first["encoder"]
+
+
 def last_places(ids: Iterable[str]) -> NDArray[np.int64]:
     """The places of the last finding of each listing, in order, by the ids of all; it takes 8 bytes for each."""
     import numpy as np

@@ -251,6 +251,21 @@ def test_says_what_a_change_of_policy_does_to_findings(
     assert "0.300" in capsys.readouterr().out
 
 
+def test_the_shipped_policy_is_shown_and_compared_by_its_name(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["policy", "show", "shipped"]) == 0
+    assert "embedded-default@" in capsys.readouterr().out
+    Policy("mine", 0.97, 0.9).save(tmp_path / "mine.toml")
+    rows = list(read_findings(shop / "findings.parquet"))
+    flagged = sum(row["verdict"] == "flagged" for row in rows)
+    call = ["policy", "diff", "shipped", str(tmp_path / "mine.toml"), "--findings", str(shop / "findings.parquet")]
+    assert main([*call, "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["before"].startswith("embedded-default@")
+    assert sum(count for before, _, count in said["moved"] if before == "flagged") == flagged > 10
+
+
 def test_shortlists_the_strongest_or_with_few_false_ones(shop: Path, tmp_path: Path) -> None:
     call = ["shortlist", str(shop / "findings.parquet"), "--out", str(tmp_path / "s.csv"), "--quiet"]
     assert main([*call, "--most", "7"]) == 0
