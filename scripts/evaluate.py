@@ -29,7 +29,7 @@ from lookalike.scripts.options import (
     Quiet,
 )
 from lookalike.scripts.outputs import FOLDER, require_outputs
-from lookalike.scripts.terminal import note, output, print_json, progress
+from lookalike.scripts.terminal import counted, note, output, print_json, progress
 
 if TYPE_CHECKING:
     from lookalike.thresholds.evaluation import Evaluation
@@ -71,6 +71,9 @@ def evaluate(
     used = default_policy(spec.weights_sha256) if policy is None else open_policy(policy, encoder=str(spec))
     with progress("embedding labelled photos", total=len(labelled), quiet=quiet) as advance:
         result = measure(labelled, lookup, used, budget=budget, progress=advance)
+    if result.tuned_on:
+        which = f"{counted(result.tuned_on, 'photo')} of {len(labelled):,} are labels that {used} was tuned on"
+        note(f"{which}; its promise is not put to the test on those")
     for failure in result.failed:
         note(failure)
     if as_json:

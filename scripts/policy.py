@@ -54,7 +54,7 @@ def show(policy: PolicyArgument) -> int:
         named = kind or ("other kinds" if place.kinds.own else "")
         cells = [scope.brand or "all others", scope.territory or "", named, flag, f"{scope.review:.3f}"]
         if (evidence := scope.evidence) is not None:
-            cells += [evidence.of, f"{evidence.flags:,}", f"{evidence.errors:,}", str(evidence.more_needed or "")]
+            cells += [evidence.of, f"{evidence.flags:,}", f"{evidence.errors:,}", evidence.missing]
         table.add_row(*cells)
     console.print(table)
     return Exit.DONE

@@ -151,6 +151,13 @@ def note_first(lines: Sequence[str], most: int = MOST_SHOWN) -> None:
         note(f"… and {len(lines) - most:,} more")
 
 
+def note_contradicted(listings: Sequence[str]) -> None:
+    """Say whose verdicts contradict each other; nothing if there are none."""
+    if listings:
+        which = f"the verdicts on {counted(len(listings), 'listing')} contradict each other (first: {listings[0]})"
+        note(f"{which}, and the last row counts; keep the right one, or give each its date")
+
+
 def prepare_streams() -> None:
     """Have stdout and stderr escape what their encoding lacks, and put something in place of streams that are closed.
 
