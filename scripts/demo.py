@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from functools import partial
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Annotated
@@ -44,13 +45,14 @@ def demo(
     from lookalike.model.loading import load_encoder
     from lookalike.scanning.scan import scan_listings
     from lookalike.tables.findings import read_findings
-    from lookalike.tables.inputs import read_listings, read_references
+    from lookalike.tables.inputs import count_listings, count_references, read_listings, read_references
 
     require_outputs({"--out": (out, FOLDER)})
     out.mkdir(parents=True, exist_ok=True)
     index, findings, report = out / "genuine.index", out / "findings.parquet", out / "report.html"
     with as_file(files("lookalike") / "sample") as sample:
-        with progress("embedding genuine photos") as advance:
+        total = partial(count_references, sample / "references.csv")
+        with progress("embedding genuine photos", total=total) as advance:
             built = build_index(
                 read_references(sample / "references.csv"),
                 index=index,
@@ -58,7 +60,7 @@ def demo(
                 progress=advance,
             )
         print_build(built, index, quiet=False)
-        with progress("scanning listings") as advance:
+        with progress("scanning listings", total=partial(count_listings, sample / "listings.csv")) as advance:
             scan_listings(
                 read_listings(sample / "listings.csv"),
                 detector=Detector.open(index),

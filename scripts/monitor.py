@@ -21,7 +21,7 @@ from rich.table import Table
 from lookalike.scripts.command import Exit, run
 from lookalike.scripts.options import Json, Quiet
 from lookalike.scripts.outputs import POLICY, require_outputs
-from lookalike.scripts.terminal import note, note_contradicted, output, print_json
+from lookalike.scripts.terminal import note, note_contradicted, output, print_json, print_table
 
 if TYPE_CHECKING:
     from lookalike.thresholds.monitor import MonitorReport
@@ -92,7 +92,7 @@ def _show(report: MonitorReport) -> None:
         for check in report.promises:
             counts = (f"{100 * check.promised:.3g} %", f"{check.reviewed:,}", f"{check.wrong:,}", f"{check.p:.2g}")
             table.add_row(_where(check), *counts, _state(check))
-        console.print(table)
+        print_table(table, console)
     for check in report.broken:
         console.print(f"{_where(check)}: {check.reason(report.day)}")
     if report.drift is not None:

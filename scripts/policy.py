@@ -20,7 +20,7 @@ from lookalike.records import Verdict
 from lookalike.scripts.command import Exit, run
 from lookalike.scripts.options import IndexFolder, Json, Quiet
 from lookalike.scripts.outputs import POLICY, require_outputs
-from lookalike.scripts.terminal import note, output, print_json
+from lookalike.scripts.terminal import note, output, print_json, print_table
 
 if TYPE_CHECKING:
     from lookalike.detection.replay import PolicyDiff
@@ -56,7 +56,7 @@ def show(policy: PolicyArgument) -> int:
         if (evidence := scope.evidence) is not None:
             cells += [evidence.of, f"{evidence.flags:,}", f"{evidence.errors:,}", evidence.missing]
         table.add_row(*cells)
-    console.print(table)
+    print_table(table, console)
     return Exit.DONE
 
 
@@ -107,13 +107,13 @@ def _print_diff(diff: PolicyDiff, *, with_sellers: bool) -> None:
         counts = diff.total(verdict, after=False), diff.total(verdict, after=True)
         if any(counts):
             table.add_row(str(verdict), *(f"{count:,}" for count in counts))
-    console.print(table)
+    print_table(table, console)
     brands = sorted({*diff.gained, *diff.lost}, key=lambda b: -(diff.gained.get(b, 0) + diff.lost.get(b, 0)))
     if brands:
         table = Table("brand", "newly flagged", "no longer", box=None, pad_edge=False)
         for brand in brands[:_SHOWN]:
             table.add_row(brand, f"+{diff.gained.get(brand, 0):,}", f"-{diff.lost.get(brand, 0):,}")
-        console.print(table)
+        print_table(table, console)
 
 
 def bind(

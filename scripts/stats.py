@@ -19,7 +19,7 @@ from rich.table import Table
 
 from lookalike.scripts.command import Exit, run
 from lookalike.scripts.options import HistoryOptions, Json, Quiet
-from lookalike.scripts.terminal import counted, note, note_contradicted, output, print_json
+from lookalike.scripts.terminal import counted, note, note_contradicted, output, print_json, print_table
 
 if TYPE_CHECKING:
     from lookalike.binomial import Share
@@ -82,7 +82,7 @@ def _print(figures: Stats) -> None:
         for name, each in sorted(groups.items(), key=_most_flagged)[:_SHOWN]:
             table.add_row(name or "not known", f"{each.findings:,}", f"{each.flagged:,}", f"{each.reviewed:,}",
                           _share(each.errors), f"{sum(each.notices.values()):,}")  # fmt: skip
-        console.print(table)
+        print_table(table, console)
         if len(groups) > _SHOWN:
             console.print(f"… and {len(groups) - _SHOWN:,} more; all with --json")
 

@@ -15,6 +15,8 @@ lookalike tune --index i --unrelated l.csv --false-flags 0.01 --out p.toml
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -31,11 +33,12 @@ from lookalike.scripts.options import (
     TableOptions,
 )
 from lookalike.scripts.outputs import POLICY, require_outputs
-from lookalike.scripts.terminal import counted, note, note_contradicted, note_first, notes, progress
+from lookalike.scripts.terminal import counted, note, note_contradicted, note_first, notes, print_table, progress
 
 if TYPE_CHECKING:
     from lookalike.policy.policy import Policy
     from lookalike.policy.terms import Scope
+    from lookalike.tables.layout import Layout
     from lookalike.thresholds.tuned import Tuned
 
 _SHOWN = 15
@@ -126,7 +129,8 @@ def tune(
     else:
         lookup = Lookup.open(index, reader=photos.reader(), **vars(encoder))
         background = Background(cohort, method, nearest) if cohort is not None else None
-        with progress("embedding photos", quiet=quiet) as advance:
+        total = partial(_count_photos, labels, [each for each in (unrelated, cohort) if each], table.layout)
+        with progress("embedding photos", total=total, quiet=quiet) as advance:
             tuned = tune_on_photos(
                 labels,
                 lookup=lookup,
@@ -151,6 +155,13 @@ def tune(
     return Exit.SOME_ROWS_FAILED if tuned.failed else Exit.DONE
 
 
+def _count_photos(labels: Path | None, listings: Sequence[Path], layout: Layout) -> int:
+    from lookalike.tables.inputs import read_labels
+    from lookalike.thresholds.photos import listed_images
+
+    return (len(read_labels(labels)) if labels else 0) + sum(len(listed_images(each, layout)) for each in listings)
+
+
 def _show(policy: Policy, out: Path) -> None:
     console = notes()
     console.print(f"{policy}: {policy.promise}")
@@ -161,7 +172,7 @@ def _show(policy: Policy, out: Path) -> None:
     for scope in scopes[: _SHOWN + 1]:
         for kind in (*scope.kinds.own, None):
             table.add_row(*_cells(scope.of(kind), kind or ("other kinds" if scope.kinds.own else "")))
-    console.print(table)
+    print_table(table, console)
     if len(scopes) > _SHOWN + 1:
         console.print(f"… and {len(scopes) - _SHOWN - 1:,} more in {out}")
     without = sum(not _flags(scope) for scope in policy.scopes)

@@ -222,7 +222,7 @@ def _dimmed(pixels: Pixels, mask: Mask) -> Pixels:
 def _heat(reference: Pixels, found: Difference) -> Pixels:
     """The reference, pale, with differences in colour."""
     grey = cv2.cvtColor(reference, cv2.COLOR_RGB2GRAY).astype(np.float32)[..., None]
-    share = np.clip((found.score - 0.3) / 0.3, 0, 1)[..., None] * found.mask[..., None]
+    share = np.clip((found.shown - 0.3) / 0.3, 0, 1)[..., None] * found.mask[..., None]
     pale = 255 - 0.4 * (255 - grey)
     heat = np.asarray(pale * (1 - 0.85 * share) + 0.85 * share * np.array(MARK, np.float32), np.uint8)
     return np.where(found.mask[..., None], heat, _dimmed(reference, found.mask))

@@ -14,8 +14,8 @@ from lookalike.records import BadRow, Listing, Reference
 
 from .cells import cell_text, id_text, photos_in, resolve_image
 from .files import read_rows, require_readable
-from .gathering import OFFER_COLUMNS, Gathering, gather, rows_apart
-from .layout import Columns, Layout
+from .gathering import OFFER_COLUMNS, Gathering, count_ids, gather, rows_apart
+from .layout import PLAIN, Columns, Layout
 from .lines import Line
 
 REFERENCE_COLUMNS = ("reference_id", "image", "product_id", "brand")
@@ -121,6 +121,17 @@ def read_listings(path: str | Path, *, columns: Columns | None = None, feed: str
     lines = layout.read(path, required=LISTING_COLUMNS, columns=OFFER_COLUMNS)
     for listing in gather(lines, begin, key=key, apart=apart):
         yield listing.listing()
+
+
+def count_listings(path: str | Path, layout: Layout = PLAIN) -> int:
+    """How many listings `read_listings` reads; the table is read once for that. Raises what that raises."""
+    key = LISTING_COLUMNS[0]
+    return count_ids(layout.read(Path(path), required=LISTING_COLUMNS, columns=()), key=key)
+
+
+def count_references(path: str | Path, layout: Layout = PLAIN, *, harmless: bool = False) -> int:
+    """How many references and bad rows `read_references` or `read_harmless` reads. Raises what that raises."""
+    return sum(1 for _ in _references(Path(path), layout, harmless=harmless))
 
 
 ProductLabel: TypeAlias = str | tuple[str, str]

@@ -377,7 +377,7 @@ def test_harmless_photos_are_added_listed_removed_and_suppress(
     (tmp_path / "stock.csv").write_text(f"reference_id,image\nstock,{copy}\n")
     (tmp_path / "one.csv").write_text(f"listing_id,image\nL,{copy}\n")
     assert main(["add", str(tmp_path / "stock.csv"), "--index", index, "--harmless"]) == 0
-    assert "1 references; embedded 1" in capsys.readouterr().err
+    assert "1 reference; embedded 1" in capsys.readouterr().err
     assert main(["info", index, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["harmless"] == ["stock"]
     scan = ["scan", str(tmp_path / "one.csv"), "--index", index, "--out", str(tmp_path / "f.csv"), "--quiet"]
