@@ -4,8 +4,9 @@ LABELS name photos (image, product_id, lookalike), which are embedded and looked
 name listings of a scan (listing_id, lookalike, and if known product_id and date), and nothing is embedded.
 
 Brands with enough labels get their own thresholds. The others borrow, and the output says how many labels they lack.
-Thresholds are set on the similarity, or with --on on a probability from matching points ("verification") or from both
-("fused"). The probability is fitted to half of the labels, and the thresholds are set on the other half.
+Thresholds are set on what the policy in use judges by, which is the one that made the findings, or for photos the one
+that ships. --on chooses the similarity instead, or a probability from matching points ("verification") or from both
+("fused"), which is fitted to half of the labels while the thresholds are set on the other half.
 
 Examples:
 lookalike tune labels.csv --index genuine.index --out policy.toml
