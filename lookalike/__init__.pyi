@@ -39,6 +39,7 @@ from .model.loading import load_encoder as load_encoder
 from .model.sources import Access as Access
 from .policy.cohort import Cohort as Cohort
 from .policy.policy import Policy as Policy
+from .policy.shipped import open_policy as open_policy
 from .policy.terms import Kinds as Kinds
 from .policy.terms import Promise as Promise
 from .policy.terms import Reach as Reach

@@ -200,7 +200,8 @@ class Match:
     `margin` is how much more similar the photo is to this product than to any other, `look_margin` how much greater its
     look is. `image` names the listing's photo,
     `image_sha256` is that of its bytes. `suppressed_by` names a harmless photo that is closer than the reference.
-    `verdict` is what the policy says about this match alone, `threshold` the one that decided.
+    `verdict` is what the policy says about this match alone, `threshold` the one that decided, and `flag_threshold` the
+    one from which such a match is flagged, None if none is.
     """
 
     reference: Reference
@@ -217,6 +218,7 @@ class Match:
     look: float | None = None
     region: tuple[float, float, float, float] | None = None
     look_margin: float | None = None
+    flag_threshold: float | None = None
 
     @classmethod
     def found(cls, reference: Reference, similarity: float, look: float | None) -> Match:
@@ -267,7 +269,8 @@ class Finding:
 
     `matches` holds one match per product that its photos resemble, the one that decided first; `image` is the photo
     that decided, and `look` that of its match. The verdict rests on `threshold`, which is compared with `probability`
-    if there is one, else with `normalised_similarity` if there is one, else with `similarity`. `suppressed_by` names a
+    if there is one, else with `normalised_similarity` if there is one, else with `similarity`; `flag_threshold` is the
+    one from which such a finding is flagged, None if none is. `suppressed_by` names a
     harmless photo that is closer than the genuine one. `error` reports photos that could not be read, `hint` photos
     that were only compared in part. `image_sha256` is that of the deciding photo's bytes, `images_sha256` those of all
     the listing's photos in their order, None for one that could not be read. `scanned_at` is the time of the decision,
@@ -301,6 +304,7 @@ class Finding:
     rights_basis: Mapping[str, str] | None = None
     scanned_at: str | None = field(default=None, compare=False)
     look: float | None = None
+    flag_threshold: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The finding as values that JSON can hold, whatever its photos and references carry.

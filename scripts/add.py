@@ -49,7 +49,7 @@ def add(
     from lookalike.index.build import add_harmless, add_references, harmless_folder
     from lookalike.index.reference_index import ReferenceIndex
     from lookalike.model.loading import load_encoder
-    from lookalike.tables.inputs import read_harmless, read_references, require_references
+    from lookalike.tables.inputs import count_references, read_harmless, read_references, require_references
 
     require_outputs(
         {"--index": (index, FOLDER), "--cache": (cache.cache, None)},
@@ -63,8 +63,9 @@ def add(
         change, read = partial(add_references, features=not no_features), read_references
     asked = {**vars(encoder), "model": encoder.model or ReferenceIndex.load(index).spec.name}
     loaded = load_encoder(**asked)
+    total = partial(count_references, references, layout, harmless=harmless)
     with (
-        progress("embedding references", quiet=quiet) as advance,
+        progress("embedding references", total=total, quiet=quiet) as advance,
         cache.open(loaded) as vectors,
     ):
         summary = change(

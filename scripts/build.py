@@ -27,7 +27,7 @@ from lookalike.scripts.options import (
     TableOptions,
 )
 from lookalike.scripts.outputs import FOLDER, require_outputs
-from lookalike.scripts.terminal import note, note_first, progress
+from lookalike.scripts.terminal import counted, note, note_first, progress
 
 if TYPE_CHECKING:
     from lookalike.index.build import BuildSummary
@@ -48,13 +48,15 @@ def build(
 ) -> int:
     from lookalike.model.loading import load_encoder
     from lookalike.scanning.tables import build_from_table
+    from lookalike.tables.inputs import count_references
 
     require_outputs(
         {"--index": (index, FOLDER), "--cache": (cache.cache, None)},
         {"REFERENCES": references, "--weights": encoder.weights},
     )
     on = engine.cluster(encoder.device)
-    with progress("embedding references", quiet=quiet) as advance:
+    total = partial(count_references, references, table.layout)
+    with progress("embedding references", total=total, quiet=quiet) as advance:
         summary = build_from_table(
             references,
             index=index,
@@ -75,8 +77,8 @@ def print_build(summary: BuildSummary, index: Path, *, quiet: bool) -> None:
     """Print what a build did, and the rows that it could not use."""
     note_first([f"{row.row}: {row.error}" for row in summary.failed])
     note(
-        f"{index}: {summary.references:,} references; embedded {summary.embedded:,} pictures, "
-        f"knew {summary.reused:,}, could not use {len(summary.failed):,} rows",
+        f"{index}: {counted(summary.references, 'reference')}; embedded {counted(summary.embedded, 'picture')}, "
+        f"knew {summary.reused:,}, could not use {counted(len(summary.failed), 'row')}",
         quiet=quiet,
     )
 

@@ -28,7 +28,7 @@ from lookalike.scripts.options import (
     Quiet,
 )
 from lookalike.scripts.outputs import FILE, FOLDER, require_outputs
-from lookalike.scripts.terminal import note, print_json, print_line, progress
+from lookalike.scripts.terminal import counted, note, print_json, print_line, progress
 
 if TYPE_CHECKING:
     from lookalike.evidence.audit import Audit
@@ -67,7 +67,7 @@ def write(
     from lookalike.tables.findings import read_findings
 
     require_outputs(
-        {"--out": (out, FILE if out.suffix.lower() == ".zip" else FOLDER)},
+        {"--out": (out, FILE if out.suffix[1:2].isalpha() else FOLDER)},
         {"FINDINGS": findings, "--index": index, "--cases": cases, "--policy": policy},
     )
     if (cases is None) != (case is None):
@@ -106,7 +106,7 @@ def _report_made(made: BundleSummary, out: Path, *, as_json: bool, quiet: bool) 
         )
         if count
     ]
-    note("; ".join([f"{out}: {made.findings:,} findings, {made.bytes:,} bytes", *troubles]), quiet=quiet)
+    note("; ".join([f"{out}: {counted(made.findings, 'finding')}, {made.bytes:,} bytes", *troubles]), quiet=quiet)
     note("keep the seal elsewhere: it proves later that the bundle is this one", quiet=quiet)
     return Exit.SOME_ROWS_FAILED if made.unreadable or made.changed else Exit.DONE
 
@@ -159,21 +159,24 @@ def _report(path: Path, audit: Audit, *, computed: bool, as_json: bool, quiet: b
     for disagreement in audit.disagreements:
         print_line(str(disagreement))
     parts = (
-        f"{audit.findings:,} findings, {audit.files:,} files, seal {audit.seal}",
-        f"{audit.judged:,} verdicts derived again",
-        f"{audit.computed:,} similarities computed again (within {TOLERANCE:g})"
+        f"{counted(audit.findings, 'finding')}, {counted(audit.files, 'file')}, seal {audit.seal}",
+        f"{counted(audit.judged, 'verdict')} derived again",
+        f"{counted(audit.computed, 'similarity', 'similarities')} computed again (within {TOLERANCE:g})"
         if computed
         else "no similarities computed again; for that, give --index or --model",
-        f"{audit.pages:,} pages written again and compared"
+        f"{counted(audit.pages, 'page')} written again and compared"
         if audit.pages
         else "no page was compared, for another version of lookalike wrote them",
     )
     print_line("; ".join(parts))
     if audit.incomplete:
-        note(f"the bundle itself says that a photo of {audit.incomplete:,} is missing or has changed", quiet=quiet)
+        note(
+            f"the bundle itself says that a photo of {counted(audit.incomplete, 'finding')} is missing or has changed",
+            quiet=quiet,
+        )
     if sound and not audit.sealed:
         print_line("only consistency was checked; with --seal, also whether this is the bundle that was made")
-    print_line(f"{path}: {'everything agrees' if sound else f'{len(audit.disagreements):,} disagreements'}")
+    print_line(f"{path}: {'everything agrees' if sound else counted(len(audit.disagreements), 'disagreement')}")
     return Exit.DONE if sound else Exit.SOME_ROWS_FAILED
 
 

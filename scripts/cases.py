@@ -34,7 +34,7 @@ from lookalike.scripts.options import (
     TableOptions,
 )
 from lookalike.scripts.outputs import PAGE, TABLE, require_outputs
-from lookalike.scripts.terminal import counted, note, output, print_json, progress
+from lookalike.scripts.terminal import counted, note, output, print_json, print_table, progress
 
 if TYPE_CHECKING:
     from lookalike.cases.building import FoundCases
@@ -209,7 +209,7 @@ def _print_diff(diff: CaseDiff) -> None:
             f"+{len(change.sellers_added):,} -{len(change.sellers_gone):,}",
             sums[1] if sums[0] == sums[1] else " → ".join(sums),
         )
-    console.print(table)
+    print_table(table, console)
 
 
 def _print_cases(console: Console, title: str, listed: tuple[Case, ...]) -> None:
@@ -219,7 +219,7 @@ def _print_cases(console: Console, title: str, listed: tuple[Case, ...]) -> None
     for case in listed[:_SHOWN]:
         value = "" if case.value is None else f"{case.value:,.2f} {case.value_currency}"
         table.add_row(case.id, f"{len(case.sellers):,}", f"{len(case.listings):,}", value)
-    console.print(table)
+    print_table(table, console)
     if len(listed) > _SHOWN:
         console.print(f"… and {len(listed) - _SHOWN:,} more")
 

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from lookalike.policy.numbers import numbers_of
 from lookalike.records import Finding, Listing, shown_source
 from lookalike.scripts.command import Exit, run
 from lookalike.scripts.options import (
@@ -23,15 +24,8 @@ from lookalike.scripts.options import (
     PhotoOptions,
     PolicyFile,
 )
-from lookalike.scripts.terminal import note, output, print_json
-
-_SHORT = ("verdict", "similarity", "normalised", "look", "probability", "points", "threshold")
-_NUMBERS = {
-    "similarity": "similarity",
-    "normalised_similarity": "normalised",
-    "look": "look",
-    "probability": "probability",
-}
+from lookalike.scripts.terminal import note, output, print_json, print_table
+from lookalike.tables.findings import finding_row
 
 
 def check(
@@ -44,7 +38,6 @@ def check(
     as_json: Json = False,
 ) -> int:
     from lookalike.detection.detector import Detector
-    from lookalike.tables.findings import finding_row
 
     detector = Detector.open(index, policy=policy, reader=photos.reader(), **vars(encoder))
     findings = detector.check_many(Listing(id=shown_source(image), images=image) for image in images)
@@ -52,7 +45,7 @@ def check(
         for finding in findings:
             print_json(finding_row(finding))
     else:
-        output().print(_table(findings))
+        print_table(_table(findings), output())
         for finding in findings:
             if finding.error:
                 note(finding.error)
@@ -60,30 +53,30 @@ def check(
 
 
 def _table(findings: list[Finding]) -> Table:
-    numbers = {
-        name: column
-        for name, column in _NUMBERS.items()
-        if name == "similarity" or any(getattr(finding, name) is not None for finding in findings)
-    }
-    columns = ("picture", "verdict", "kind", *numbers.values(), "points", "threshold", "brand", "product", "reference")
+    """A row for each finding: first the number that its verdict rests on, and the thresholds for that."""
+    numbers = [numbers_of(finding_row(finding)) for finding in findings]
+    names = list(dict.fromkeys(number.name for known in numbers for number in known))
+    decided = [name for name in names if any(known and known[0].name == name for known in numbers)]
+    bands = ("review", "flag")
+    columns = ["picture", "verdict", "kind", *decided, *(f"{band} from" for band in bands)]
+    columns += [*(name for name in names if name not in decided), "points", "brand", "product", "reference"]
     table = Table(*columns, box=None)
-    for finding in findings:
-        first = finding.matches[0] if finding.matches else None
-        verification = first.verification if first else None
-        shown = [_number(getattr(finding, name)) for name in numbers]
-        shown += ["" if verification is None else str(verification.inliers), _number(finding.threshold)]
-        kind, reference = (finding.kind or "").replace("_", " "), first.reference.id if first else ""
-        table.add_row(
-            finding.listing.id, finding.verdict, kind, *shown, finding.brand or "", finding.product or "", reference
-        )
-    for column in table.columns:
-        column.overflow = "fold"  # a name cut short is no use
-        column.no_wrap = column.header in _SHORT
+    for finding, known in zip(findings, numbers, strict=True):
+        match = finding.matches[0] if finding.matches else None
+        points = match.verification.inliers if match and match.verification else ""
+        shown = {
+            "picture": finding.listing.id,
+            "verdict": str(finding.verdict),
+            "kind": (finding.kind or "").replace("_", " "),
+            "points": str(points),
+            "brand": finding.brand or "",
+            "product": finding.product or "",
+            "reference": match.reference.id if match else "",
+            **{number.name: number.shown for number in known},
+            **{f"{band} from": f"{value:.3f}" for number in known for band, value in number.thresholds.items()},
+        }
+        table.add_row(*(shown.get(column, "") for column in columns))
     return table
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
 
 
 def main(argv: list[str] | None = None) -> int:

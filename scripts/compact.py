@@ -15,7 +15,7 @@ import typer
 
 from lookalike.scripts.command import Exit, run
 from lookalike.scripts.options import ExactUpTo, Quiet
-from lookalike.scripts.terminal import note
+from lookalike.scripts.terminal import counted, note
 
 
 def compact(
@@ -27,7 +27,7 @@ def compact(
 
     compacted = compact_index(index=index, exact_up_to=exact_up_to)
     how = "every search compares all of them" if compacted.agreement is None else str(compacted.agreement)
-    note(f"{len(compacted):,} references; {how}", quiet=quiet)
+    note(f"{counted(len(compacted), 'reference')}; {how}", quiet=quiet)
     return Exit.DONE
 
 

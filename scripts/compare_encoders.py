@@ -21,7 +21,7 @@ import typer
 from lookalike.errors import TableError
 from lookalike.scripts.command import Exit, run
 from lookalike.scripts.options import Device, Json, PhotoOptions, Quiet
-from lookalike.scripts.terminal import note, print_json, progress
+from lookalike.scripts.terminal import counted, note, print_json, progress
 
 if TYPE_CHECKING:
     from lookalike.model.encoder import Encoder
@@ -100,7 +100,7 @@ def _show(found: list[EncoderFigures]) -> None:
             )
             for each in found
         ],
-        caption=f"{first.positives:,} photos of products, {first.queries - first.positives:,} unrelated ones",
+        caption=f"{counted(first.positives, 'photo')} of products, {first.queries - first.positives:,} unrelated",
     )
 
 

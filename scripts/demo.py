@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from functools import partial
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Annotated
@@ -44,13 +45,14 @@ def demo(
     from lookalike.model.loading import load_encoder
     from lookalike.scanning.scan import scan_listings
     from lookalike.tables.findings import read_findings
-    from lookalike.tables.inputs import read_listings, read_references
+    from lookalike.tables.inputs import count_listings, count_references, read_listings, read_references
 
     require_outputs({"--out": (out, FOLDER)})
     out.mkdir(parents=True, exist_ok=True)
     index, findings, report = out / "genuine.index", out / "findings.parquet", out / "report.html"
     with as_file(files("lookalike") / "sample") as sample:
-        with progress("embedding genuine photos") as advance:
+        total = partial(count_references, sample / "references.csv")
+        with progress("embedding genuine photos", total=total) as advance:
             built = build_index(
                 read_references(sample / "references.csv"),
                 index=index,
@@ -58,7 +60,7 @@ def demo(
                 progress=advance,
             )
         print_build(built, index, quiet=False)
-        with progress("scanning listings") as advance:
+        with progress("scanning listings", total=partial(count_listings, sample / "listings.csv")) as advance:
             scan_listings(
                 read_listings(sample / "listings.csv"),
                 detector=Detector.open(index),
@@ -78,7 +80,7 @@ def demo(
 
 
 def _examples(rows: list[FindingRow], truth: dict[str, str]) -> Table:
-    columns = ("listing", "verdict", "kind", "similarity", "points", "prob.", "alike to", "in truth")
+    columns = ("listing", "verdict", "kind", "prob.", "similarity", "points", "alike to", "in truth")
     table = Table(*columns, title="Strongest findings", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in table.columns:
         column.no_wrap = column.header != "alike to"
@@ -90,11 +92,12 @@ def _examples(rows: list[FindingRow], truth: dict[str, str]) -> Table:
             listing = str(row["listing_id"])
             kind = str(row["kind"] or "").replace("_", " ")
             probability = probability_text(float(str(row["probability"])))
-            numbers = (_number(row["similarity"]), _number(row["inliers"]), probability)
+            numbers = (probability, _number(row["similarity"]), _number(row["inliers"]))
             table.add_row(listing, verdict, kind, *numbers, str(row["product_id"]), truth[listing])
     held = {verdict: sorted({_number(row["threshold"]) for row in rows if row["verdict"] == verdict})
             for verdict in ("flagged", "review")}  # fmt: skip
-    table.caption = ", ".join(f"{verdict} from {' or '.join(from_)} on" for verdict, from_ in held.items() if from_)
+    bands = ", ".join(f"{verdict} from {' or '.join(from_)} on" for verdict, from_ in held.items() if from_)
+    table.caption = f"by the probability: {bands}"
     return table
 
 

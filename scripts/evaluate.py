@@ -29,7 +29,7 @@ from lookalike.scripts.options import (
     Quiet,
 )
 from lookalike.scripts.outputs import FOLDER, require_outputs
-from lookalike.scripts.terminal import note, output, print_json, progress
+from lookalike.scripts.terminal import counted, note, output, print_json, progress
 
 if TYPE_CHECKING:
     from lookalike.thresholds.evaluation import Evaluation
@@ -50,8 +50,7 @@ def evaluate(
     quiet: Quiet = False,
 ) -> int:
     from lookalike.detection.lookup import Lookup
-    from lookalike.policy.policy import Policy
-    from lookalike.policy.shipped import default_policy
+    from lookalike.policy.shipped import default_policy, open_policy
     from lookalike.scripts.evaluate_tables import print_evaluation
     from lookalike.tables.inputs import read_labelled_photos
     from lookalike.thresholds.evaluation import evaluate as measure
@@ -68,9 +67,13 @@ def evaluate(
     if not any(photo.products for photo in labelled):
         raise TableError(f"{labels} has no row with a product_id and lookalike true; expected at least one to be found")
     lookup = Lookup.open(index, reader=photos.reader(), **vars(encoder))
-    used = default_policy(lookup.encoder.spec.weights_sha256) if policy is None else Policy.load(policy)
+    spec = lookup.encoder.spec
+    used = default_policy(spec.weights_sha256) if policy is None else open_policy(policy, encoder=str(spec))
     with progress("embedding labelled photos", total=len(labelled), quiet=quiet) as advance:
         result = measure(labelled, lookup, used, budget=budget, progress=advance)
+    if result.tuned_on:
+        which = f"{counted(result.tuned_on, 'photo')} of {len(labelled):,} are labels that {used} was tuned on"
+        note(f"{which}; its promise is not put to the test on those")
     for failure in result.failed:
         note(failure)
     if as_json:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lookalike.binomial import Share
-from lookalike.scripts.terminal import visible
+from lookalike.scripts.terminal import counted, print_table, visible
 from lookalike.thresholds.evaluation import Evaluation
 from lookalike.thresholds.metrics import Retrieval
 from lookalike.thresholds.realised import Realised
@@ -21,15 +21,15 @@ _BRANDS_SHOWN = 20
 def print_evaluation(evaluation: Evaluation, console: Console) -> None:
     """Print what there is: the metrics, precision within the budget, the brands, and the promise."""
     console.print(f"similarity: {evaluation.similarity}")
-    console.print(_retrieval_table({"all": evaluation.overall, **evaluation.strata}))
+    print_table(_retrieval_table({"all": evaluation.overall, **evaluation.strata}), console)
     if evaluation.precision_at_budget is not None:
         share = 100 * evaluation.precision_at_budget
         console.print()
         console.print(f"of the {evaluation.budget:,} strongest {share:.1f} % are right")
     if evaluation.brands:
-        console.print(_brand_table(evaluation))
+        print_table(_brand_table(evaluation), console)
     if evaluation.realised:
-        console.print(_realised_table(f"promised and realised by {evaluation.policy}", evaluation.realised))
+        print_table(_realised_table(f"promised and realised by {evaluation.policy}", evaluation.realised), console)
 
 
 def _retrieval_table(measured: Mapping[str, Retrieval]) -> Table:
@@ -52,7 +52,11 @@ def _brand_table(evaluation: Evaluation) -> Table:
     for each in ordered[:_BRANDS_SHOWN]:
         photos, unrelated = f"{each.recall.total:,}", f"{each.false_flags.total:,}"
         table.add_row(each.brand, photos, _share(each.recall), unrelated, _share(each.false_flags, 3))
-    said = [f"{len(ordered) - _BRANDS_SHOWN:,} more brands, all with --json"] if len(ordered) > _BRANDS_SHOWN else []
+    said = (
+        [f"{counted(len(ordered) - _BRANDS_SHOWN, 'more brand')}, all with --json"]
+        if len(ordered) > _BRANDS_SHOWN
+        else []
+    )
     for name, apart in (("recall", evaluation.recall_spread), ("false flags", evaluation.false_flags_spread)):
         if apart.count:
             said.append(f"{name} {apart.lowest:.3f} to {apart.highest:.3f}, median {apart.median:.3f}")

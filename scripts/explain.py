@@ -46,6 +46,8 @@ def explain(
     from lookalike.detection.detector import Detector
     from lookalike.evidence.explain import explain_photo
     from lookalike.evidence.label_names import NameReader
+    from lookalike.policy.numbers import in_words
+    from lookalike.tables.findings import finding_row
 
     require_outputs(
         {"--out": (out, PICTURE)},
@@ -61,13 +63,16 @@ def explain(
         print_json({
             "verdict": str(explained.finding.verdict),
             "reference_id": match.reference.id,
+            "probability": match.probability,
+            "threshold": match.threshold,
+            "flag_threshold": match.flag_threshold,
             "similarity": match.similarity,
             "look": match.look,
             "verification": asdict(found) if found else None,
             "label_name": asdict(name) if name else None,
         })  # fmt: skip
-    look = "" if match.look is None else f", look {match.look:.3f}"
-    line = f"{out}: similarity {match.similarity:.3f}{look} to {match.reference.id}; "
+    finding = explained.finding
+    line = f"{out}: {finding.verdict}, {in_words(finding_row(finding))} to {match.reference.id}; "
     if found is None:
         line += "no matching points"
     else:

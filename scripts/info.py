@@ -15,7 +15,7 @@ from rich.table import Table
 
 from lookalike.scripts.command import Exit, run
 from lookalike.scripts.options import Json
-from lookalike.scripts.terminal import output, print_json
+from lookalike.scripts.terminal import counted, output, print_json
 
 if TYPE_CHECKING:
     from lookalike.index.description import IndexDescription
@@ -36,14 +36,14 @@ def info(index: Annotated[Path, typer.Argument(help="Folder of the index.")], as
 
 def _table(index: IndexDescription) -> Table:
     table = Table.grid(padding=(0, 2))
-    table.add_row("references", f"{index.references:,} of {index.products:,} products")
+    table.add_row("references", f"{index.references:,} of {counted(index.products, 'product')}")
     brands = list(index.brands.items())
     table.add_row("brands", _shown([f"{brand} ({count})" for brand, count in brands]))
     if index.harmless:
-        table.add_row("harmless", f"{len(index.harmless):,} photos: {_shown(index.harmless)}")
+        table.add_row("harmless", f"{counted(len(index.harmless), 'photo')}: {_shown(index.harmless)}")
     table.add_row(
         "local features",
-        f"{index.with_features:,} references can be compared point by point"
+        f"{counted(index.with_features, 'reference')} can be compared point by point"
         if index.with_features
         else "none; build the index again to have them",
     )

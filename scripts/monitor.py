@@ -1,7 +1,8 @@
 """Watch whether a policy still keeps its promise.
 
-It also watches whether similarities have drifted, and whether one reference is flooded with hits. The exit status is 0
-if nothing was raised and 1 if something was.
+It also watches whether similarities have drifted, and whether one reference is flooded with hits. Verdicts on listings
+that the policy was tuned on are left out. The exit status is 0 if nothing was raised, and 1 if something was, or if
+there was not one verdict to test a promise by.
 
 Examples:
 lookalike monitor findings.parquet labels.csv --policy policy.toml
@@ -20,7 +21,7 @@ from rich.table import Table
 from lookalike.scripts.command import Exit, run
 from lookalike.scripts.options import Json, Quiet
 from lookalike.scripts.outputs import POLICY, require_outputs
-from lookalike.scripts.terminal import note, output, print_json
+from lookalike.scripts.terminal import note, note_contradicted, output, print_json, print_table
 
 if TYPE_CHECKING:
     from lookalike.thresholds.monitor import MonitorReport
@@ -41,19 +42,20 @@ def monitor(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    from lookalike.policy.policy import Policy
-    from lookalike.tables.findings import read_findings
-    from lookalike.tables.inputs import read_verdicts
+    from lookalike.policy.shipped import open_policy
+    from lookalike.tables.findings import encoder_of, read_findings
+    from lookalike.tables.inputs import contradicted, read_verdicts
     from lookalike.thresholds.monitor import monitor_policy, withdraw_broken
     from lookalike.thresholds.observed import OBSERVED
 
     require_outputs(
         {"--out": (out, POLICY)}, {"FINDINGS": findings, "LABELS": labels, "--policy": policy, "--before": before}
     )
-    loaded = Policy.load(policy)
+    loaded = open_policy(policy, encoder=encoder_of(findings))
+    reviews = list(read_verdicts(labels))
     report = monitor_policy(
         read_findings(findings, columns=OBSERVED),
-        list(read_verdicts(labels)),
+        reviews,
         loaded,
         before=None if before is None else read_findings(before, columns=OBSERVED),
         alpha=alpha,
@@ -63,6 +65,9 @@ def monitor(
     else:
         _show(report)
     note(_unused(report), quiet=quiet or not _unused(report))
+    note_contradicted(contradicted(reviews))
+    if report.untested:
+        note(f"there is no verdict on a flag of {report.policy}, so it isn't known whether its promise is kept")
     if not report.promises:
         note(
             f"the policy {policy} promises no precision, so there is nothing to test; see: lookalike tune", quiet=quiet
@@ -70,12 +75,12 @@ def monitor(
     if out is not None and report.broken:
         withdraw_broken(loaded, report).save(out)
         note(f"wrote {out}, which sends those flags to review", quiet=quiet)
-    return Exit.SOME_ROWS_FAILED if report.raised else Exit.DONE
+    return Exit.SOME_ROWS_FAILED if report.raised or report.untested else Exit.DONE
 
 
 def said(report: MonitorReport) -> dict[str, Any]:
     """The report as JSON says it: counts in place of the single reviewed flags."""
-    values = {**asdict(report), "raised": report.raised}
+    values = {**asdict(report), "raised": report.raised, "untested": report.untested}
     values["reviews"]["flags"] = len(report.reviews.flags)
     return values
 
@@ -86,8 +91,8 @@ def _show(report: MonitorReport) -> None:
         table = Table("promise for", "promised", "reviewed", "wrong", "p", "", box=None)
         for check in report.promises:
             counts = (f"{100 * check.promised:.3g} %", f"{check.reviewed:,}", f"{check.wrong:,}", f"{check.p:.2g}")
-            table.add_row(_where(check), *counts, "broken" if check.broken else "not shown to be broken")
-        console.print(table)
+            table.add_row(_where(check), *counts, _state(check))
+        print_table(table, console)
     for check in report.broken:
         console.print(f"{_where(check)}: {check.reason(report.day)}")
     if report.drift is not None:
@@ -103,6 +108,12 @@ def _show(report: MonitorReport) -> None:
         )
 
 
+def _state(check: PromiseCheck) -> str:
+    if not check.tested:
+        return "not tested"
+    return "broken" if check.broken else "not shown to be broken"
+
+
 def _where(check: PromiseCheck) -> str:
     return " ".join(part for part in (check.brand, check.territory, check.kind) if part) or "all"
 
@@ -110,6 +121,7 @@ def _where(check: PromiseCheck) -> str:
 def _unused(report: MonitorReport) -> str:
     reviews = report.reviews
     counts = {
+        f"on listings that {report.policy} was tuned on": reviews.tuned_on,
         f"on findings of another policy than {report.policy}": reviews.other_policy,
         "on findings that were not flagged": reviews.not_flagged,
         "on another product than was found": reviews.other_product,

@@ -40,12 +40,12 @@ def names(
     require_text_reader()
     from lookalike.evidence.label_names import NameReader
     from lookalike.evidence.naming import READ, with_names
-    from lookalike.tables.findings import read_findings, write_findings
+    from lookalike.tables.findings import count_findings, read_findings, write_findings
     from lookalike.tables.names import ANSWERS, name_in
 
     require_outputs({"--out": (out, TABLE)}, {"FINDINGS": findings})
     answers: Counter[str] = Counter()
-    wanted = sum(row["verdict"] in READ for row in read_findings(findings, columns=()))
+    wanted = count_findings(findings, verdicts=READ)
     with progress("reading labels", total=wanted, quiet=quiet) as advance:
 
         def noted() -> Iterator[FindingRow]:

@@ -13,7 +13,7 @@ import typer
 
 from lookalike.errors import TableError
 from lookalike.scripts.command import Options
-from lookalike.scripts.terminal import MOST_SHOWN, errors, note
+from lookalike.scripts.terminal import MOST_SHOWN, counted, errors, note
 
 if TYPE_CHECKING:
     from lookalike.cases.history import Decisions, History
@@ -45,7 +45,9 @@ ExactUpTo = Annotated[
     int | None,
     typer.Option("--exact-up-to", min=0, help="Partition an index of more references than this (default 50,000)."),
 ]
-PolicyFile = Annotated[Path | None, typer.Option("--policy", help="Policy; by default the one for the encoder.")]
+PolicyFile = Annotated[
+    Path | None, typer.Option("--policy", help="Policy file; by default the one that ships for the encoder.")
+]
 
 
 def _reading(name: str, **settings: Any) -> Any:
@@ -283,7 +285,7 @@ class RightsOptions(Options):
         for row in loaded.bad_rows:
             errors.print(f"{self.rights}: {row.error}", markup=False)
         if loaded.unusable:
-            note(f"{self.rights}: could not use {loaded.unusable:,} rows; no claim rests on them", quiet=quiet)
+            note(f"{self.rights}: could not use {counted(loaded.unusable, 'row')}; no claim rests on them", quiet=quiet)
         return loaded
 
 
@@ -341,4 +343,4 @@ def note_unknown_brands(rights: Rights, brands: Iterable[str], *, quiet: bool = 
     unknown = rights.unknown_brands(brands)
     if unknown:
         shown = ", ".join(unknown[:MOST_SHOWN]) + (", …" if len(unknown) > MOST_SHOWN else "")
-        note(f"the rights table names none of these {len(unknown):,} brands, spelt like this: {shown}", quiet=quiet)
+        note(f"the rights table names none of {counted(len(unknown), 'brand')}, spelt like this: {shown}", quiet=quiet)

@@ -28,6 +28,10 @@ PICTURE = Kind((".png", ".jpg", ".jpeg", ".webp"))
 FIGURE = Kind((".png", ".svg"))
 FILE = Kind()
 FOLDER = Kind(folder=True)
+_FILES = frozenset({
+    *TABLE.endings, *PAGE.endings, *POLICY.endings, *PICTURE.endings, *FIGURE.endings,
+    ".7z", ".db", ".gz", ".json", ".pdf", ".rar", ".sqlite", ".tar", ".tgz", ".txt", ".xlsx", ".zip",
+})  # fmt: skip
 
 Outputs = Mapping[str, tuple[Path | None, Kind | None]]
 """Paths and kinds by the name that the user knows. Without a kind, whoever writes there copes if that can't be done."""
@@ -68,6 +72,8 @@ def _require_ending(name: str, path: Path, endings: tuple[str, ...]) -> None:
 
 
 def _require_place(name: str, path: Path, *, folder: bool) -> None:
+    if folder and path.suffix.lower() in _FILES and not path.exists():
+        raise LookalikeError(f"{name} {path} is a folder and ends in {path.suffix}, as files do; leave that out")
     if folder:
         place = next(each for each in (path, *path.absolute().parents) if each.exists())
     elif path.is_dir():

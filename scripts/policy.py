@@ -1,7 +1,7 @@
 """Show, compare or take over policies.
 
 Examples:
-lookalike policy show policy.toml
+lookalike policy show shipped
 lookalike policy diff old.toml new.toml --findings findings.parquet
 lookalike policy bind policy.toml --index genuine.index --out new.toml
 """
@@ -20,14 +20,16 @@ from lookalike.records import Verdict
 from lookalike.scripts.command import Exit, run
 from lookalike.scripts.options import IndexFolder, Json, Quiet
 from lookalike.scripts.outputs import POLICY, require_outputs
-from lookalike.scripts.terminal import note, output, print_json
+from lookalike.scripts.terminal import note, output, print_json, print_table
 
 if TYPE_CHECKING:
     from lookalike.detection.replay import PolicyDiff
 
 _SHOWN = 12
 
-PolicyArgument = Annotated[Path, typer.Argument(metavar="POLICY", help="A policy.toml.")]
+PolicyArgument = Annotated[
+    Path, typer.Argument(metavar="POLICY", help="A policy.toml; or shipped, the one for the built-in encoder.")
+]
 
 
 def show(policy: PolicyArgument) -> int:
@@ -35,10 +37,11 @@ def show(policy: PolicyArgument) -> int:
 
     Examples:
     lookalike policy show policy.toml
+    lookalike policy show shipped
     """
-    from lookalike.policy.policy import Policy
+    from lookalike.policy.shipped import open_policy
 
-    loaded, console = Policy.load(policy), output()
+    loaded, console = open_policy(policy), output()
     console.print(f"{loaded}, {'valid until ' + str(loaded.expires) if loaded.expires else 'without an expiry date'}")
     if loaded.promise is not None:
         console.print(f"promised: {loaded.promise}")
@@ -51,18 +54,21 @@ def show(policy: PolicyArgument) -> int:
         named = kind or ("other kinds" if place.kinds.own else "")
         cells = [scope.brand or "all others", scope.territory or "", named, flag, f"{scope.review:.3f}"]
         if (evidence := scope.evidence) is not None:
-            cells += [evidence.of, f"{evidence.flags:,}", f"{evidence.errors:,}", str(evidence.more_needed or "")]
+            cells += [evidence.of, f"{evidence.flags:,}", f"{evidence.errors:,}", evidence.missing]
         table.add_row(*cells)
-    console.print(table)
+    print_table(table, console)
     return Exit.DONE
 
 
 def diff(
-    before: Annotated[Path, typer.Argument(help="The policy in use.")],
+    before: Annotated[Path, typer.Argument(help="The policy in use; shipped is the one for the findings' encoder.")],
     after: Annotated[Path, typer.Argument(help="The policy to change to.")],
     findings: Annotated[Path, typer.Option("--findings", help="Findings to judge again; nothing is embedded.")],
     sellers: Annotated[
         Path | None, typer.Option("--sellers", help="Authorised sellers, to count how many would be flagged.")
+    ] = None,
+    made_by: Annotated[
+        Path | None, typer.Option("--made-by", help="Policy that made the findings, if neither of the two nor shipped.")
     ] = None,
     as_json: Json = False,
 ) -> int:
@@ -70,17 +76,19 @@ def diff(
 
     Examples:
     lookalike policy diff old.toml new.toml --findings findings.parquet
+    lookalike policy diff shipped new.toml --findings findings.parquet
     """
     from lookalike.detection.protection import count_authorised
     from lookalike.detection.replay import compare_policies
-    from lookalike.policy.policy import Policy
+    from lookalike.policy.shipped import open_policy
     from lookalike.rights.rights import Rights
-    from lookalike.tables.findings import read_findings
+    from lookalike.tables.findings import encoder_of, read_findings
 
-    old, new = Policy.load(before), Policy.load(after)
+    used = partial(open_policy, encoder=encoder_of(findings))
+    old, new, maker = used(before), used(after), None if made_by is None else used(made_by)
     allowed = Rights.load(sellers=sellers) if sellers is not None else None
     authorised = partial(count_authorised, rights=allowed, claims=new.claims) if allowed is not None else None
-    changed = compare_policies(read_findings(findings), old, new, authorised=authorised)
+    changed = compare_policies(read_findings(findings), old, new, made_by=maker, authorised=authorised)
     if as_json:
         values = asdict(changed) | {"moved": [[*pair, count] for pair, count in sorted(changed.moved.items())]}
         print_json(values, indent=2)
@@ -99,13 +107,13 @@ def _print_diff(diff: PolicyDiff, *, with_sellers: bool) -> None:
         counts = diff.total(verdict, after=False), diff.total(verdict, after=True)
         if any(counts):
             table.add_row(str(verdict), *(f"{count:,}" for count in counts))
-    console.print(table)
+    print_table(table, console)
     brands = sorted({*diff.gained, *diff.lost}, key=lambda b: -(diff.gained.get(b, 0) + diff.lost.get(b, 0)))
     if brands:
         table = Table("brand", "newly flagged", "no longer", box=None, pad_edge=False)
         for brand in brands[:_SHOWN]:
             table.add_row(brand, f"+{diff.gained.get(brand, 0):,}", f"-{diff.lost.get(brand, 0):,}")
-        console.print(table)
+        print_table(table, console)
 
 
 def bind(
@@ -121,11 +129,15 @@ def bind(
     """
     from lookalike.index.reference_index import ReferenceIndex
     from lookalike.policy.binding import bind_policy
-    from lookalike.policy.policy import Policy
+    from lookalike.policy.shipped import open_policy
 
     require_outputs({"--out": (out, POLICY)}, {"POLICY": policy, "--index": index})
     loaded = ReferenceIndex.load(index)
-    bind_policy(Policy.load(policy), weights_sha256=loaded.spec.weights_sha256, index_digest=loaded.digest).save(out)
+    bind_policy(
+        open_policy(policy, encoder=str(loaded.spec)),
+        weights_sha256=loaded.spec.weights_sha256,
+        index_digest=loaded.digest,
+    ).save(out)
     note(f"{out} is bound to the index {loaded.digest[:8]}; its promise was made on the old one", quiet=quiet)
     return Exit.DONE
 

@@ -11,6 +11,7 @@ lookalike recheck findings.parquet --policy policy.toml --out now.parquet
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +25,7 @@ from lookalike.scripts.options import (
     note_unknown_brands,
 )
 from lookalike.scripts.outputs import TABLE, require_outputs
-from lookalike.scripts.terminal import note, progress
+from lookalike.scripts.terminal import counted, note, progress
 
 
 def recheck(
@@ -40,23 +41,25 @@ def recheck(
     ] = None,
     quiet: Quiet = False,
 ) -> int:
-    from lookalike.policy.policy import Policy
+    from lookalike.policy.shipped import open_policy
     from lookalike.scanning.recheck import policy_of, recheck
+    from lookalike.tables.findings import count_findings, encoder_of
 
     changed = changes or out.with_name(f"{out.stem}.changes{out.suffix}")
     require_outputs(
         {"--out": (out, TABLE), "--changes": (changed, TABLE)},
         {"FINDINGS": findings, "--policy": policy, **rights.tables},
     )
-    used = Policy.load(policy) if policy is not None else policy_of(findings)
+    used = open_policy(policy, encoder=encoder_of(findings)) if policy is not None else policy_of(findings)
     asked = rights.load(quiet=quiet)
-    with progress("rechecking findings", quiet=quiet) as advance:
+    total = partial(count_findings, findings)
+    with progress("rechecking findings", total=total, quiet=quiet) as advance:
         done = recheck(findings, out, policy=used, rights=asked, day=rights.on, changes=changed, progress=advance)
     for (before, after), count in sorted(done.moved.items()):
         if before != after:
             note(f"{count:,} from {before} to {after}", quiet=quiet)
     note(
-        f"{done.findings:,} findings, {done.changed:,} changed ({done.regrounded:,} only in their grounds); "
+        f"{counted(done.findings, 'finding')}, {done.changed:,} changed ({done.regrounded:,} only in their grounds); "
         f"findings in {out}, changes in {changed}",
         quiet=quiet,
     )

@@ -18,7 +18,7 @@ import typer
 from lookalike.errors import TableError
 from lookalike.scripts.command import Exit, run
 from lookalike.scripts.options import IndexFolder, Quiet
-from lookalike.scripts.terminal import note
+from lookalike.scripts.terminal import counted, note
 
 
 def remove(
@@ -37,7 +37,7 @@ def remove(
     removed = remove_references(index=folder, references=reference or (), products=product or (), brands=brand or ())
     if not removed:
         raise TableError(f"{folder} holds none of these references; see: lookalike info {index}")
-    note(f"removed {removed:,} references from {folder}", quiet=quiet)
+    note(f"removed {counted(removed, 'reference')} from {folder}", quiet=quiet)
     return Exit.DONE
 
 

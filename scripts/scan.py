@@ -10,6 +10,7 @@ lookalike scan listings.csv --index i --out f.csv --since state
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,7 +36,7 @@ from lookalike.scripts.options import (
 )
 from lookalike.scripts.outputs import FOLDER, PAGE, TABLE, require_outputs
 from lookalike.scripts.report import write_page
-from lookalike.scripts.terminal import note, progress
+from lookalike.scripts.terminal import counted, note, progress
 
 if TYPE_CHECKING:
     from lookalike.scanning.parts import ScanSummary
@@ -63,6 +64,7 @@ def scan(
 ) -> int:
     from lookalike.index.reference_index import ReferenceIndex
     from lookalike.scanning.tables import scan_changed_table, scan_table
+    from lookalike.tables.inputs import count_listings
 
     on = engine.cluster(encoder.device)
     if on is not None and since is not None:
@@ -74,7 +76,8 @@ def scan(
     reader, layout = photos.reader(), table.layout
     asked = rights.load(quiet=quiet)
     settings = detector_settings(index, policy, rights, encoder, reader)
-    with progress("scanning listings", quiet=quiet) as advance:
+    total = partial(count_listings, listings, layout)
+    with progress("scanning listings", total=total, quiet=quiet) as advance:
         if since is not None:
             changed = scan_changed_table(
                 listings, out, settings=settings, since=since, rights=asked, cache=cache.path, progress=advance,
@@ -97,7 +100,10 @@ def scan(
 def _print(summary: ScanSummary | RescanSummary, out: Path, *, quiet: bool) -> Exit:
     """Print what a scan found, and return the exit status."""
     verdicts = ", ".join(f"{count:,} {verdict}" for verdict, count in sorted(summary.verdicts.items()))
-    note(f"{summary.listings:,} listings: {verdicts}; {summary.errors:,} with an error; findings in {out}", quiet=quiet)
+    note(
+        f"{counted(summary.listings, 'listing')}: {verdicts}; {summary.errors:,} with an error; findings in {out}",
+        quiet=quiet,
+    )
     return Exit.SOME_ROWS_FAILED if summary.errors else Exit.DONE
 
 
@@ -106,7 +112,7 @@ def print_changes(summary: RescanSummary, out: Path, *, quiet: bool) -> Exit:
     status = _print(summary, out, quiet=quiet)
     note(
         f"looked at {summary.looked_at:,}, judged {summary.judged:,} again by their vectors, kept {summary.kept:,}; "
-        f"{summary.photos:,} pictures not read, which saved about {summary.spared:,.0f} s; "
+        f"{counted(summary.photos, 'picture')} not read, which saved about {summary.spared:,.0f} s; "
         f"{summary.opened:,} opened to compare points",
         quiet=quiet,
     )

@@ -20,7 +20,7 @@ import typer
 from lookalike.scripts.command import Exit, run
 from lookalike.scripts.options import FindingsOut, HistoryOptions, Quiet
 from lookalike.scripts.outputs import TABLE, require_outputs
-from lookalike.scripts.terminal import counted, note
+from lookalike.scripts.terminal import counted, note, note_contradicted
 
 
 def shortlist(
@@ -56,6 +56,7 @@ def shortlist(
     write_findings(chosen.rows, out)
     listed = f"{len(chosen.rows):,} of {counted(chosen.considered, 'finding')} listed in {out}, strongest first"
     note(listed, quiet=quiet)
+    note_contradicted(chosen.contradicted)
     if known is not None:
         note(f"{counted(chosen.settled, 'finding')} left out, decided by {decided.history}", quiet=quiet)
     return Exit.DONE

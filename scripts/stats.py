@@ -19,7 +19,7 @@ from rich.table import Table
 
 from lookalike.scripts.command import Exit, run
 from lookalike.scripts.options import HistoryOptions, Json, Quiet
-from lookalike.scripts.terminal import counted, note, output, print_json
+from lookalike.scripts.terminal import counted, note, note_contradicted, output, print_json, print_table
 
 if TYPE_CHECKING:
     from lookalike.binomial import Share
@@ -40,11 +40,12 @@ def stats(
     quiet: Quiet = False,
 ) -> int:
     from lookalike.cases.transparency import count_table
-    from lookalike.tables.inputs import read_verdicts
+    from lookalike.tables.inputs import contradicted, read_verdicts
 
+    reviews = list(read_verdicts(verdicts)) if verdicts is not None else []
     figures = count_table(
         findings,
-        reviews=read_verdicts(verdicts) if verdicts is not None else (),
+        reviews=reviews,
         history=decided.load(),
         day=decided.on,
         by=[name.strip() for name in by.split(",") if name.strip()],
@@ -55,6 +56,7 @@ def stats(
         _print(figures)
     if verdicts is None:
         note("without --verdicts, nothing is known about errors", quiet=quiet)
+    note_contradicted(contradicted(reviews))
     for count, what in ((figures.unknown, "verdicts"), (figures.elsewhere, "notices")):
         if count:
             note(f"{what} about none of these findings: {count:,}", quiet=quiet)
@@ -80,7 +82,7 @@ def _print(figures: Stats) -> None:
         for name, each in sorted(groups.items(), key=_most_flagged)[:_SHOWN]:
             table.add_row(name or "not known", f"{each.findings:,}", f"{each.flagged:,}", f"{each.reviewed:,}",
                           _share(each.errors), f"{sum(each.notices.values()):,}")  # fmt: skip
-        console.print(table)
+        print_table(table, console)
         if len(groups) > _SHOWN:
             console.print(f"… and {len(groups) - _SHOWN:,} more; all with --json")
 

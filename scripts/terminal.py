@@ -12,16 +12,20 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 from unicodedata import category
 
+from rich.cells import cell_len
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.measure import Measurement
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
 from rich.text import Text
 
 _PLAIN_LINE_SECONDS = 10.0
+_WIDEST = 10_000  # columns of a table that is printed in full
 MOST_SHOWN = 20
 """How many bad rows, unknown brands and the like are listed before the rest is only counted."""
 
@@ -110,6 +114,40 @@ def output(*, soft_wrap: bool = False) -> Console:
     return _Output(soft_wrap=soft_wrap)
 
 
+def print_table(table: Table, console: Console) -> None:
+    """Print a table in full: if the terminal is too narrow for it, each row as a paragraph of its own.
+
+    What goes into a file or pipe has lines as long as they need to be.
+    """
+    needed = Measurement.get(console, console.options.update(max_width=_WIDEST), table).maximum
+    if needed <= console.width:
+        console.print(table)
+    elif not console.is_terminal:
+        width, console.width = console.width, needed
+        console.print(table)
+        console.width = width
+    else:
+        names = [str(column.header) for column in table.columns]
+        for first, *others in zip(*(column.cells for column in table.columns), strict=True):
+            said = [f"{name} {value}".strip() for name, value in zip(names[1:], others, strict=True) if str(value)]
+            console.print(str(first) or names[0] or "-", soft_wrap=True)
+            for line in _filled(map(visible, said), console.width - 2):
+                console.print(f"  {line}", soft_wrap=True)
+
+
+def _filled(items: Iterable[str], width: int) -> Iterator[str]:
+    """Items in lines of that width, with none broken in two."""
+    line = ""
+    for item in items:
+        longer = f"{line} · {item}" if line else item
+        if line and cell_len(longer) > width:
+            yield line
+            longer = item
+        line = longer
+    if line:
+        yield line
+
+
 def print_line(text: str) -> None:
     """Print a result as one line on stdout."""
     with _writing_results():
@@ -149,6 +187,13 @@ def note_first(lines: Sequence[str], most: int = MOST_SHOWN) -> None:
         note(line)
     if len(lines) > most:
         note(f"… and {len(lines) - most:,} more")
+
+
+def note_contradicted(listings: Sequence[str]) -> None:
+    """Say whose verdicts contradict each other; nothing if there are none."""
+    if listings:
+        which = f"the verdicts on {counted(len(listings), 'listing')} contradict each other (first: {listings[0]})"
+        note(f"{which}, and the last row counts; keep the right one, or give each its date")
 
 
 def prepare_streams() -> None:
@@ -192,28 +237,50 @@ def _flush(stream: Any) -> None:
 
 
 @contextmanager
-def progress(what: str, *, total: int | None = None, quiet: bool = False) -> Iterator[Callable[[int], None]]:
-    """Show progress on stderr: a bar on a terminal, a plain line now and then elsewhere, nothing with `quiet`."""
+def progress(
+    what: str, *, total: int | Callable[[], int] | None = None, quiet: bool = False
+) -> Iterator[Callable[[int], None]]:
+    """Show progress on stderr: a bar on a terminal, a plain line now and then elsewhere, nothing with `quiet`.
+
+    With a `total`, or a function that counts it, the time left is shown as well.
+    """
     if quiet:
         yield lambda _: None
         return
+    most = total() if callable(total) else total
     if not errors.is_terminal:
-        yield _plain_lines(what, total)
+        yield _plain_lines(what, most)
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    known = (MofNCompleteColumn(), TimeRemainingColumn(elapsed_when_finished=True), TextColumn("left"))
+    unknown = (TextColumn("{task.completed:,}"), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), *(unknown if most is None else known))
     with Progress(*columns, console=errors, transient=True) as bar:
-        task = bar.add_task(what, total=total)
+        task = bar.add_task(what, total=most)
         yield lambda count: bar.advance(task, count)
 
 
 def _plain_lines(what: str, total: int | None) -> Callable[[int], None]:
-    done, said = 0, time.monotonic()
+    done, begun = 0, time.monotonic()
+    said = begun
 
     def advance(count: int) -> None:
         nonlocal done, said
         done += count
         if time.monotonic() - said >= _PLAIN_LINE_SECONDS:
             said = time.monotonic()
-            note(f"{what}: {done:,}" + (f" of {total:,}" if total else ""))
+            of = f" of {total:,}, {time_left(done, total, said - begun)}" if total and done else ""
+            note(f"{what}: {done:,}{of}")
 
     return advance
+
+
+def time_left(done: int, total: int, seconds: float) -> str:
+    """How long the rest takes at the pace so far.
+
+    >>> time_left(100, 400, 20.0), time_left(100, 40_000, 20.0), time_left(100, 4_000_000, 20.0)
+    ('about 1 min left', 'about 2.2 h left', 'about 9.3 days left')
+    """
+    left = max(0.0, (total - done) * seconds / done)
+    if left < 5400:
+        return f"about {max(1, round(left / 60))} min left"
+    return f"about {left / 3600:.1f} h left" if left < 48 * 3600 else f"about {left / 86_400:.1f} days left"

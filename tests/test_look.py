@@ -137,7 +137,7 @@ def test_commands_scan_recheck_and_report_it(market: Market, tmp_path: Path) -> 
     assert again["dressed0"]["look"] == rows["dressed0"]["look"]
     run("report", out, "--out", tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
-    assert "<b>1.000</b> look" in page
+    assert "look <b>1.000</b>" in page
     POLICY.save(policy)
     run("bundle", "write", out, *shared, "--out", tmp_path / "evidence", "--verdict", "flagged")
     run("bundle", "verify", tmp_path / "evidence", "--index", market.index)

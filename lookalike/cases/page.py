@@ -9,6 +9,7 @@ from typing import Any
 from lookalike.disk import make_folder, written
 from lookalike.pages.html import asset, page_template, policy_hash, safe_link
 from lookalike.pages.pictures import Thumbnail, Thumbnails
+from lookalike.policy.numbers import numbers_of
 from lookalike.tables.amounts import plain_decimal, read_amount
 
 from .case import Case, Cases, Effort
@@ -120,7 +121,8 @@ def _named(counts: Mapping[str, int]) -> list[tuple[str, int]]:
 def _pair(row: Row, pictures: Thumbnails) -> dict[str, Any]:
     price = read_amount(row["price"]) if row.get("price") is not None else None
     return {
-        **{name: row.get(name) for name in ("listing_id", "verdict", "kind", "brand", "product_id", "similarity")},
+        **{name: row.get(name) for name in ("listing_id", "verdict", "kind", "brand", "product_id")},
+        "number": next(iter(numbers_of(row)), None),
         "reason": row.get("reason"),
         "seller": row.get("seller_id") or "a seller without a name",
         "price": None if price is None else f"{plain_decimal(price)} {row.get('currency') or ''}".rstrip(),

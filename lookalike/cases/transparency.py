@@ -220,7 +220,9 @@ class _Tally:
         self.right += right
         self.wrong += not right
         if review.day is not None and time is not None:
-            self.days_to_verdict.append(float((review.day - time.date()).days))
+            days = float((review.day - time.date()).days)
+            if days >= 0:  # a verdict of before is about an earlier finding of the listing, whose time isn't known
+                self.days_to_verdict.append(days)
 
     def figures(self, decisions: Mapping[int, HistoryEntry]) -> Figures:
         """The tally's figures; `decisions` has the last entry that decides a notice, by the notice's number."""
@@ -229,7 +231,8 @@ class _Tally:
             decision = decisions.get(number, notice)
             outcomes[str(decision.said.outcome)] += 1
             if decision is not notice and decision.said.outcome is not Outcome.OPEN:
-                days.append(_days(notice, decision))
+                span = _days(notice, decision)
+                days += [span] if span >= 0 else []  # an entry's time may be given, and be wrong
         answers = Counter(str(notice.said.answer) for notice in self.notices.values())
         reviewed = self.right + self.wrong
         return Figures(

@@ -62,6 +62,7 @@ def decided_by(finding: Finding, match: Match) -> Finding:
         look=match.look,
         probability=match.probability,
         threshold=match.threshold,
+        flag_threshold=match.flag_threshold,
         suppressed_by=match.suppressed_by,
         image=match.image,
         image_sha256=match.image_sha256,
@@ -82,7 +83,8 @@ def _judged(match: Match, policy: Policy, territory: str | None) -> Match:
     known = weighed(match, policy)
     scope = policy.scope(match.reference.brand, territory).of(known.kind)
     verdict = Verdict.CLEAR if known.suppressed_by is not None else scope.verdict(known.strength)
-    return replace(known, verdict=verdict, threshold=scope.threshold(verdict))
+    flag = None if scope.withdrawn is not None else scope.flag
+    return replace(known, verdict=verdict, threshold=scope.threshold(verdict), flag_threshold=flag)
 
 
 def _candidates(photos: Sequence[PhotoMatches], policy: Policy, territory: str | None) -> list[Match]:

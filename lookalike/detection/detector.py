@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from lookalike.errors import ChangedIndexWarning, ExpiredPolicyWarning, PolicyError, PolicyWarning
 from lookalike.policy.policy import Policy
-from lookalike.policy.shipped import default_policy
+from lookalike.policy.shipped import default_policy, open_policy
 from lookalike.records import Finding, Listing
 
 from .arrivals import arrivals, close_source
@@ -75,8 +75,9 @@ class Detector:
     ) -> Detector:
         """Open an index folder with the encoder that it was built with.
 
-        Without `policy`, the policy that ships for that encoder is used. The other arguments are those of
-        `Lookup.open`. Raises what loading the index, the encoder and the policy raise.
+        `policy` is a file, or the name of one that ships (see `open_policy`). Without it, the one that ships for that
+        encoder is used. The other arguments are those of `Lookup.open`. Raises what loading the index, the encoder and
+        the policy raise.
         """
         lookup = Lookup.open(index, model=model, weights=weights, device=device, reader=reader, top=top,
                              threads=threads)  # fmt: skip
@@ -224,7 +225,7 @@ def _policy(policy: str | Path | Policy | None, encoder: Encoder) -> Policy:
     if isinstance(policy, Policy):
         return policy
     if policy is not None:
-        return Policy.load(policy)
+        return open_policy(policy, encoder=str(encoder.spec))
     shipped = default_policy(encoder.spec.weights_sha256)
     if shipped is None:
         raise PolicyError(

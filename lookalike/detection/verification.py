@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lookalike.index.embedding import PhotoReader
     from lookalike.index.reference_index import ReferenceIndex
     from lookalike.model.features import LocalFeatures
+    from lookalike.policy.terms import Reach
 
 NOTHING = Verification(inliers=0, coverage=0.0, mirrored=False, kind="lookalike", outline=())
 """The verification of a pair that was compared and shares no points."""
@@ -143,6 +144,19 @@ def compared_first(matches: Sequence[Match], references: int) -> list[int]:
             left[match.region is None] -= 1
             chosen.append(at)
     return chosen
+
+
+def as_compared(matches: Sequence[Match], reach: Reach) -> tuple[Match, ...]:
+    """A listing's matches as a scan with that reach would have compared them, if they were compared as far as that."""
+    photos: dict[str | None, list[int]] = {}  # the most similar first
+    for at in sorted(range(len(matches)), key=lambda at: matches[at].compared_similarity, reverse=True):
+        photos.setdefault(matches[at].image, []).append(at)
+    kept: set[int] = set()
+    for places in list(photos.values())[: reach.photos]:
+        nearest = [matches[at] for at in places]
+        if reach.similarity is None or nearest[0].compared_similarity >= reach.similarity:
+            kept |= {places[at] for at in compared_first(nearest, reach.references)}
+    return tuple(match if at in kept else replace(match, verification=None) for at, match in enumerate(matches))
 
 
 def compared_pair(key: str) -> tuple[str, str]:

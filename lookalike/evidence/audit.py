@@ -14,6 +14,7 @@ from lookalike.detection.lookup import Lookup
 from lookalike.detection.replay import replay
 from lookalike.errors import BundleError, PolicyError, TableError
 from lookalike.policy.policy import Policy
+from lookalike.policy.shipped import open_policy
 from lookalike.records import Verdict
 from lookalike.tables.findings import said_by_similarity
 
@@ -79,7 +80,7 @@ def verify_bundle(
     With an index, a model or weights, similarities are computed again; the model is by default the index's. Raises
     BundleError if the bundle can't be read at all, and the errors of loading an index, an encoder or a policy.
     """
-    judge = Policy.load(policy) if policy is not None else None
+    judge = open_policy(policy) if policy is not None else None
     if index is not None:
         lookup = Lookup.open(index, model=model, weights=weights, device=device)
         return audit_bundle(

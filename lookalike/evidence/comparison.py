@@ -77,7 +77,7 @@ def _on_print_first(found: Difference, held: Mask) -> Difference:
 
     def beyond(each: Region) -> bool:
         here = np.s_[each.top : each.bottom, each.left : each.right]
-        return bool((found.score[here] * held[here]).sum() < 0.4 * found.score[here].sum())
+        return bool((found.shown[here] * held[here]).sum() < 0.4 * found.shown[here].sum())
 
     return replace(found, regions=tuple(sorted(found.regions, key=beyond))[:_MOST_PLACES])
 

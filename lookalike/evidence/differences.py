@@ -9,6 +9,7 @@ structural similarity", IEEE Transactions on Image Processing 13, 2004).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -22,6 +23,7 @@ from .matching import (
     blurred,
     equally_sharp,
     grey,
+    matched_colours,
     mean,
     mixed_colours,
     moved,
@@ -38,6 +40,8 @@ _CONTRAST = 2 * NOISE**2  # SSIM's C2, larger than usual, because photos are noi
 _GAIN = 1.5  # by how much contrast may differ, either way, before it counts
 _LEVEL, _STRONG = 0.6, 0.75  # of dissimilarity: from which a place is marked, and which a box must reach
 _TONE = 45
+_SURFACE = 13  # the least side of a surface that counts
+_PLAINLY = 60.0  # grey levels in any colour; 45 of them are strong
 _LEAST = 6
 _GAP = 15
 _PAD = 10
@@ -63,17 +67,24 @@ class Difference:
     """What differs between two pictures, in the frame of the reference.
 
     `score` float32 (height, width) is the dissimilarity, 0 to 1; `tone` float32 (height, width) is the difference in
-    brightness of larger areas in grey levels, after colours were matched. `mask` bool (height, width) is what was
+    brightness of larger areas in grey levels, after colours were matched. `surface` float32 (height, width) is how much
+    larger areas differ in colour, 0 to 1: something plain was laid over them. `mask` bool (height, width) is what was
     compared. `aligned` uint8 (height, width, 3) is the second picture after the smooth flow, and `bend` float32
     (height, width) how many pixels the flow moved it. `regions` are boxes, the largest difference first.
     """
 
     score: Plane
     tone: Plane
+    surface: Plane
     mask: Mask
     aligned: Pixels
     bend: Plane
     regions: tuple[Region, ...]
+
+    @property
+    def shown(self) -> Plane:
+        """The dissimilarity, 0 to 1, of print or of surface, whichever is greater."""
+        return np.maximum(self.score, self.surface)
 
 
 def compare(reference: Pixels, aligned: Pixels, *, mask: Mask | None = None, most: int = 12) -> Difference:
@@ -102,11 +113,14 @@ def compare(reference: Pixels, aligned: Pixels, *, mask: Mask | None = None, mos
     plane = mixed_colours(target, moved(small, flow), inside)
     score = _dissimilarity(target, plane, inside)
     tone = mean((target - plane) * inside, _WINDOW)
-    boxes = _boxes(score, np.abs(tone - mean(tone, _REGION)), inside)[:most]
+    surface = _surface(small_reference, moved(small, flow), inside)
+    print_ = _boxes(score, (score >= _LEVEL) | (inside & (np.abs(tone - mean(tone, _REGION)) > _TONE)))
+    boxes = _with_surfaces(print_, _boxes(surface, surface >= _STRONG))[:most]
     big_flow = cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR) / factor
     return Difference(
         score=np.asarray(cv2.resize(score, (width, height), interpolation=cv2.INTER_LINEAR), np.float32),
         tone=np.asarray(cv2.resize(np.abs(tone), (width, height), interpolation=cv2.INTER_LINEAR), np.float32),
+        surface=np.asarray(cv2.resize(surface, (width, height), interpolation=cv2.INTER_LINEAR), np.float32),
         mask=mask & seen,
         aligned=moved(aligned, np.asarray(big_flow, np.float32)),
         bend=np.asarray(np.linalg.norm(big_flow, axis=2), np.float32),
@@ -157,11 +171,30 @@ def _dissimilarity(target: Plane, plane: Plane, inside: Mask) -> Plane:
     return np.asarray(np.where(inside, np.clip(1 - similarity, 0, 1), 0), np.float32)
 
 
-def _boxes(score: Plane, tone: Plane, inside: Mask) -> list[Region]:
-    """Boxes around differences, those that nearly touch joined; the largest difference first."""
+def _surface(reference: Pixels, pixels: Pixels, inside: Mask) -> Plane:
+    """How much larger areas differ in colour, 0 to 1.
+
+    SSIM sees the edge of a plain sticker on plain ground and nothing of its inside, and its grey plane may not even see
+    the edge: yellow on white, or red on blue. An area counts if all of it differs, so that edges that are not quite
+    aligned don't.
+    """
+    soft = np.asarray(cv2.GaussianBlur(reference, (0, 0), GRAIN), np.float32)
+    apart = np.abs(soft - matched_colours(reference, pixels, inside)).max(axis=2) * inside
+    opened = cv2.morphologyEx(apart, cv2.MORPH_OPEN, np.ones((_SURFACE, _SURFACE), np.uint8))
+    return np.asarray(np.clip(opened / _PLAINLY, 0, 1), np.float32)
+
+
+class _Found(NamedTuple):
+    """A box, and how much differs in it."""
+
+    weight: float
+    box: Region
+
+
+def _boxes(score: Plane, marked: Mask) -> list[_Found]:
+    """Boxes around marked differences, those that nearly touch joined."""
     from scipy.ndimage import find_objects
 
-    marked = (score >= _LEVEL) | (inside & (tone > _TONE))
     joined = cv2.morphologyEx(marked.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((_GAP, _GAP), np.uint8))
     labels = np.where(marked, cv2.connectedComponents(joined)[1], 0)
     found = []
@@ -173,8 +206,21 @@ def _boxes(score: Plane, tone: Plane, inside: Mask) -> list[Region]:
         if strength >= _STRONG and len(inked) >= _LEAST**2:
             rows, columns = place
             box = (columns.start - _PAD, rows.start - _PAD, columns.stop + _PAD, rows.stop + _PAD)
-            found.append((float(inked.sum()), Region(*box, strength)))
-    return [region for _, region in sorted(found, key=lambda each: each[0], reverse=True)]
+            found.append(_Found(float(inked.sum()), Region(*box, strength)))
+    return found
+
+
+def _with_surfaces(print_: list[_Found], surfaces: list[_Found]) -> list[Region]:
+    """The boxes of both, the largest difference first; a surface that one box of print shows already isn't repeated."""
+    new = [each for each in surfaces if not any(_covered(each.box, other.box) > 0.8 for other in print_)]
+    return [each.box for each in sorted([*print_, *new], key=lambda each: each.weight, reverse=True)]
+
+
+def _covered(box: Region, other: Region) -> float:
+    """The share of a box that lies in another."""
+    across = min(box.right, other.right) - max(box.left, other.left)
+    down = min(box.bottom, other.bottom) - max(box.top, other.top)
+    return max(0, across) * max(0, down) / ((box.right - box.left) * (box.bottom - box.top))
 
 
 def _scaled(box: Region, factor: float, width: int, height: int) -> Region:

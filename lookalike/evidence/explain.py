@@ -14,8 +14,10 @@ from lookalike.model.features import local_features, reference_features
 from lookalike.model.images import read_image
 from lookalike.model.local import Alignment as FoundAlignment
 from lookalike.model.local import verify_and_align
+from lookalike.policy.numbers import in_words
 from lookalike.records import Finding, Listing, Match, Verification, shown_source
 from lookalike.tables.candidates import region_in
+from lookalike.tables.findings import finding_row
 from lookalike.tables.names import COLUMN, NameReading, name_in
 
 from .alignment import Alignment
@@ -56,9 +58,7 @@ def explain_pair(
     reference: Image.Image,
     listing: Image.Image,
     *,
-    similarity: float | None = None,
-    look: float | None = None,
-    threshold: float | None = None,
+    numbers: str = "",
     region: tuple[float, float, float, float] | None = None,
     caption: str = "",
     name: NameReading | None = None,
@@ -67,9 +67,8 @@ def explain_pair(
 ) -> Explanation:
     """Compare a listing's photo with a genuine one, both RGB, and draw what matches and what differs.
 
-    The picture's first lines are `caption`, one line of text, and `similarity`, `look` and `threshold` if they are
-    given. The `region` of a match is boxed (see `Match`). `name` is what the labels were found to say; if it is None,
-    `names` reads it, looking for the `brand`.
+    The picture's first lines are `caption` and `numbers`, one line of text each. The `region` of a match is boxed (see
+    `Match`). `name` is what the labels were found to say; if it is None, `names` reads it, looking for the `brand`.
     """
     verification, alignment = align(reference, listing)
     if name is None and names is not None:
@@ -78,9 +77,7 @@ def explain_pair(
         reference,
         listing,
         alignment,
-        similarity=similarity,
-        look=look,
-        threshold=threshold,
+        numbers=numbers,
         region=region,
         inliers=verification.inliers if verification else None,
         caption=caption,
@@ -119,9 +116,7 @@ def explain_photo(photo: str, *, detector: Detector, names: NameReader | None = 
     explanation = explain_pair(
         genuine,
         shown,
-        similarity=match.similarity,
-        look=match.look,
-        threshold=_on_similarity(finding.threshold, finding.normalised_similarity, finding.probability),
+        numbers=in_words(finding_row(finding)),
         region=match.region,
         caption=f"{finding.verdict}: resembles {match.reference.brand} {match.reference.product}",
         names=names,
@@ -132,18 +127,8 @@ def explain_photo(photo: str, *, detector: Detector, names: NameReader | None = 
 
 def draw_finding(row: Row, reference: Image.Image, listing: Image.Image) -> Image.Image:
     """The picture for a row of a findings table, from its two photos, both RGB."""
-    threshold = _on_similarity(row.get("threshold"), row.get("normalised_similarity"), row.get("probability"))
-    similarity, look = row.get("similarity"), row.get("look")
-    explained = explain_pair(
-        reference,
-        listing,
-        similarity=similarity,
-        look=look,
-        threshold=threshold,
-        region=region_in(row),
-        name=name_in(row.get(COLUMN)),
-    )
-    return explained.picture
+    numbers, name = in_words(row), name_in(row.get(COLUMN))
+    return explain_pair(reference, listing, numbers=numbers, region=region_in(row), name=name).picture
 
 
 def evidence_of(reader: PhotoReader) -> Callable[[Row], Image.Image | None]:
@@ -155,11 +140,6 @@ def evidence_of(reader: PhotoReader) -> Callable[[Row], Image.Image | None]:
         return draw_finding(row, reference, listing) if reference and listing else None
 
     return evidence
-
-
-def _on_similarity(threshold: float | None, normalised: float | None, probability: float | None) -> float | None:
-    """The threshold, or None if it applies to another number: beside the similarity it would mislead."""
-    return threshold if normalised is None and probability is None else None
 
 
 def _in_photos(

@@ -69,6 +69,31 @@ def mixed_colours(target: Plane, pixels: Pixels, inside: Mask) -> Plane:
     return np.asarray(soft @ mix[:3] + mix[3], np.float32)
 
 
+def matched_colours(reference: Pixels, pixels: Pixels, inside: Mask) -> Plane:
+    """The picture (height, width, 3) in the reference's colours, and in its light, which may come from one side.
+
+    It is fitted as in `mixed_colours`, to all three colours. Light from one side is a factor that changes evenly over
+    the picture. Brighter or darker colours are fitted first, and mixtures only to what then fits: a picture of few
+    colours has a mixture for any sticker. Colours that the photos don't share stay as they are.
+    """
+    soft, wanted = (np.asarray(cv2.GaussianBlur(each, (0, 0), GRAIN), np.float32) for each in (pixels, reference))
+    if inside[::2].sum() < 3 * _LEAST_PIXELS:
+        return soft
+    rows, columns = (2 * each / max(each.max(), 1) - 1 for each in np.indices(inside.shape, np.float32))
+    light, whole = soft.mean(axis=2), np.full(inside.shape, 128, np.float32)
+    keep = np.ones(int(inside.sum()), bool)
+    for terms in (
+        np.dstack([whole, light]),
+        np.dstack([soft, whole, 128 * columns, 128 * rows, columns * light, rows * light]),
+    ):
+        known, right = terms[inside], (wanted - soft)[inside]
+        for _ in range(4):
+            change = np.linalg.lstsq(known[keep][::5], right[keep][::5], rcond=1e-2)[0]
+            error = np.abs(known @ change - right).max(axis=1)
+            keep = error <= np.quantile(error, 0.7)
+    return np.asarray(soft + terms @ change, np.float32)
+
+
 def smooth_flow(target: Plane, plane: Plane, inside: Mask) -> Plane:
     """A flow (height, width, 2) from the target to the plane, too smooth to turn one letter into another.
 

@@ -44,9 +44,7 @@ def compose_pair(
     listing: Image.Image,
     alignment: Alignment | None = None,
     *,
-    similarity: float | None = None,
-    look: float | None = None,
-    threshold: float | None = None,
+    numbers: str = "",
     region: tuple[float, float, float, float] | None = None,
     inliers: int | None = None,
     caption: str = "",
@@ -57,16 +55,16 @@ def compose_pair(
     It shows the photos side by side with matching points joined, and below them, aligned, what differs: the places are
     boxed, numbered and enlarged. Without an alignment, it shows the two photos and says that no points match.
     `region` is the part of the listing's photo that was found, in 0 to 1 of its width and height; it is boxed.
-    `caption` is one line of text, `name` another one of what the labels say; `inliers` is the number of matching points
-    to write, by default all of them.
+    `caption` is one line of text, `numbers` the start of the next one, and `name` another one of what the labels say;
+    `inliers` is the number of matching points to write, by default all of them.
 
     >>> photo = Image.new("RGB", (300, 200), "white")
-    >>> compose_pair(photo, photo, similarity=0.91).width
+    >>> compose_pair(photo, photo, numbers="similarity 0.912, flag from 0.850").width
     1200
     """
     pair = bring_to_size(reference, listing, alignment)
     comparison = compare_in_view(pair)
-    facts = _facts(similarity, look, threshold, inliers, pair.alignment)
+    facts = _facts(numbers, inliers, pair.alignment)
     strips = [text_strip(line, 18) for line in (caption, facts, name) if line]
     if region is not None:
         strips.append(text_strip("Green box: the part of the listing's photo that was found.", 16))
@@ -80,20 +78,8 @@ def compose_pair(
     return stacked(strips)
 
 
-def _facts(
-    similarity: float | None,
-    look: float | None,
-    threshold: float | None,
-    inliers: int | None,
-    alignment: Alignment | None,
-) -> str:
-    facts = []
-    if similarity is not None:
-        facts.append(f"similarity {similarity:.3f}")
-    if look is not None:
-        facts.append(f"look {look:.3f}")
-    if threshold is not None:
-        facts.append(f"threshold {threshold:.3f}")
+def _facts(numbers: str, inliers: int | None, alignment: Alignment | None) -> str:
+    facts = [numbers] if numbers else []
     if alignment is None:
         facts.append("no matching points")
     else:
@@ -101,7 +87,7 @@ def _facts(
         facts.append(f"{count:,} matching points")
         if alignment.mirrored:
             facts.append("the listing's photo is mirrored")
-    line = ", ".join(facts)
+    line = " · ".join(facts)
     return line[0].upper() + line[1:]
 
 
@@ -236,7 +222,7 @@ def _dimmed(pixels: Pixels, mask: Mask) -> Pixels:
 def _heat(reference: Pixels, found: Difference) -> Pixels:
     """The reference, pale, with differences in colour."""
     grey = cv2.cvtColor(reference, cv2.COLOR_RGB2GRAY).astype(np.float32)[..., None]
-    share = np.clip((found.score - 0.3) / 0.3, 0, 1)[..., None] * found.mask[..., None]
+    share = np.clip((found.shown - 0.3) / 0.3, 0, 1)[..., None] * found.mask[..., None]
     pale = 255 - 0.4 * (255 - grey)
     heat = np.asarray(pale * (1 - 0.85 * share) + 0.85 * share * np.array(MARK, np.float32), np.uint8)
     return np.where(found.mask[..., None], heat, _dimmed(reference, found.mask))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from lookalike.errors import PolicyError
 from lookalike.policy.policy import Policy, parse
-from lookalike.policy.shipped import default_policy_text
+from lookalike.policy.shipped import default_policy_text, is_shipped, open_policy
 
 from .archive import MOST_FILE_BYTES, is_safe_name
 
@@ -27,8 +27,9 @@ def policy_files(path: str | Path | None, index: ReferenceIndex) -> tuple[dict[s
     Without a path, the policy that ships for the index's encoder. Raises PolicyError if there is none, for a cohort
     whose file name a bundle can't contain, and where Policy.load does.
     """
-    if path is None:
-        text = default_policy_text(index.spec.weights_sha256)
+    if path is None or is_shipped(path):
+        named = index.spec.weights_sha256 if path is None else open_policy(path, encoder=str(index.spec)).weights_sha256
+        text = default_policy_text(str(named))
         if text is None:
             raise PolicyError(f"no policy ships for {index.spec}; give the one the findings were made with")
         return {POLICY: text.encode()}, parse(text, source="that ships", folder=None)

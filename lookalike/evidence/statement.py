@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lookalike.pages.html import asset, page_template, policy_hash, safe_link
 from lookalike.policy.fusion import probability_text
+from lookalike.policy.numbers import numbers_of
 from lookalike.records import Verdict
 from lookalike.rights.grounds import basis_in_words, cell_in_words
 from lookalike.tables.amounts import plain_decimal, read_decimal
@@ -126,6 +127,7 @@ def _template(name: str) -> jinja2.Template:
         amount=lambda price: plain_decimal(read_decimal(price), thousands=","),
         grounds=cell_in_words,
         basis=basis_in_words,
+        rests_on=lambda row: str(next(iter(numbers_of(row)), "no similarity")),
     )
 
 

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from lookalike.binomial import Share, lower_bound, trials_needed
 from lookalike.policy.policy import Policy
-from lookalike.policy.terms import Scope
+from lookalike.policy.terms import Evidence, Scope
 from lookalike.records import KINDS
 from lookalike.thresholds.guarantees import Kept, precision_threshold
 from lookalike.thresholds.pairs import LabelledPairs
@@ -198,9 +198,11 @@ def _draw_flags(axes: Axes, rows: Sequence[_Row]) -> None:
 
 def _draw_missing(axes: Axes, scopes: Sequence[Scope]) -> None:
     for row, scope in enumerate(scopes):
-        needed = scope.evidence.more_needed if scope.evidence else 0
+        evidence = scope.evidence or Evidence()
+        needed = evidence.more_needed + evidence.unrelated_needed
+        said = evidence.missing if evidence.unrelated_needed else f"{needed:,}"
         axes.barh(row, needed, color=ORANGE, height=0.6)
-        axes.annotate(f"{needed:,}", (needed, row), (3, 0), textcoords="offset points", va="center")
+        axes.annotate(said, (needed, row), (3, 0), textcoords="offset points", va="center")
     axes.set_xlabel("more labelled flags needed", fontsize=TEXT)
     axes.margins(x=0.2)
     whole_numbers(axes)

@@ -17,6 +17,7 @@ from .cohort_file import CohortTable
 from .entries import Day, OptionalTable
 from .fusion import Fusion
 from .terms import Promise, Reach, Scope
+from .tuned_on import TunedOn
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -62,6 +63,7 @@ class PolicyFile:
     fusion: OptionalTable[Fusion] = None
     claims: Claims = field(default_factory=Claims)
     scopes: tuple[Scope, ...] = ()
+    tuned_on: OptionalTable[TunedOn] = None
 
     def __post_init__(self) -> None:
         for name in ("brand", "territory"):

@@ -24,6 +24,7 @@ from .cohort_file import load_cohort
 from .file import parse_file, read_text, write_file
 from .fusion import Fusion
 from .terms import Evidence, Kinds, Promise, Reach, Scope, Thresholds
+from .tuned_on import TunedOn
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ class Policy:
     the policy to the encoder and the index that its thresholds were set on; None leaves that to you. With a `cohort`,
     thresholds apply to the normalised similarity. With a `fusion`, they apply to its probability, with or without a
     cohort. `reach` says which photos are compared point by point, for the fusion and for the kind of a finding.
-    `claims` says which rights can support a match, if rights are looked up.
+    `claims` says which rights can support a match, if rights are looked up. `tuned_on` are the labels that the
+    thresholds were set on.
 
     >>> policy = Policy(name="mine", flag=0.8, review=0.7)
     >>> policy.verdict(0.8), policy.verdict(0.75), policy.verdict(0.1)
@@ -61,6 +63,7 @@ class Policy:
     about: str = ""
     claims: Claims = field(default_factory=Claims)
     kinds: Kinds = field(default_factory=Kinds)
+    tuned_on: TunedOn | None = None
     _by_place: Mapping[tuple[str | None, str | None], Scope] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -179,6 +182,7 @@ class Policy:
         tables["scopes"] = [
             {"brand": scope.brand, "territory": scope.territory, **_thresholds(scope)} for scope in self.scopes
         ] or None
+        tables["tuned_on"] = asdict(self.tuned_on) if self.tuned_on else None
         shown: dict[str, Any] = _without_none(tables)
         return shown
 
@@ -223,6 +227,7 @@ def parse(text: str, *, source: str, folder: Path | None) -> Policy:
             about=file.about,
             claims=file.claims,
             kinds=own.kinds,
+            tuned_on=file.tuned_on,
         )
     except PolicyError as error:
         raise PolicyError(f"policy {source}: {error}") from error.__cause__
@@ -279,6 +284,8 @@ def _hash(said: dict[str, Any]) -> str:
 
 def _thresholds(scope: Scope | Thresholds) -> dict[str, Any]:
     evidence = asdict(scope.evidence) if scope.evidence else None
+    if evidence is not None:
+        evidence["unrelated_needed"] = evidence["unrelated_needed"] or None
     own = scope.kinds.own if isinstance(scope, Scope) else {}
     return {
         "flag": scope.flag,

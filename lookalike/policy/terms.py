@@ -22,7 +22,8 @@ class Evidence:
 
     `of` says which pairs: those of a brand, of a category, or "all". Of `labels` pairs, `flags` reached the flag
     threshold, and `errors` of those were not look-alikes. `more_needed` is how many more labelled pairs above the
-    threshold, all of them look-alikes, this scope needs for a promise of its own; 0 if it has one. `since` and `until`
+    threshold, all of them look-alikes, this scope needs for a promise of its own, and `unrelated_needed` how many more
+    listings known or believed to be unrelated, for a cap on false flags; both are 0 if it has one. `since` and `until`
     are the first and the last day of the labels.
     """
 
@@ -33,6 +34,23 @@ class Evidence:
     more_needed: Count = 0
     since: Day | None = None
     until: Day | None = None
+    unrelated_needed: Count = 0
+
+    @property
+    def suffices(self) -> bool:
+        """Whether it is enough for a promise of its own."""
+        return not self.more_needed and not self.unrelated_needed
+
+    @property
+    def missing(self) -> str:
+        """What is missing for a promise of its own, in words; nothing if it has one.
+
+        >>> Evidence(more_needed=1, unrelated_needed=218).missing
+        '1 flag, 218 unrelated'
+        """
+        flags = f"{self.more_needed:,} {'flag' if self.more_needed == 1 else 'flags'}" if self.more_needed else ""
+        unrelated = f"{self.unrelated_needed:,} unrelated" if self.unrelated_needed else ""
+        return ", ".join(filter(None, (flags, unrelated)))
 
 
 @dataclass(frozen=True)
@@ -96,7 +114,7 @@ class Scope:
     @property
     def has_own_promise(self) -> bool:
         """Whether its flags keep a promise of its own, not one borrowed from other brands."""
-        return self.flag is not None and self.evidence is not None and self.evidence.more_needed == 0
+        return self.flag is not None and self.evidence is not None and self.evidence.suffices
 
     def verdict(self, strength: float) -> Verdict:
         """The verdict for a similarity, normalised if the policy normalises, or for a probability if it fuses.

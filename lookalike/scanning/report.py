@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,12 +13,13 @@ from typing import Any
 
 from lookalike.disk import make_folder, written
 from lookalike.pages.html import asset, page_template, policy_hash, safe_link
-from lookalike.pages.pictures import Composed, Evidence, Row, Thumbnail, Thumbnails, compose_evidence
-from lookalike.policy.fusion import probability_text
+from lookalike.pages.pictures import Composed, Evidence, Row, Thumbnail, Thumbnails, compose_evidence, needing_a_look
+from lookalike.policy.numbers import Number, numbers_of
 from lookalike.records import Verdict
 from lookalike.rights.grounds import cell_in_words
 from lookalike.tables.amounts import plain_decimal, read_decimal
 from lookalike.tables.candidates import region_in
+from lookalike.tables.cells import id_digest
 from lookalike.tables.findings import FindingRow, strength_of
 from lookalike.tables.names import name_in
 
@@ -32,6 +34,16 @@ _ORDER = (
 _RANK = {str(verdict): rank for rank, verdict in enumerate(_ORDER)}
 KINDS = {"copied_photo": "copied photo", "same_print": "same print", "lookalike": "look-alike"}
 """The name of each kind of likeness, the strongest first."""
+
+JUDGEMENTS = (
+    ("l", "lookalike", "Look-alike"),
+    ("n", "not_lookalike", "Not a look-alike"),
+    ("o", "other_product", "Other product"),
+    ("h", "harmless", "Harmless photo"),
+    ("a", "authorised", "Authorised seller"),
+    ("u", "unsure", "Unsure"),
+)
+"""What a person may say about a finding: the key, the word that is kept, and its name."""
 
 _SEARCHED = ("listing_id", "title", "seller_id", "brand", "product_id")
 
@@ -69,14 +81,19 @@ def write_report(
 
     `thumbnail` gives the picture for a row's `image` or `reference_image`, and `evidence` the composed picture of a
     row; both give None for photos that can't be read any more. In `lookalike.evidence`, `photos.photo_of` and
-    `explain.evidence_of` make these functions. `evidence` is called for the strongest `most_evidence` findings that are
-    flagged or for review, and `progress` after each. `most` is at least 1. All text is escaped, pictures are inlined,
-    and the page's own policy forbids any request.
+    `explain.evidence_of` make these functions. `evidence` is called for `most_evidence` findings, those in review first
+    (see `needing_a_look`), and `progress` after each. Others show their photos in large instead, as far as there is
+    room. `most` is at least 1. All text is escaped, pictures are inlined, and the page's own policy forbids any
+    request. Verdicts that a person gives on the page stay in the browser's storage until they are downloaded.
     """
     out = Path(out)
     verdicts, shown = _strongest(rows, most)
     pictures = Thumbnails(thumbnail)
     composed = compose_evidence(shown, evidence, most_evidence, progress)
+    for at in needing_a_look(shown):
+        if composed[at].address is None:
+            pictures.name(shown[at].get("image"), region_in(shown[at]), large=True)
+            pictures.name(shown[at].get("reference_image"), large=True)
     cards = [_card(rank, row, pictures, of) for rank, (row, of) in enumerate(zip(shown, composed, strict=True))]
     with_evidence = sum(each.address is not None for each in composed)
     without = [card["reference_image"] for card in cards if card["reference_image"] and not card["reference_picture"]]
@@ -108,8 +125,8 @@ def _strength(row: Row) -> tuple[int, float]:
 
 
 def _card(rank: int, row: Row, pictures: Thumbnails, composed: Composed) -> Card:
-    kind, probability, name = row.get("kind"), row.get("probability"), name_in(row.get("label_name"))
-    normalised = row.get("normalised_similarity") is not None
+    kind, name, numbers = row.get("kind"), name_in(row.get("label_name")), numbers_of(row)
+    listed, genuine = pictures.name(row.get("image"), region_in(row)), pictures.name(row.get("reference_image"))
     return {
         **dict.fromkeys((*FindingRow.__annotations__, "verdict_before", "reason")),  # rows made by hand lack some
         **row,
@@ -117,22 +134,39 @@ def _card(rank: int, row: Row, pictures: Thumbnails, composed: Composed) -> Card
         "kind_key": kind if kind in KINDS else "",
         "kind_name": KINDS.get(kind, str(kind).replace("_", " ")) if kind else None,
         "mirrored": str(row.get("mirrored")).lower() == "true",
-        "listing_picture": pictures.name(row.get("image"), region_in(row)),
-        "reference_picture": pictures.name(row.get("reference_image")),
+        "key": _key(row),
+        "listing_picture": listed,
+        "reference_picture": genuine,
+        "large": pictures.is_large(listed) and (genuine is None or pictures.is_large(genuine)),
         "rights": cell_in_words(row.get("rights")),
         "label_name": name.in_words if name else None,
         "composed": composed,
         "link": safe_link(row.get("url")),
-        # the bar shows the probability or the similarity, on which a threshold for the normalised one has no place
-        "filled": _percent(row.get("similarity") if probability is None else probability),
-        "ticked": None if normalised and probability is None else _percent(row.get("threshold")),
+        "numbers": numbers,
+        **_bar(numbers),
         "search": " ".join(str(row[name]) for name in _SEARCHED if row.get(name)).lower(),
     }
 
 
-def _percent(value: float | None) -> float | None:
-    """Where a value stands on the bar, which goes from 0 to 1."""
-    return None if value is None else round(100 * min(max(value, 0.0), 1.0), 1)
+def _key(row: Row) -> str:
+    """Names what a verdict on the row is about: another photo or product is another question."""
+    about = [row.get(name) for name in ("listing_id", "brand", "product_id", "image_sha256")]
+    return id_digest(json.dumps(about, default=str)).hex()
+
+
+def _bar(numbers: Sequence[Number]) -> dict[str, Any]:
+    """How far the bar is filled, by the number that the verdict rests on, and where its thresholds stand on it.
+
+    The bar goes from 0 to 1. On that scale a normalised similarity has no place, so the similarity stands for it,
+    without thresholds.
+    """
+    shown = next((number for number in numbers if number.name != "normalised similarity"), None)
+    ticks = shown.thresholds.values() if shown is not None else ()
+    return {"filled": _percent(shown.value) if shown else 0.0, "ticks": [_percent(tick) for tick in ticks]}
+
+
+def _percent(value: float) -> float:
+    return round(100 * min(max(value, 0.0), 1.0), 1)
 
 
 @dataclass
@@ -145,6 +179,16 @@ class _Group:
 
     def part(self, name: str | None) -> _Group:
         return self.parts.setdefault(name, _Group(name))
+
+    @property
+    def clear(self) -> list[Card]:
+        """The cards that are clear, which are folded."""
+        return [card for card in self.cards if card["verdict"] == Verdict.CLEAR]
+
+    @property
+    def others(self) -> list[Card]:
+        """The cards that are not clear."""
+        return [card for card in self.cards if card["verdict"] != Verdict.CLEAR]
 
     @property
     def counts(self) -> dict[str, int]:
@@ -185,7 +229,6 @@ def _page(cards: list[Card], summary: ReportSummary, title: str, pictures: Thumb
     script = asset("report.js")
     template = page_template(
         "report.html",
-        probability=probability_text,
         amount=lambda price: plain_decimal(read_decimal(price), thousands=","),
     )
     kinds = Counter(card["kind_key"] for card in cards)
@@ -195,6 +238,7 @@ def _page(cards: list[Card], summary: ReportSummary, title: str, pictures: Thumb
         summary=summary,
         totals={verdict: summary.verdicts[verdict] for verdict in sorted(summary.verdicts, key=_place)},
         verdicts=_counts(cards),
+        judgements=JUDGEMENTS,
         kinds=[(key, KINDS.get(key, "no kind"), kinds[key]) for key in (*KINDS, "") if kinds[key]],
         brands=sorted({card["brand"] for card in cards if card.get("brand")}),
         origins=sorted({(str(card["policy"]), str(card["encoder"])) for card in cards}),

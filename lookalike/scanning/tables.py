@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lookalike.detection.detector import Detector
+from lookalike.policy.shipped import is_shipped
 from lookalike.tables.files import require_ending, table_fingerprint
 from lookalike.tables.inputs import read_listings, read_references, require_listings, require_references
 from lookalike.tables.layout import PLAIN, Layout
@@ -58,7 +59,7 @@ class DetectorSettings:
             rights = Rights.load(rights=_whole(self.rights), sellers=_whole(self.sellers), regions=_whole(self.regions))
         return Detector.open(
             self.index.absolute(),
-            policy=_whole(self.policy),
+            policy=self.policy if self.policy is None or is_shipped(self.policy) else _whole(self.policy),
             model=self.model,
             weights=self.weights,
             device=self.device,

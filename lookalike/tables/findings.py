@@ -54,6 +54,7 @@ class FindingRow(TypedDict):
     look: Annotated[float | None, "float32"]
     probability: Annotated[float | None, "float64"]
     threshold: Annotated[float | None, "float64"]
+    flag_threshold: Annotated[float | None, "float64"]
     inliers: Annotated[int | None, "int32"]
     coverage: Annotated[float | None, "float32"]
     mirrored: Annotated[bool | None, "bool"]
@@ -97,6 +98,7 @@ def finding_row(finding: Finding) -> FindingRow:
         "look": finding.look,
         "probability": finding.probability,
         "threshold": finding.threshold,
+        "flag_threshold": finding.flag_threshold,
         "inliers": verification.inliers if verification else None,
         "coverage": verification.coverage if verification else None,
         "mirrored": verification.mirrored if verification else None,
@@ -207,6 +209,17 @@ def read_last_findings(path: str | Path, *, columns: Collection[str] | None = No
     every = range(len(places)) if len(places) == places[-1] + 1 else frozenset(places.tolist())
     for _, row in findings_at(path, every, columns=columns):
         yield row
+
+
+def encoder_of(path: str | Path) -> str | None:
+    """The encoder that made the first of the findings, None if there are none."""
+    first = next(read_findings(path, columns=()), None)
+    return None if first is None else first["encoder"]
+
+
+def count_findings(path: str | Path, *, verdicts: Collection[str] | None = None) -> int:
+    """How many findings a table has; with `verdicts`, of these. Raises TableError as `read_findings` does."""
+    return sum(verdicts is None or row["verdict"] in verdicts for row in read_findings(path, columns=()))
 
 
 def last_places(ids: Iterable[str]) -> NDArray[np.int64]:

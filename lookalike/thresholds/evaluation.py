@@ -51,7 +51,8 @@ class Evaluation:
 
     `similarity` says what the answers are ranked by, `unit` of which kind it is: cosine, normalised or probability.
     `policy` is the policy's name and hash. Brands are compared at `threshold`, and `threshold_of` says which one that
-    is; both are None if there is none. `failed` says why photos could not be read; these count nowhere.
+    is; both are None if there is none. `tuned_on` counts photos that the policy was tuned on; its promise isn't put to
+    the test on those. `failed` says why photos could not be read; these count nowhere.
     """
 
     similarity: str
@@ -69,6 +70,7 @@ class Evaluation:
     opis: Opis
     answers: Answers = field(repr=False)
     realised: tuple[Realised, ...] = ()
+    tuned_on: int = 0
     failed: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -109,8 +111,11 @@ def evaluate(
         raise TableError(f"none of the photos that show a product could be read{why}")
     unit, similarity = _ranked_by(lookup, policy)
     measured = _measured(answers, policy, unit=unit, similarity=similarity, budget=budget)
-    realised = _realised(found, policy) if policy is not None and policy.promise else []
-    return replace(measured, realised=tuple(realised), failed=tuple(failed))
+    known = policy.tuned_on if policy is not None else None
+    fresh = [each for each in found if known is None or each.photo.image not in known]
+    realised = _realised(fresh, policy) if policy is not None and policy.promise and fresh else []
+    tuned_on = len(found) - len(fresh)
+    return replace(measured, realised=tuple(realised), tuned_on=tuned_on, failed=tuple(failed))
 
 
 def _measured(answers: Answers, policy: Policy | None, *, unit: str, similarity: str, budget: int | None) -> Evaluation:

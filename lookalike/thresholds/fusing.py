@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lookalike.detection.verification import compared_first
+from lookalike.detection.verification import as_compared
 from lookalike.errors import TableError
 from lookalike.policy.fusion import Fusion, fit_fusion
 from lookalike.policy.terms import Reach
@@ -52,13 +52,7 @@ def fuse(
 
 def within(photo: LabelledMatches, reach: Reach) -> LabelledMatches:
     """The photo as a scan with that reach would have compared it, if it was compared at least as far as that."""
-    order = sorted(range(len(photo.matches)), key=lambda at: photo.matches[at].compared_similarity, reverse=True)
-    nearest = [photo.matches[at] for at in order]
-    near = bool(nearest) and (reach.similarity is None or nearest[0].compared_similarity >= reach.similarity)
-    kept = {order[place] for place in compared_first(nearest, reach.references)} if near else set()
-    return replace(photo, matches=tuple(
-        match if at in kept else replace(match, verification=None) for at, match in enumerate(photo.matches)
-    ))  # fmt: skip
+    return replace(photo, matches=as_compared(photo.matches, reach))
 
 
 def _halves(

@@ -10,10 +10,17 @@ from typing import Any
 
 from lookalike.errors import TableError
 from lookalike.policy.fusion import Fusion
-from lookalike.records import Match, Reference
+from lookalike.records import Match, Reference, Verdict
 from lookalike.tables.candidates import matches_of
-from lookalike.tables.findings import last_findings, read_findings
-from lookalike.tables.inputs import ProductLabel, Review, deciding_review, read_verdicts, reviews_by_listing
+from lookalike.tables.findings import FindingRow, last_findings, read_findings, said_by_similarity
+from lookalike.tables.inputs import (
+    ProductLabel,
+    Review,
+    contradicted,
+    deciding_review,
+    read_verdicts,
+    reviews_by_listing,
+)
 
 from .pairs import LabelledPairs
 
@@ -40,7 +47,8 @@ def require_one_brand(labelled: Iterable[ProductLabel], known: Iterable[tuple[st
 class LabelledMatches:
     """The matches of one photo, or of one listing, and the products that are right.
 
-    `decided` is the match that a finding rests on, with the probability of its policy, if any.
+    `name` is the listing's id, or where the photo is. `decided` is the match that a finding rests on, with the
+    probability of its policy, if any, and `flagged` whether that finding was flagged.
     """
 
     matches: tuple[Match, ...]
@@ -48,6 +56,8 @@ class LabelledMatches:
     territory: str | None = None
     day: date | None = None
     decided: Match | None = None
+    name: str = ""
+    flagged: bool | None = None
 
     def is_right(self, match: Match) -> bool:
         """Whether the photo shows or imitates the match's product."""
@@ -79,13 +89,16 @@ class Labels:
     """Labelled photos, and what could not be used.
 
     `unknown` counts labels of listings without a finding, `other` those about another product than the finding's, and
-    `failed` says why photos could not be read.
+    `failed` says why photos could not be read. `contradicted` are listings whose labels contradict each other (see
+    `lookalike.tables.inputs.contradicted`), `policies` the labels of the policies that made the findings.
     """
 
     photos: tuple[LabelledMatches, ...] = field(default=(), repr=False)
     unknown: int = 0
     other: int = 0
     failed: tuple[str, ...] = ()
+    contradicted: tuple[str, ...] = ()
+    policies: frozenset[str] = frozenset()
 
     @property
     def pairs(self) -> LabelledPairs:
@@ -102,7 +115,9 @@ def labels_of_findings(labels: str | Path, findings: str | Path, *, candidates: 
     TableError as reading either table does, if no label is about any of the findings, and for a label of another
     product than the finding's that doesn't say of which of its candidates' brands.
     """
-    verdicts = reviews_by_listing(read_verdicts(labels))
+    reviews = list(read_verdicts(labels))
+    verdicts = reviews_by_listing(reviews)
+    policies: set[str] = set()
     photos: list[LabelledMatches] = []
     seen = other = 0
     found = (row for row in read_findings(findings) if row["similarity"] is not None)
@@ -114,10 +129,19 @@ def labels_of_findings(labels: str | Path, findings: str | Path, *, candidates: 
             continue
         matches = _matches(row, candidates)
         right = _right(verdict, _decided(row).reference, matches)
-        photos.append(LabelledMatches(matches, right, row["territory"], verdict.day, _decided(row)))
+        policies.add(row["policy"])
+        photos.append(_labelled(row, matches, right, verdict.day))
     if not photos:
         raise TableError(f"none of the {len(verdicts)} labels of {labels} is about a finding in {findings}")
-    return Labels(tuple(photos), unknown=len(verdicts) - seen, other=other)
+    return Labels(tuple(photos), unknown=len(verdicts) - seen, other=other,
+                  contradicted=tuple(contradicted(reviews)), policies=frozenset(policies))  # fmt: skip
+
+
+def _labelled(
+    row: FindingRow, matches: tuple[Match, ...], right: frozenset[ProductLabel], day: date | None = None
+) -> LabelledMatches:
+    flagged = said_by_similarity(row) == Verdict.FLAGGED
+    return LabelledMatches(matches, right, row["territory"], day, _decided(row), row["listing_id"], flagged)
 
 
 def _right(review: Review, found: Reference, matches: Sequence[Match]) -> frozenset[ProductLabel]:
@@ -135,13 +159,12 @@ def _right(review: Review, found: Reference, matches: Sequence[Match]) -> frozen
 
 def unrelated_findings(findings: str | Path, *, candidates: bool = False) -> Labels:
     """Listings believed to be unrelated, each with what it matched nevertheless, by the last finding."""
-    photos = {
-        row["listing_id"]: LabelledMatches(_matches(row, candidates), frozenset(), row["territory"],
-                                           decided=_decided(row))
-        for row in read_findings(findings)
-        if row["similarity"] is not None
-    }  # fmt: skip
-    return Labels(tuple(photos.values()))
+    photos, policies = {}, set()
+    for row in read_findings(findings):
+        if row["similarity"] is not None:
+            photos[row["listing_id"]] = _labelled(row, _matches(row, candidates), frozenset())
+            policies.add(row["policy"])
+    return Labels(tuple(photos.values()), policies=frozenset(policies))
 
 
 def _matches(row: Mapping[str, Any], candidates: bool) -> tuple[Match, ...]:

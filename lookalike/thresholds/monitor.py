@@ -39,6 +39,11 @@ class MonitorReport:
         return tuple(check for check in self.promises if check.broken)
 
     @property
+    def untested(self) -> bool:
+        """Whether precision is promised, and there isn't one verdict to test that by."""
+        return bool(self.promises) and not any(check.tested for check in self.promises)
+
+    @property
     def raised(self) -> bool:
         """Whether there is anything to look at."""
         return bool(self.broken or self.floods or (self.drift and self.drift.raised))

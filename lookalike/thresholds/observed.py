@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lookalike.policy.policy import Policy
 from lookalike.records import Verdict
-from lookalike.tables.inputs import Review
+from lookalike.tables.inputs import Review, in_order
 
 OBSERVED = ("similarity", "normalised_similarity", "reference_id", "product_id", "brand", "territory", "kind")
 """The columns of a findings table that are watched, besides those that every one has."""
@@ -92,8 +92,8 @@ class ReviewedFlag:
 class Reviews:
     """The judged flags of one policy in the order of their first verdicts, and counts of the verdicts left out.
 
-    Left out are verdicts on findings of an `other_policy`, on findings that were `not_flagged`, about an
-    `other_product`, and on `unknown` listings.
+    Left out are verdicts on listings that the policy was `tuned_on`, on findings of an `other_policy`, on findings that
+    were `not_flagged`, about an `other_product`, and on `unknown` listings.
     """
 
     flags: tuple[ReviewedFlag, ...] = ()
@@ -101,6 +101,7 @@ class Reviews:
     not_flagged: int = 0
     other_product: int = 0
     unknown: int = 0
+    tuned_on: int = 0
 
 
 def judge_flags(reviews: Sequence[Review], observed: Observed, *, policy: Policy) -> Reviews:
@@ -112,9 +113,11 @@ def judge_flags(reviews: Sequence[Review], observed: Observed, *, policy: Policy
     """
     flags: dict[str, ReviewedFlag] = {}
     useless: Counter[str] = Counter()
-    for review in sorted(reviews, key=lambda review: review.day or date.min):
+    for review in in_order(reviews):
         found = observed.asked.get(review.listing_id)
-        if found is None:
+        if policy.tuned_on is not None and review.listing_id in policy.tuned_on:
+            useless["tuned_on"] += 1
+        elif found is None:
             useless["unknown"] += 1
         elif not policy.made(found.policy):
             useless["other_policy"] += 1

@@ -77,11 +77,12 @@ def _looked_up(
     lookup: Lookup, images: Sequence[str], right: Sequence[frozenset[ProductLabel]], progress: Progress | None
 ) -> Labels:
     found, failed = [], []
-    for photo, products in zip(_counted(lookup.look_up(images), progress), right, strict=True):
+    seen = zip(images, _counted(lookup.look_up(images), progress), right, strict=True)
+    for image, photo, products in seen:
         if photo.error is not None:
             failed.append(photo.error)
         else:
-            found.append(LabelledMatches(photo.matches, products))
+            found.append(LabelledMatches(photo.matches, products, name=image))
     return Labels(tuple(found), failed=tuple(failed))
 
 

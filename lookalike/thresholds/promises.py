@@ -41,6 +41,11 @@ class PromiseCheck:
     stretch_wrong: int = 0
     kind: str | None = None
 
+    @property
+    def tested(self) -> bool:
+        """Whether there is any verdict to test it by."""
+        return self.reviewed > 0
+
     def reason(self, day: date) -> str:
         """Why the flag band is withdrawn, for the policy.
 

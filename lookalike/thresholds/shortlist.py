@@ -28,12 +28,14 @@ _JUDGED_BY = ("probability", "normalised_similarity", "similarity", "suppressed_
 class Shortlist:
     """Rows of a findings table, the strongest first, chosen from `considered` listings that have a similarity.
 
-    `settled` counts those that a person had decided about, which were left out.
+    `settled` counts those that a person had decided about, which were left out. `contradicted` are listings whose
+    labels contradict each other.
     """
 
     rows: tuple[Mapping[str, Any], ...]
     considered: int
     settled: int = 0
+    contradicted: tuple[str, ...] = ()
 
 
 def shortlist_findings(
@@ -63,13 +65,15 @@ def shortlist_findings(
         raise TableError(f"--false-share is {false_share}, expected a share between 0 and 1, such as 0.2")
     places, strength, decided = _considered(findings, settled)
     chosen = np.ones(len(places), bool)
+    unclear: tuple[str, ...] = ()
     if labels is not None and false_share is not None:
-        known = labels_of_findings(labels, labelled or findings).pairs
-        chosen = shortlist(strength, labelled=known.similarity, lookalike=known.lookalike, false_share=false_share)
+        known = labels_of_findings(labels, labelled or findings)
+        unclear, pairs = known.contradicted, known.pairs
+        chosen = shortlist(strength, labelled=pairs.similarity, lookalike=pairs.lookalike, false_share=false_share)
     order = np.argsort(-strength, kind="stable")
     listed = places[order[(chosen & ~decided)[order]][:most]].tolist()
     rows = dict(findings_at(findings, frozenset(listed)))
-    return Shortlist(tuple(rows[place] for place in listed), len(places), int(decided.sum()))
+    return Shortlist(tuple(rows[place] for place in listed), len(places), int(decided.sum()), unclear)
 
 
 def _considered(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -12,10 +13,14 @@ from lookalike.detection.lookup import NOT_COMPARED
 from lookalike.errors import PolicyError, TableError
 from lookalike.policy.cohort import Cohort
 from lookalike.policy.policy import Policy
+from lookalike.policy.shipped import default_policy
 from lookalike.policy.terms import PARTS, Promise, Reach
+from lookalike.policy.tuned_on import TunedOn
+from lookalike.rights.claims import Claims
 from lookalike.tables.layout import PLAIN, Layout
 
 from .fusing import Fused, fuse, within
+from .in_use import Flags, flags_of, maker_of
 from .labels import Labels, labels_of_findings, pairs_of, unrelated_findings
 from .photos import Progress, labels_of_photos, listed_images, unrelated_photos, vectors_of
 from .tuning import REVIEW_PRECISION, tune
@@ -37,7 +42,8 @@ class Goal:
 
     Thresholds are `on` the similarity, on the probability that matching points give ("verification"), or on the
     probability from both ("fused"); it is fitted to half of the labels, unless `fusion` is a policy to take it from.
-    The policy expires after `days`.
+    None stands for what the policy in use judges by: its probability if it has one, which is taken over, else the
+    similarity. The policy expires after `days`.
 
     Raises PolicyError for a share that isn't between 0 and 1, and for a `fusion` without a [fusion].
     """
@@ -47,7 +53,7 @@ class Goal:
     confidence: float = 0.95
     review_share: float | None = None
     review_precision: float = REVIEW_PRECISION
-    on: On = "similarity"
+    on: On | None = None
     fusion: Policy | None = None
     days: int = 90
 
@@ -64,7 +70,14 @@ class Goal:
     @property
     def is_fused(self) -> bool:
         """Whether thresholds are on a probability, which needs photos compared point by point."""
-        return self.on != "similarity" or self.fusion is not None
+        return self.on not in (None, "similarity") or self.fusion is not None
+
+    def following(self, policy: Policy | None) -> Goal:
+        """The goal as it is with this policy in use."""
+        if self.on is not None or self.fusion is not None:
+            return self
+        return replace(self, on="fused" if policy and policy.fusion else "similarity",
+                       fusion=policy if policy and policy.fusion else None)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -78,12 +91,18 @@ class Background:
 
 @dataclass(frozen=True)
 class Tuned:
-    """A policy, the labels that it was tuned on, and why some photos could not be used."""
+    """A policy, the labels that it was tuned on, and why some photos could not be used.
+
+    `flags` says what becomes of the labelled listings: by the policy in use if they are findings, and by the new one.
+    `kept` is what there would be if the probability of the policy in use were kept; None if it is, or there is none.
+    """
 
     policy: Policy
     labels: Labels
     unrelated: Labels | None
     failed: tuple[str, ...]
+    flags: tuple[Flags, ...] = ()
+    kept: Flags | None = None
 
 
 def tune_on_photos(
@@ -93,19 +112,25 @@ def tune_on_photos(
     goal: Goal,
     unrelated: str | Path | None = None,
     background: Background | None = None,
+    policy: Policy | None = None,
     name: str = "tuned",
     progress: Progress | None = None,
     layout: Layout = PLAIN,
 ) -> Tuned:
     """Tune on labelled photos (image, product_id, lookalike), which are embedded and looked up.
 
-    `unrelated` is a table of listings believed to be unrelated; `layout` is that of tables of listings. Raises
-    TableError for tables that can't be used and for too few labels, PolicyError for what can't be normalised.
+    `unrelated` is a table of listings believed to be unrelated; `layout` is that of tables of listings. `policy` is the
+    one in use, by default the one that ships for the lookup's encoder. Raises TableError for tables that can't be used
+    and for too few labels, PolicyError for what can't be normalised or compared.
     """
     _require_labels(labels, unrelated, goal)
+    policy = policy or default_policy(lookup.encoder.spec.weights_sha256)
+    asked, goal = goal, goal.following(policy)
+    _require_features(lookup, asked, goal)
+    _require_one_scale(background, asked, goal)
     parts = PARTS if goal.fusion is None else goal.fusion.reach.parts
     compared = Reach(similarity=None) if goal.is_fused else NOT_COMPARED
-    used = replace(lookup, reach=replace(compared, parts=parts))
+    used = replace(lookup, reach=replace(compared, parts=parts), cohort=policy.cohort if policy else None)
     failed: list[str] = []
     if background is not None:
         vectors, failed = vectors_of(listed_images(background.listings, layout), lookup=lookup, progress=progress)
@@ -115,7 +140,9 @@ def tune_on_photos(
     others = (
         unrelated_photos(unrelated, lookup=used, progress=progress, layout=layout) if unrelated is not None else None
     )
-    tuned = _tuned(known, others, index=lookup.index, goal=goal, cohort=used.cohort, name=name, parts=parts)
+    tuned = _tuned(
+        known, others, index=lookup.index, goal=goal, cohort=used.cohort, name=name, parts=parts, policy=policy
+    )
     return replace(tuned, failed=(*failed, *tuned.failed))
 
 
@@ -132,14 +159,39 @@ def tune_on_findings(
     """Tune on labels of findings (listing_id, lookalike; optional product_id, date). Nothing is embedded.
 
     `unrelated` is a findings table of listings believed to be unrelated. `policy` made the findings; it is needed if it
-    normalises. Raises what `tune_on_photos` does.
+    doesn't ship, and judges by a probability or normalises. Raises what `tune_on_photos` does, and PolicyError if
+    another policy made the findings.
     """
     _require_labels(labels, unrelated, goal)
     known = Labels() if labels is None else labels_of_findings(labels, findings, candidates=goal.is_fused)
     others = unrelated_findings(unrelated, candidates=goal.is_fused) if unrelated is not None else None
+    follow = goal.on is None and goal.fusion is None
+    policy = maker_of(policy, [each for each in (known, others) if each], follow=follow)
+    followed = goal.following(policy)
     cohort = policy.cohort if policy is not None else None
     parts = policy.reach.parts if policy is not None else _parts_of(known, others)
-    return _tuned(known, others, index=index, goal=goal, cohort=cohort, name=name, parts=parts)
+    tune_for = partial(_tuned, known, others, index=index, cohort=cohort, name=name, parts=parts, policy=policy)
+    tuned = tune_for(goal=followed)
+    if policy is None or policy.fusion is None or tuned.policy.fusion == policy.fusion:
+        return tuned
+    kept = tune_for(goal=replace(goal, on=None, fusion=None).following(policy))
+    return replace(tuned, kept=kept.flags[-1])
+
+
+def _require_features(lookup: Lookup, asked: Goal, goal: Goal) -> None:
+    if goal.is_fused and not asked.is_fused and not lookup.index.has_features:
+        raise PolicyError(
+            f"the policy in use, {goal.fusion}, also judges by matching points, but the index has no local features; "
+            "build it again with them, or set thresholds --on similarity"
+        )
+
+
+def _require_one_scale(background: Background | None, asked: Goal, goal: Goal) -> None:
+    if background is not None and goal.fusion is not None and asked.fusion is None:
+        raise PolicyError(
+            f"--cohort normalises similarities, and the probability of the policy in use, {goal.fusion}, was fitted to "
+            "others; say what thresholds are set on with --on"
+        )
 
 
 def _parts_of(*labels: Labels | None) -> int:
@@ -176,8 +228,9 @@ def _tuned(
     cohort: Cohort | None,
     name: str,
     parts: int,
+    policy: Policy | None,
 ) -> Tuned:
-    basis = _basis(known, others, goal, parts)
+    basis = _basis(known, others, goal, parts, policy)
     searched = index.agreement
     tuned = tune(
         pairs_of(basis.photos, basis.fusion),
@@ -203,11 +256,14 @@ def _tuned(
         weights_sha256=index.spec.weights_sha256,
         index_digest=index.digest,
         expires=date.today() + timedelta(days=goal.days),
+        claims=policy.claims if policy is not None else Claims(),
+        tuned_on=TunedOn.of(photo.name for each in (known, others) if each for photo in each.photos),
     )
-    return Tuned(bound, known, others, known.failed + (others.failed if others else ()))
+    failed = known.failed + (others.failed if others else ())
+    return Tuned(bound, known, others, failed, flags=tuple(flags_of(known, policy, bound)))
 
 
-def _basis(known: Labels, others: Labels | None, goal: Goal, parts: int) -> Fused:
+def _basis(known: Labels, others: Labels | None, goal: Goal, parts: int, policy: Policy | None) -> Fused:
     """What thresholds are set on: the similarity, a fusion fitted to half of the labels, or one taken over."""
     unrelated = others.photos if others is not None else ()
     if goal.fusion is not None:
@@ -215,5 +271,6 @@ def _basis(known: Labels, others: Labels | None, goal: Goal, parts: int) -> Fuse
         near = [tuple(within(photo, reach) for photo in group) for group in (known.photos, unrelated)]
         return Fused(goal.fusion.fusion, reach, *near)
     if goal.on == "similarity":
-        return Fused(None, Reach(parts=parts), known.photos, unrelated)
+        kept = policy.reach if policy is not None and policy.fusion is None else Reach()
+        return Fused(None, replace(kept, parts=parts), known.photos, unrelated)
     return fuse(known.photos, unrelated, similarity=goal.on == "fused", parts=parts)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,6 +90,13 @@ def tune(
     )
 
 
+class Lacking(NamedTuple):
+    """How many labels are missing for a promise: labelled flags, all of them right, and unrelated listings."""
+
+    flags: int
+    unrelated: int
+
+
 @dataclass(frozen=True)
 class Band:
     """What the pairs of one group, or those of one kind in it, support: thresholds, or how many labels are missing.
@@ -101,16 +108,16 @@ class Band:
     of: str
     flag: Kept | None
     review: float | None
-    more_needed: int
+    lacking: Lacking
     pairs: LabelledPairs = field(repr=False)
 
-    def thresholds(self, review: float, more_needed: int) -> Thresholds:
+    def thresholds(self, review: float, lacking: Lacking) -> Thresholds:
         """The thresholds as entries of a policy, with `review` where the pairs support none."""
         flag = self.flag.threshold if self.flag else None
         own = self.review if self.review is not None else review
-        return Thresholds(flag, own, self._evidence(more_needed))
+        return Thresholds(flag, own, self._evidence(lacking))
 
-    def _evidence(self, more_needed: int) -> Evidence:
+    def _evidence(self, lacking: Lacking) -> Evidence:
         days = self.pairs.day[~np.isnat(self.pairs.day)]
         flagged = self.pairs.similarity >= self.flag.threshold if self.flag else np.zeros(len(self.pairs), bool)
         return Evidence(
@@ -118,7 +125,8 @@ class Band:
             labels=len(self.pairs),
             flags=int(flagged.sum()),
             errors=int((flagged & ~self.pairs.lookalike).sum()),
-            more_needed=more_needed,
+            more_needed=lacking.flags,
+            unrelated_needed=lacking.unrelated,
             since=days.min().item() if len(days) else None,
             until=days.max().item() if len(days) else None,
         )
@@ -151,8 +159,8 @@ class Bands:
 
         The entry says how many labels the brand's `own` bands lack.
         """
-        rest = self.rest.thresholds(review, own.rest.more_needed)
-        kinds = {kind: band.thresholds(review, own.of(kind).more_needed) for kind, band in self.kinds.items()}
+        rest = self.rest.thresholds(review, own.rest.lacking)
+        kinds = {kind: band.thresholds(review, own.of(kind).lacking) for kind, band in self.kinds.items()}
         return Scope(rest.flag, rest.review, brand, territory, rest.evidence, kinds=Kinds(**kinds))
 
 
@@ -215,15 +223,15 @@ class _Asked:
         return [kind for kind in KINDS if (pairs.kind == kind).sum() >= least]
 
     def _band(self, of: str, pairs: LabelledPairs, floor: Kept | Shortfall | None, confidence: float) -> Band:
-        results = [] if floor is None else [floor]
+        precise = None
         if self.promise.precision is not None:
-            results.append(precision_threshold(
+            precise = precision_threshold(
                 pairs.similarity, pairs.lookalike, precision=self.promise.precision, confidence=confidence
-            ))  # fmt: skip
-        needed = max((result.needed for result in results if isinstance(result, Shortfall)), default=0)
-        kept = [result for result in results if isinstance(result, Kept)]
-        flag = max(kept, key=lambda k: k.threshold) if not needed else None
-        return Band(of, flag, self._review(pairs, flag, confidence), needed, pairs)
+            )
+        lacking = Lacking(*(each.needed if isinstance(each, Shortfall) else 0 for each in (precise, floor)))
+        kept = [result for result in (precise, floor) if isinstance(result, Kept)]
+        flag = max(kept, key=lambda k: k.threshold) if not any(lacking) else None
+        return Band(of, flag, self._review(pairs, flag, confidence), lacking, pairs)
 
     def _review(self, pairs: LabelledPairs, flag: Kept | None, confidence: float) -> float | None:
         if self.budget is not None:

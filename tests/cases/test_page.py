@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browser import needs_browser
 from flagged import row
 from PIL import Image
+from printed import sheets
 
 from lookalike.cases.case import Cases
 from lookalike.cases.grouping import Joining, build_cases
@@ -127,3 +129,24 @@ def test_a_network_stays_small(tmp_path: Path, sellers: int) -> None:
 
 def test_no_cases_make_a_page_as_well(tmp_path: Path) -> None:
     assert "No cases." in page(tmp_path, [], build_cases([]))
+
+
+@needs_browser
+def test_cases_are_printed_without_breaking_a_pair_or_wasting_a_sheet(tmp_path: Path) -> None:
+    rows = [
+        row(f"L{case:02}{at}", f"seller{case}", 10.0 + at, product_id=f"p{at}") for case in range(12) for at in range(4)
+    ]
+    found = build_cases(rows)
+    page(tmp_path, rows, found)
+    printed = sheets(tmp_path / "new" / "cases.html", tmp_path)
+    assert len(found.cases) == 12 and len(printed) <= 7
+    for case in found.cases:
+        heads = [at for at, lines in enumerate(printed) if any(case.id in line for line in lines)]
+        pairs = {
+            at
+            for at, lines in enumerate(printed)
+            for line in lines
+            for name in case.examples[:4]
+            if f"{name} from" in line
+        }
+        assert heads == sorted(pairs), "a case of four pairs stands on one sheet with its heading"

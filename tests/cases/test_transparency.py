@@ -51,6 +51,14 @@ def test_counts_errors_and_times_of_reviewed_flags() -> None:
     assert counted.first == counted.last == "2026-11-01T12:00:00+00:00"
 
 
+def test_no_verdict_takes_less_than_no_time() -> None:
+    rows = [row("L1", scanned_at="2026-11-20T12:00:00+00:00"), row("L2"), row("L3")]
+    reviews = [Review("L1", True, None, date(2026, 11, 9)), Review("L2", True, None, date(2026, 11, 4)),
+               Review("L3", True, None, date(2026, 11, 1))]  # fmt: skip
+    whole = count_findings(rows, reviews=reviews, day=DAY).all
+    assert (whole.reviewed, whole.days_to_verdict) == (3, Times(2, 0.75, 1.5, 2.25))
+
+
 def test_a_listing_counts_once_by_its_last_row() -> None:
     days = [row(f"L{k}", scanned_at=f"2026-11-{day:02}T12:00:00+00:00") for day in range(1, 11) for k in range(8)]
     rows = [*days, row("L0", "clear", scanned_at="2026-11-11T12:00:00+00:00")]

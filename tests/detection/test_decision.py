@@ -40,6 +40,14 @@ def test_a_threshold_counts_from_its_own_value_on(similarity: float, verdict: Ve
     assert (finding.verdict, finding.threshold) == (verdict, threshold)
 
 
+def test_a_finding_also_says_from_where_one_like_it_is_flagged() -> None:
+    policy = Policy("p", 0.9, 0.5, scopes=(Scope(0.7, 0.6, brand="B"), Scope(0.7, 0.6, brand="C", withdrawn="broken")))
+    matches = [Match(Reference(brand, brand, brand, "r.jpg"), 0.65) for brand in "ABC"]
+    found = [decide(LISTING, [PhotoMatches("a", (match,))], policy=policy, encoder="e") for match in matches]
+    assert [finding.threshold for finding in found] == [0.5, 0.6, 0.6]
+    assert [finding.flag_threshold for finding in found] == [0.9, 0.7, None]
+
+
 def test_the_strongest_photo_decides_and_is_named() -> None:
     finding = judge(photo("a", 0.5, 0.4), photo("b", 0.9, 0.7), photo("c", 0.8))
     assert (finding.image, finding.similarity, finding.product, finding.kind) == ("b", 0.9, "p0.9", "lookalike")

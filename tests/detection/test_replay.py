@@ -131,6 +131,54 @@ def test_refuses_policies_that_the_findings_can_not_tell_of() -> None:
     fused = replace(BEFORE, fusion=Fusion(-6.0, 1.0, 0.0, 2.0, 0.0), flag=0.9, review=0.1)
     with pytest.raises(PolicyError, match="compares more photos point by point"):
         compare_policies(rows, replace(fused, reach=Reach(0.5)), fused)
+    with pytest.raises(PolicyError, match="give the policy that made them, x, with --made-by"):
+        compare_policies(rows, BEFORE, cohort)
     for damaged in (None, "[", '[{"brand": 1}]', "{}"):
         with pytest.raises(TableError, match="scan again"):
             compare_policies([{**rows[0], "candidates": damaged}], BEFORE, AFTER)
+
+
+FUSED = Policy("fused", 0.9, 0.1, fusion=Fusion(-6.0, 4.0, 0.0, 2.0, 0.0))
+
+
+def found_by(maker: Policy, similarity: float, inliers: int | None) -> dict[str, object]:
+    """A finding of that policy whose one match has so many matching points, None if it wasn't compared."""
+    import json
+
+    found = row("1", "A", similarity)
+    verification = None if inliers is None else {"inliers": inliers, "coverage": 0.5, "mirrored": False,
+                                                 "kind": "same_print", "outline": []}  # fmt: skip
+    candidates = [{**json.loads(str(found["candidates"]))[0], "verification": verification}]
+    return {**found, "policy": str(maker), "candidates": json.dumps(candidates)}
+
+
+def test_compares_a_policy_that_compares_points_with_one_that_does_not_on_the_findings_of_the_first() -> None:
+    rows = [found_by(FUSED, 0.6, 30), found_by(FUSED, 0.95, 0)]
+    diff = compare_policies(rows, FUSED, replace(BEFORE, review=0.5))
+    assert diff.moved == {("flagged", "review"): 1, ("clear", "review"): 1}
+
+
+def test_the_policy_that_made_the_findings_decides_what_they_can_tell() -> None:
+    near, far = replace(FUSED, name="near", reach=Reach(0.5)), replace(FUSED, name="far", reach=Reach(0.2))
+    rows = [found_by(near, 0.6, 30)]
+    assert compare_policies(rows, near, replace(near, flag=0.95), made_by=far).moved == {("flagged", "flagged"): 1}
+    with pytest.raises(PolicyError, match="far@.* compares more photos point by point than near@"):
+        compare_policies(rows, near, far)
+    with pytest.raises(PolicyError, match="fused@.* compares more photos point by point than near@"):
+        compare_policies(rows, BEFORE, FUSED, made_by=near)
+
+
+def test_points_beyond_a_policys_reach_do_not_count_for_it() -> None:
+    rows = [found_by(FUSED, 0.6, 30)]
+    assert replay(rows[0], replace(FUSED, name="all")).verdict == "flagged"
+    assert replay(rows[0], replace(FUSED, name="near", reach=Reach(0.7))).verdict == "clear"
+
+
+def test_findings_that_were_not_compared_point_by_point_are_refused_for_a_policy_that_needs_points() -> None:
+    from lookalike.detection.replay import require_fit
+
+    with pytest.raises(PolicyError, match=r"not compared point by point that far \(first: listing 1\); scan again"):
+        require_fit(found_by(BEFORE, 0.95, None), FUSED)
+    require_fit(found_by(BEFORE, 0.95, 0), FUSED)
+    require_fit(found_by(BEFORE, 0.4, None), replace(FUSED, reach=Reach(0.5)))
+    require_fit({**found_by(BEFORE, 0.95, None), "hint": "a.jpg: not compared point by point: it changed"}, FUSED)

@@ -126,6 +126,29 @@ def test_gives_the_largest_difference_first() -> None:
     assert any(covered(region, boxes[6]) >= 0.6 for region in regions[1:])
 
 
+@photographed
+@pytest.mark.parametrize("colour", [(250, 190, 60), (150, 215, 150), (120, 120, 120), (40, 120, 170)])
+@pytest.mark.parametrize("box", [(120, 315, 190, 365), (60, 310, 240, 385)], ids=["small", "large"])
+def test_finds_a_plain_surface_laid_over_plain_paper(photo, colour: tuple[int, int, int], box: Box) -> None:
+    reference, _ = carton("myrtossa")
+    listing = reference.copy()
+    left, top, right, bottom = map(int, box)
+    listing[top:bottom, left:right] = colour
+    regions = compare(reference, photo(listing)).regions
+    assert max(covered(region, box) for region in regions) >= 0.7
+    assert all(covered(region, (0, 0, 300, 280)) == 0 for region in regions)
+
+
+def test_a_surface_as_bright_as_what_it_covers_is_found_by_its_colour() -> None:
+    reference = np.full((300, 300, 3), (200, 200, 200), np.uint8)
+    cv2.putText(reference, "olme", (30, 80), cv2.FONT_HERSHEY_SIMPLEX, 2.5, (20, 20, 20), 8, cv2.LINE_AA)
+    listing = reference.copy()
+    listing[150:230, 90:210] = (255, 180, 168)
+    assert abs(int(cv2.cvtColor(listing, cv2.COLOR_RGB2GRAY)[200, 150]) - 200) <= 2
+    [region] = compare(reference, listing).regions
+    assert covered(region, (90, 150, 210, 230)) >= 0.9
+
+
 def test_finds_words_laid_over_plain_paper() -> None:
     reference, _ = carton("myrtossa")
     listing = reference.copy()

@@ -36,7 +36,7 @@ def test_gives_a_photo_in_rgb_and_none_for_one_that_cannot_be_read(photos: list[
 
 def test_draws_a_row_only_if_both_photos_can_be_read(photos: list[Path], tmp_path: Path) -> None:
     evidence = evidence_of(PhotoReader())
-    row = {"image": str(photos[0]), "reference_image": str(photos[1]), "similarity": 0.5}
+    row = {"image": str(photos[0]), "reference_image": str(photos[1]), "verdict": "review", "similarity": 0.5}
     picture = evidence(row)
     assert picture is not None and picture.width == 1200
     for name in ("image", "reference_image"):

@@ -160,7 +160,7 @@ def test_the_picture_has_the_marks_only_where_something_differs() -> None:
 
 def test_without_an_alignment_shows_the_two_photos_alone() -> None:
     photo = as_image(packshot("elmora"))
-    alone = compose_pair(photo, photo, None, similarity=0.9, threshold=0.8)
+    alone = compose_pair(photo, photo, None, numbers="similarity 0.900")
     assert alone.height < 600
     assert share_of(alone, OUTLINE) == 0
 
@@ -168,7 +168,7 @@ def test_without_an_alignment_shows_the_two_photos_alone() -> None:
 def test_the_facts_are_on_it_and_a_long_caption_is_cut_off() -> None:
     photo = as_image(packshot("elmora"))
     plain = compose_pair(photo, photo)
-    told = compose_pair(photo, photo, similarity=0.912, threshold=0.85, caption="a\nvery " * 200)
+    told = compose_pair(photo, photo, numbers="similarity 0.912", caption="a\nvery " * 200)
     assert told.width == WIDTH
     assert told.height > plain.height
     assert np.asarray(told)[: told.height - plain.height].min() < 100

@@ -141,7 +141,7 @@ def test_a_report_boxes_the_part_in_its_thumbnail(tmp_path: Path, detector: Dete
     for each in (row, {**row, "candidates": None}):
         write_report([each], tmp_path / "r.html", thumbnail=lambda _: Image.new("RGB", (300, 150), "white"))
         sizes.append((tmp_path / "r.html").read_text(encoding="utf-8").count("data:image/webp"))
-    assert sizes == [2, 1], "with a box, the listing's picture is another than the genuine one"
+    assert sizes == [4, 2], "small and large: with a box, the listing's picture is another than the genuine one"
 
 
 def test_a_region_is_read_only_if_it_lies_in_the_photo() -> None:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
+
+from browser import needs_browser
+from PIL import Image
+from printed import sheets
 
 from lookalike.evidence.statement import Pictures, statement_page
 from lookalike.records import Finding, Listing, Verdict
@@ -17,11 +22,14 @@ MADE_BY = {
 PHOTO = {"state": "none", "why": None, "read_at": None, "sha256": None, "expected_sha256": None}
 
 
-def page(**values: Any) -> str:
+def said(**values: Any) -> dict[str, Any]:
     found = Finding(Listing("L1", ()), Verdict.FLAGGED, "p@1", "e@1", "same_print", "p1", "Acme", 0.9)
-    said = {"finding": {**finding_row(found), **values}, "listing_photo": PHOTO, "reference_photo": PHOTO,
+    return {"finding": {**finding_row(found), **values}, "listing_photo": PHOTO, "reference_photo": PHOTO,
             "troubles": [], "thresholds": None}  # fmt: skip
-    text = statement_page(1, said, made_by=MADE_BY, pictures=Pictures(), names={}).decode()
+
+
+def page(**values: Any) -> str:
+    text = statement_page(1, said(**values), made_by=MADE_BY, pictures=Pictures(), names={}).decode()
     return " ".join(text.split())
 
 
@@ -50,3 +58,21 @@ def test_says_what_the_labels_say_and_keeps_it_inert() -> None:
         "<bdi>one letter off: the label says “&lt;b&gt;Quorlifh”, the genuine one “Quorlith”</bdi>."
     ) in text
     assert "Read by a program" not in page() and "Read by a program" not in page(label_name="[1]")
+
+
+@needs_browser
+def test_no_heading_of_a_printed_statement_is_the_last_line_of_its_sheet(tmp_path: Path) -> None:
+    headings = ("The two photos compared", "The listing", "The numbers", "Made with", "File hashes (sha256)")
+    numbers = {"probability": 0.98, "look": 0.6, "inliers": 30, "coverage": 0.5, "threshold": 0.877}
+    met = set()
+    for height in range(300, 1500, 150):  # of what stands above the headings
+        pictures = Pictures(composed=Image.new("RGB", (1200, height), (200, 210, 220)))
+        names = {"picture": "picture.png"}
+        (tmp_path / "s.html").write_bytes(
+            statement_page(1, said(**numbers), made_by=MADE_BY, pictures=pictures, names=names)
+        )
+        printed = sheets(tmp_path / "s.html", tmp_path)
+        assert len(printed) <= 3
+        assert not {lines[-1].strip() for lines in printed} & set(headings), height
+        met |= {line.strip() for lines in printed for line in lines} & set(headings)
+    assert met == set(headings)

@@ -13,6 +13,7 @@ from lookalike.policy.file import EncoderTable, IndexTable, PolicyFile
 from lookalike.policy.fusion import Fusion
 from lookalike.policy.policy import Policy, parse
 from lookalike.policy.terms import Evidence, Kinds, Promise, Reach, Scope, Thresholds
+from lookalike.policy.tuned_on import TunedOn
 from lookalike.rights.claims import Claims
 
 Tables = dict[str, dict[str, str]]
@@ -22,7 +23,7 @@ FULL: Tables = {
     "thresholds": {"flag": "0.8", "review": "0.6", "withdrawn": '"too many errors"'},
     "thresholds.evidence": {
         "of": '"all"', "labels": "500", "flags": "120", "errors": "3", "more_needed": "0",
-        "since": "2026-01-01", "until": "2026-02-01",
+        "since": "2026-01-01", "until": "2026-02-01", "unrelated_needed": "12",
     },
     "thresholds.kinds.copied_photo": {"flag": "0.7", "review": "0.2", "withdrawn": '"why"'},
     "thresholds.kinds.copied_photo.evidence": {
@@ -42,12 +43,14 @@ FULL: Tables = {
                "unfair_competition_in": "[]", "unknown_territory": '"flagged"'},
     "[scopes]": {"flag": "0.9", "review": "0.5", "brand": '"Acme"', "territory": '"DE"', "withdrawn": '"why"'},
     "scopes.evidence": {"of": '"toys"', "labels": "8", "flags": "2", "errors": "1", "more_needed": "21",
-                        "since": "2026-03-01", "until": "2026-04-01"},
+                        "since": "2026-03-01", "until": "2026-04-01", "unrelated_needed": "3"},
     "scopes.kinds.lookalike": {"flag": "0.6", "review": "0.4"},
+    "tuned_on": {"digests": '"AAAAAAAAAAA="'},
 }  # fmt: skip
 """Every entry of a policy file, as TOML writes it, except [cohort]."""
 
-LATER = {("promise", "by_kind"), ("verification", "parts"), ("fusion", "look"), ("fusion", "look_margin")}
+LATER = {("thresholds.evidence", "unrelated_needed"), ("scopes.evidence", "unrelated_needed"), ("tuned_on", "digests"),
+         ("promise", "by_kind"), ("verification", "parts"), ("fusion", "look"), ("fusion", "look_margin")}  # fmt: skip
 BEFORE = {
     table: {entry: value for entry, value in entries.items() if (table, entry) not in LATER}
     for table, entries in FULL.items()
@@ -69,7 +72,7 @@ POLICY = Policy(
             0.5,
             "Acme",
             "DE",
-            Evidence("toys", 8, 2, 1, 21, date(2026, 3, 1), date(2026, 4, 1)),
+            Evidence("toys", 8, 2, 1, 21, date(2026, 3, 1), date(2026, 4, 1), 3),
             "why",
             Kinds(lookalike=Thresholds(0.6, 0.4)),
         ),
@@ -78,12 +81,13 @@ POLICY = Policy(
     fusion=Fusion(-8.1, 8.0, 9.1, 0.37, 6.3, 1414, 3.5, 2.5),
     promise=Promise(0.95, 0.9, 0.01, 4093, 4096, by_kind=True),
     kinds=Kinds(Thresholds(0.7, 0.2, SEEN, "why"), Thresholds(None, 0.9), Thresholds(0.5, 0.3)),
-    evidence=Evidence("all", 500, 120, 3, 0, date(2026, 1, 1), date(2026, 2, 1)),
+    evidence=Evidence("all", 500, 120, 3, 0, date(2026, 1, 1), date(2026, 2, 1), 12),
     withdrawn="too many errors",
     created=date(2026, 11, 24),
     expires=date(2027, 2, 22),
     about="Tuned.",
     claims=Claims(("copyright",), ("trademark",), ("design",), (), "flagged"),
+    tuned_on=TunedOn("AAAAAAAAAAA="),
 )
 
 DEEP = "[" * 50 + "]" * 50
@@ -102,7 +106,10 @@ ODD = {
     **dict.fromkeys(("intercept", "margin", "inliers", "coverage", "look", "look_margin"), COEFFICIENTS),
     "parts": [*COUNTS, "9"],
     "by_kind": [*(odd for odd in NEVER if odd != "true"), "0", "1", '"true"', "2026-12-31"],
-    **dict.fromkeys(("labels", "flags", "errors", "more_needed", "search_agreeing", "search_probes"), COUNTS),
+    **dict.fromkeys(
+        ("labels", "flags", "errors", "more_needed", "unrelated_needed", "search_agreeing", "search_probes"), COUNTS
+    ),
+    "digests": [*TEXTS, '"AAAA"', '"not base64"'],
     **dict.fromkeys(("references", "photos"), COMPARED),
     **dict.fromkeys(("name", "about", "withdrawn", "of", "weights_sha256", "digest", "brand", "territory"), TEXTS),
     **dict.fromkeys(("created", "expires", "since", "until"), DAYS),
@@ -148,7 +155,7 @@ def test_reads_every_entry() -> None:
     ("table", "kind"), [("", PolicyFile), ("thresholds", Scope), ("[scopes]", Scope), ("promise", Promise),
                         ("encoder", EncoderTable), ("index", IndexTable), ("verification", Reach), ("fusion", Fusion),
                         ("claims", Claims), ("thresholds.evidence", Evidence), ("scopes.evidence", Evidence),
-                        ("thresholds.kinds.copied_photo", Thresholds)]
+                        ("thresholds.kinds.copied_photo", Thresholds), ("tuned_on", TunedOn)]
 )  # fmt: skip
 def test_the_full_file_leaves_no_entry_out(table: str, kind: type) -> None:
     tables = {name.strip("[]") for name in FULL} | {"evidence", "kinds", "cohort"}

@@ -67,7 +67,8 @@ def test_says_what_was_normalised_and_what_a_harmless_photo_suppressed(tmp_path:
     ]
     write_report(rows, tmp_path / "r.html", thumbnail=lambda _: None)
     page = (tmp_path / "r.html").read_text()
-    assert "normalised <b>0.310</b>" in page and page.count('class="tick"') == 1
+    assert "normalised similarity <b>0.310</b>, flag from 0.250 · similarity <b>0.900</b>" in page
+    assert page.count('class="tick"') == 1
     assert "More similar to the harmless photo <bdi>&lt;stock&gt;</bdi>" in page
 
 
@@ -161,7 +162,7 @@ def test_stores_a_picture_on_many_cards_once(tmp_path: Path) -> None:
 
     found = page(tmp_path, [row(image="listing.jpg", reference_image="r.jpg")] * 30, thumbnail=thumbnail)
     assert sorted(asked) == ["listing.jpg", "r.jpg"]
-    assert found.text.count("data:image/webp") == 2
+    assert found.text.count("data:image/webp") == 4, "once small and once large"
 
 
 def test_counts_all_and_shows_the_strongest(tmp_path: Path) -> None:
@@ -252,7 +253,13 @@ def test_says_how_many_points_match(tmp_path: Path) -> None:
 def test_the_bar_shows_the_number_that_the_threshold_applies_to(tmp_path: Path) -> None:
     found = page(tmp_path, [row(similarity=0.71, probability=0.93, threshold=0.9)])
     assert '<rect class="fill" width="93.0"' in found.text and '<rect class="tick" x="90.0"' in found.text
-    assert "0.930 probability · 0.710 similarity · threshold 0.900" in words(found)
+    assert "probability 0.930 , flag from 0.900 · similarity 0.710" in words(found)
+
+
+def test_a_card_for_review_also_shows_from_where_it_would_be_flagged(tmp_path: Path) -> None:
+    found = page(tmp_path, [row(verdict="review", probability=0.4, threshold=0.05, flag_threshold=0.877)])
+    assert "probability 0.400 , review from 0.050, flag from 0.877 · similarity 0.900" in words(found)
+    assert [float(tag["x"] or "") for name, tag in found.tags if tag.get("class") == "tick"] == [5.0, 87.7]
 
 
 def test_shows_rows_of_a_table_that_lacks_columns(tmp_path: Path) -> None:
@@ -266,7 +273,7 @@ def test_says_when_it_was_scanned(tmp_path: Path) -> None:
     assert "4 listings: 4 flagged. Scanned 2026-10-30 to 2026-11-02." in text
 
 
-def test_composes_evidence_for_the_strongest_findings_that_need_a_look(tmp_path: Path) -> None:
+def test_evidence_goes_to_what_is_in_review_first_and_then_to_the_weakest_flags(tmp_path: Path) -> None:
     rows = [
         row(listing_id="r", verdict="review", similarity=0.97),
         row(listing_id="c", verdict="clear", similarity=0.99),
@@ -284,7 +291,7 @@ def test_composes_evidence_for_the_strongest_findings_that_need_a_look(tmp_path:
     summary = write_report(
         rows, out, thumbnail=lambda _: None, evidence=evidence, most_evidence=3, progress=told.append
     )
-    assert (sorted(asked), sum(told), summary.evidence) == (["f1", "f2", "r"], 3, 3)
+    assert (sorted(asked), sum(told), summary.evidence) == (["f2", "late", "r"], 3, 3)
     found = Page(out)
     pictures = found.all("img")
     assert len(pictures) == 3
@@ -294,8 +301,51 @@ def test_composes_evidence_for_the_strongest_findings_that_need_a_look(tmp_path:
         with Image.open(io.BytesIO(base64.b64decode(data))) as image:
             assert (image.format, image.size) == ("JPEG", (1040, 1600))
             assert (picture["width"], picture["height"]) == ("1040", "1600")
-    assert re.findall(r">(Evidence|Details)</button>", found.text) == ["Evidence"] * 3 + ["Details"] * 2
-    assert words(found).count("Only the strongest findings have a picture.") == 1
+    assert re.findall(r">(Evidence|Details)</button>", found.text) == ["Details", *["Evidence"] * 3, "Details"]
+    assert words(found).count("This page has no picture of what matches here") == 1
+
+
+def large_of(found: Page) -> dict[str, tuple[int, int]]:
+    """The sizes of the pictures that the dialog shows in large, by the class that they belong to."""
+    pictures = re.findall(
+        r"#view \.(p\d+)\{background-image:url\(\"data:image/webp;base64,(.*?)\"", found.texts["style"]
+    )
+    return {name: Image.open(io.BytesIO(base64.b64decode(data))).size for name, data in pictures}
+
+
+def test_findings_without_composed_evidence_show_their_photos_large_in_the_dialog(tmp_path: Path) -> None:
+    rows = [
+        row(listing_id=name, verdict=verdict, similarity=strength, image=f"{name}.jpg", reference_image=f"g{name}.jpg")
+        for name, verdict, strength in (("a", "flagged", 0.99), ("b", "review", 0.9), ("c", "clear", 0.5))
+    ]
+    noise = {f"{kind}{name}.jpg": Image.effect_noise((1000, 700), 40 + at)
+             for at, (kind, name) in enumerate((k, n) for k in ("", "g") for n in "abc")}  # fmt: skip
+    found = page(tmp_path, rows, thumbnail=noise.get, evidence=painted, most_evidence=1)
+    pairs = re.findall(r'<div class="pair( large)?">\s*<figure>\s*<div class="photo (p\d+)', found.text)
+    assert [bool(large) for large, _ in pairs] == [True, False, False], "b has evidence, and c needs no decision"
+    sizes = large_of(found)
+    assert len(sizes) == 2 and set(sizes.values()) == {(640, 448)} and pairs[0][1] in sizes
+
+
+def test_large_photos_are_bounded_in_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report_pictures, "MOST_LARGE_BYTES", 5_000)
+    rows = [row(listing_id=f"{i}", image=f"{i}.jpg", similarity=0.9 - i / 1000) for i in range(30)]
+    found = page(tmp_path, rows, thumbnail=lambda image: Image.new("RGB", (640, 480), (int(image[:-4]), 90, 200)))
+    large = re.findall(r"#view .*?base64,(.*?)\"", found.texts["style"])
+    assert 0 < len(large) < 30 and sum(map(len, large)) <= 5_000
+
+
+def test_clear_findings_are_folded_below_those_that_need_a_look(tmp_path: Path) -> None:
+    rows = [
+        row(listing_id="c", verdict="clear", similarity=0.99),
+        row(listing_id="r", verdict="review"),
+        row(listing_id="f"),
+    ]
+    found = page(tmp_path, rows)
+    assert [card["data-listing"] for card in found.all("article")] == ["f", "r", "c"]
+    folds = [(each.get("class"), "open" in each) for each in found.all("details")]
+    assert folds == [("brand", True), ("product", True), ("rest", False)]
+    assert found.text.index('class="rest"') < found.text.index('data-listing="c"')
 
 
 def test_says_that_a_photo_cannot_be_read_any_more(tmp_path: Path) -> None:
@@ -321,7 +371,7 @@ def test_evidence_is_bounded_in_bytes(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_without_evidence_the_page_does_not_mention_it(tmp_path: Path) -> None:
     text = words(page(tmp_path, [row()]))
-    assert "strongest findings have a picture" not in text and "can’t be read" not in text
+    assert "no picture of what matches" not in text and "can’t be read" not in text
 
 
 def test_the_page_has_every_element_that_the_script_looks_for(tmp_path: Path) -> None:

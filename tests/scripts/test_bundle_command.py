@@ -118,7 +118,7 @@ def test_bundles_the_rest_when_a_photo_is_gone_with_status_1(shop: Path, tmp_pat
     assert verify(tmp_path / "b", "--model", "embedded") == 0
     captured = capsys.readouterr()
     assert "3 similarities computed again" in captured.out
-    assert "the bundle itself says that a photo of 1 is missing" in captured.err
+    assert "the bundle itself says that a photo of 1 finding is missing" in captured.err
 
 
 class QuietHandler(SimpleHTTPRequestHandler):

@@ -38,7 +38,7 @@ def test_compares_the_embedded_encoder_with_a_file(
     assert main([*call, "--quiet"]) == 0
     shown = capsys.readouterr().out
     assert all(name in shown for name in ("embedded@", "mine@", "recall at P 90 %", "1.000 (1.00–1.00)"))
-    assert "6 photos of products, 2 unrelated ones" in shown
+    assert "6 photos of products, 2 unrelated" in shown
     assert main([*call, "--json", "--quiet"]) == 0
     embedded, mine = json.loads(capsys.readouterr().out)
     assert embedded["found"]["recall_at_1"] == 1.0 and mine["vector_bytes"] == 24

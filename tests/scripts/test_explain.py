@@ -49,7 +49,7 @@ def test_points_are_joined_at_their_places_in_the_original_photos() -> None:
     photo = genuine("zorvossa-face-scrub-left")
     wide = Image.new("RGB", (1000, 700), "white")
     wide.paste(photo.resize((600, 600)), (300, 50))
-    explained = explain_pair(photo, wide, similarity=0.9, threshold=0.8, caption="a copy on a wider ground")
+    explained = explain_pair(photo, wide, numbers="similarity 0.900", caption="a copy on a wider ground")
     assert explained.verification is not None
     corners = np.array(explained.verification.outline) * [1000, 700]
     assert np.allclose(corners, [[300, 50], [900, 50], [900, 650], [300, 650]], atol=12)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import pytest
 
 from lookalike.policy.policy import Policy
 from lookalike.policy.terms import Evidence, Promise, Scope
+from lookalike.policy.tuned_on import TunedOn
 from lookalike.scripts.monitor import main
+from lookalike.tables.inputs import read_verdicts
 
 POLICY = Policy(
     "mine",
@@ -87,10 +90,26 @@ def test_drift_and_floods_alone_raise(desk: Path, capsys: pytest.CaptureFixture[
 
 def test_tells_of_verdicts_on_another_policys_findings(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_findings(desk / "findings.jsonl", 50, policy="mine@00000000")
-    assert main(call(desk, "verdicts.csv")) == 0
-    error = capsys.readouterr().err
+    assert main(call(desk, "verdicts.csv")) == 1
+    said = capsys.readouterr()
+    error = said.err
+    assert "not tested" in said.out and "not shown to be broken" not in said.out
+    assert f"there is no verdict on a flag of {POLICY}, so it isn't known whether its promise is kept" in error
     assert f"50 on findings of another policy than {POLICY}" in error
     assert "10 on listings without a finding" in error
+
+
+def test_labels_that_the_policy_was_tuned_on_are_no_test_of_its_promise(
+    desk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [review.listing_id for review in read_verdicts(desk / "verdicts.csv")]
+    tuned = replace(POLICY, tuned_on=TunedOn.of(names[:-7]))
+    tuned.save(desk / "policy.toml")
+    main([*call(desk, "verdicts.csv"), "--json"])
+    said = capsys.readouterr()
+    reviews = json.loads(said.out)["reviews"]
+    assert (reviews["flags"], reviews["tuned_on"]) == (7, len(names) - 7)
+    assert f"{len(names) - 7} on listings that {tuned} was tuned on" in said.err
 
 
 def test_says_so_where_no_precision_is_promised(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -90,6 +90,7 @@ TROUBLES = {
     "wrong ending": " ends in .odt; use ",
     "folder in place of a file": " is a folder; name a file",
     "file in place of a folder": " is not a folder",
+    "folder named like a file": " is a folder and ends in .rar, as files do; leave that out",
 }
 
 
@@ -99,7 +100,8 @@ def cases() -> Iterator[Any]:
             for trouble in TROUBLES if kind is not None else ():
                 fits = {"missing folder": not kind.folder, "wrong ending": kind.endings and kind != EVIDENCE,
                         "folder in place of a file": not kind.folder and kind != EVIDENCE,
-                        "file in place of a folder": True}  # fmt: skip
+                        "file in place of a folder": True,
+                        "folder named like a file": kind.folder}  # fmt: skip
                 if fits.get(trouble, True):
                     yield pytest.param(command, option, trouble, id=f"{command} {option}: {trouble}")
 
@@ -143,6 +145,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_anything_is_read(
         "wrong ending": tmp_path / "out.odt",
         "folder in place of a file": tmp_path / f"folder{ending}",
         "file in place of a folder": tmp_path / "file" if folder else tmp_path / "file" / f"out{ending}",
+        "folder named like a file": tmp_path / "out.rar",
     }[trouble]
     before = sorted(tmp_path.rglob("*"))
     said = refused(capsys, CALLS[command].words(command, {option: path}))

@@ -14,6 +14,7 @@ from toy import clustered, save_pictures
 
 from lookalike.index.reference_index import ReferenceIndex
 from lookalike.policy.policy import Policy
+from lookalike.policy.shipped import open_policy
 from lookalike.records import Reference
 from lookalike.scripts.cli import main
 from lookalike.tables.findings import read_findings
@@ -69,7 +70,7 @@ def test_tunes_on_findings_without_embedding_and_shows_what_each_brand_rests_on(
     policy = tuned(shop, tmp_path / "policy.toml")
     rows = list(read_findings(shop / "findings.parquet"))
     wrong = {row["listing_id"] for row in rows if row["listing_id"] not in {f"L{i}" for i in range(40)}}
-    flagged = [row for row in rows if row["similarity"] >= policy.flag]
+    flagged = [row for row in rows if row["probability"] >= policy.flag]
     assert len(flagged) >= 29 and sum(row["listing_id"] in wrong for row in flagged) <= len(flagged) // 10
     evidence = policy.scope("Small").evidence
     assert evidence is not None and evidence.of == "all" and evidence.more_needed > 0
@@ -78,6 +79,96 @@ def test_tunes_on_findings_without_embedding_and_shows_what_each_brand_rests_on(
     assert (policy.weights_sha256, policy.index_digest) == (index.spec.weights_sha256, index.digest)
     text = capsys.readouterr().err
     assert "at least 90% of flags right" in text and "Small" in text and "more needed" in text
+
+
+def test_the_probability_of_the_findings_policy_is_kept_unless_another_choice_says_what_it_loses(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shipped = open_policy("shipped")
+    kept = tuned(shop, tmp_path / "kept.toml")
+    assert kept.fusion == shipped.fusion and kept.reach == shipped.reach and kept.claims == shipped.claims
+    said = " ".join(capsys.readouterr().err.split())
+    assert (
+        f"of 80 labelled listings, flagged are: 71 by {shipped} (40 of these flags right); 39 by {kept} (39 of" in said
+    )
+    assert "judges by a probability" not in said
+    dropped = tuned(shop, tmp_path / "dropped.toml", "--on", "similarity")
+    assert dropped.fusion is None
+    said = " ".join(capsys.readouterr().err.split())
+    assert "its probability isn't used. With it, which leaving out --on and --fusion keeps, 39 would be flagged" in said
+
+
+def test_findings_of_a_policy_that_does_not_ship_need_its_file_if_it_judges_by_a_probability(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = replace(open_policy("shipped"), name="mine", flag=0.9)
+    mine.save(tmp_path / "mine.toml")
+    found = str(tmp_path / "f.parquet")
+    assert (
+        main(["recheck", str(shop / "findings.parquet"), "--policy", str(tmp_path / "mine.toml"), "--out", found]) == 0
+    )
+    call = ["tune", str(shop / "labels.csv"), "--index", str(shop / "index"), "--findings", found, "--precision", "0.9",
+            "--out", str(tmp_path / "p.toml"), "--quiet"]  # fmt: skip
+    capsys.readouterr()
+    assert main(call) == 2
+    text = capsys.readouterr().err
+    assert f"made by {mine}, which judges by a probability and is none that ships; give its file with --policy" in text
+    assert text.count("\n") == 1
+    assert main([*call, "--policy", "shipped"]) == 2
+    assert f"made by {mine}, not by embedded-default@" in capsys.readouterr().err
+    assert main([*call, "--policy", str(tmp_path / "mine.toml")]) == 0
+    assert Policy.load(tmp_path / "p.toml").fusion == mine.fusion
+
+
+def test_what_is_missing_for_a_cap_on_false_flags_are_unrelated_listings_not_flags(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call = ["tune", "--index", str(shop / "index"), "--out", str(tmp_path / "p.toml"), "--findings",
+            str(shop / "findings.parquet"), "--unrelated", str(shop / "findings.parquet")]  # fmt: skip
+    assert main([*call, "--false-flags", "0.01"]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "it takes about 219 more listings known or believed to be unrelated (--unrelated); until" in said
+    assert "labelled flags" not in said
+    evidence = Policy.load(tmp_path / "p.toml").evidence
+    assert evidence is not None and (evidence.more_needed, evidence.unrelated_needed) == (0, 299 - 80)
+
+
+def test_labels_of_listings_without_findings_are_refused_with_what_is_missing(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    index, out = str(shop / "index"), str(tmp_path / "p.toml")
+    assert main(["tune", str(shop / "labels.csv"), "--index", index, "--out", out]) == 2
+    assert "name the findings that they are about with --findings" in capsys.readouterr().err
+    call = ["tune", str(shop / "photos.csv"), "--index", index, "--out", out]
+    assert main([*call, "--findings", str(shop / "findings.parquet")]) == 2
+    assert "to tune on labels of photos, leave out --findings" in capsys.readouterr().err
+
+
+def test_verdicts_that_contradict_each_other_are_told_of(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels, found = tmp_path / "labels.csv", str(shop / "findings.parquet")
+    labels.write_text((shop / "labels.csv").read_text() + "L3,false,2026-10-04\nL4,false,2026-11-20\n")
+    policy = str(tmp_path / "p.toml")
+    calls = {
+        "tune": ["tune", str(labels), "--index", str(shop / "index"), "--findings", found, "--out", policy],
+        "monitor": ["monitor", found, str(labels), "--policy", policy],
+        "stats": ["stats", found, "--verdicts", str(labels)],
+        "shortlist": [
+            "shortlist",
+            found,
+            "--false-share",
+            "0.5",
+            "--labels",
+            str(labels),
+            "--out",
+            f"{tmp_path}/s.csv",
+        ],
+    }
+    for name, call in calls.items():
+        main(call)
+        said = capsys.readouterr().err
+        assert "the verdicts on 1 listing contradict each other (first: L3), and the last row counts" in said, name
 
 
 def test_tunes_on_photos_as_on_their_findings_and_scans_by_what_it_wrote(shop: Path, tmp_path: Path) -> None:
@@ -91,7 +182,7 @@ def test_tunes_on_photos_as_on_their_findings_and_scans_by_what_it_wrote(shop: P
     assert main([*scan, "--policy", str(out)]) == 0
     rows = list(read_findings(tmp_path / "f.csv"))
     assert {row["policy"] for row in rows} == {str(by_photos)}
-    assert all((row["verdict"] == "flagged") == (row["similarity"] >= by_photos.flag) for row in rows)
+    assert all((row["verdict"] == "flagged") == (row["probability"] >= by_photos.flag) for row in rows)
 
 
 def test_a_promise_made_through_a_partitioned_index_says_so(
@@ -131,7 +222,8 @@ def test_normalises_by_a_cohort_that_travels_with_the_policy(shop: Path, tmp_pat
     lines = "".join(f"B{i},background/2-{i}.png\n" for i in range(30))
     (tmp_path / "background.csv").write_text("listing_id,image\n" + lines)
     call = ["tune", str(shop / "photos.csv"), "--index", index, "--out", str(out), "--precision", "0.6", "--quiet"]
-    assert main([*call, "--cohort", str(tmp_path / "background.csv")]) == 0
+    assert main([*call, "--cohort", str(tmp_path / "background.csv")]) == 2, "the shipped probability knows no cohort"
+    assert main([*call, "--cohort", str(tmp_path / "background.csv"), "--on", "similarity"]) == 0
     policy = Policy.load(out)
     assert policy.cohort is not None and policy.cohort.vectors.shape == (30, 256)
     scan = ["scan", str(shop / "listings.csv"), "--index", index, "--out", str(tmp_path / "f.parquet"), "--quiet"]
@@ -168,7 +260,7 @@ def test_verdicts_keep_their_worth_when_references_are_added(
     shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     policy, index, found = tmp_path / "policy.toml", str(tmp_path / "index"), str(tmp_path / "f.csv")
-    tuned(shop, policy, "--quiet")
+    replace(tuned(shop, policy, "--quiet"), tuned_on=None).save(policy)  # so that the same labels do for the monitor
     assert main(["build", str(shop / "references.csv"), "--index", index, "--quiet"]) == 0
     scan = ["scan", str(shop / "listings.csv"), "--index", index, "--out", found, "--quiet", "--policy", str(policy)]
     monitor = ["monitor", found, str(shop / "labels.csv"), "--policy", str(policy), "--json"]
@@ -251,6 +343,21 @@ def test_says_what_a_change_of_policy_does_to_findings(
     assert "0.300" in capsys.readouterr().out
 
 
+def test_the_shipped_policy_is_shown_and_compared_by_its_name(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["policy", "show", "shipped"]) == 0
+    assert "embedded-default@" in capsys.readouterr().out
+    Policy("mine", 0.97, 0.9).save(tmp_path / "mine.toml")
+    rows = list(read_findings(shop / "findings.parquet"))
+    flagged = sum(row["verdict"] == "flagged" for row in rows)
+    call = ["policy", "diff", "shipped", str(tmp_path / "mine.toml"), "--findings", str(shop / "findings.parquet")]
+    assert main([*call, "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["before"].startswith("embedded-default@")
+    assert sum(count for before, _, count in said["moved"] if before == "flagged") == flagged > 10
+
+
 def test_shortlists_the_strongest_or_with_few_false_ones(shop: Path, tmp_path: Path) -> None:
     call = ["shortlist", str(shop / "findings.parquet"), "--out", str(tmp_path / "s.csv"), "--quiet"]
     assert main([*call, "--most", "7"]) == 0
@@ -270,7 +377,7 @@ def test_harmless_photos_are_added_listed_removed_and_suppress(
     (tmp_path / "stock.csv").write_text(f"reference_id,image\nstock,{copy}\n")
     (tmp_path / "one.csv").write_text(f"listing_id,image\nL,{copy}\n")
     assert main(["add", str(tmp_path / "stock.csv"), "--index", index, "--harmless"]) == 0
-    assert "1 references; embedded 1" in capsys.readouterr().err
+    assert "1 reference; embedded 1" in capsys.readouterr().err
     assert main(["info", index, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["harmless"] == ["stock"]
     scan = ["scan", str(tmp_path / "one.csv"), "--index", index, "--out", str(tmp_path / "f.csv"), "--quiet"]

@@ -37,8 +37,8 @@ def test_scans_with_rights_and_rechecks_when_one_has_lapsed(
     out, later = tmp_path / "f.parquet", tmp_path / "later.parquet"
     assert main([*scan, "--date", "2026-06-30", "--out", str(out)]) == 1, "a row of the rights can't be used"
     said = capsys.readouterr().err
-    assert "row 2 has kind 'tm'" in said and "could not use 1 rows; no claim rests on them" in said
-    assert "the rights table names none of these 1 brands, spelt like this: Other" in said
+    assert "row 2 has kind 'tm'" in said and "could not use 1 row; no claim rests on them" in said
+    assert "the rights table names none of 1 brand, spelt like this: Other" in said
     assert [row["verdict"] for row in read_findings(out)] == ["flagged", "authorised", "flagged", "unprotected"]
     assert main(["recheck", str(out), *tables, "--date", "2026-07-01", "--out", str(later)]) == 1
     said = capsys.readouterr().err

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
+import re
 import sys
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lookalike.scripts.terminal import errors, note, output, print_json, print_line, progress, visible
+from lookalike.scripts.terminal import errors, note, output, print_json, print_line, print_table, progress, visible
 
 HOSTILE = "a\x1b[2J\x9b31m\r\b\nflagged \u202eb\u2028c\U000e0041\ud83d[/red] :bomb:"
 SHOWN = r"a\x1b[2J\x9b31m\r\x08\nflagged \u202eb\u2028c\U000e0041\ud83d[/red] :bomb:"
@@ -58,9 +63,61 @@ def test_notes_on_stderr_are_one_line_each(capsys: pytest.CaptureFixture[str], m
     note(HOSTILE)
     errors.print(HOSTILE, markup=False)
     monkeypatch.setattr("lookalike.scripts.terminal._PLAIN_LINE_SECONDS", 0.0)
-    with progress(HOSTILE, total=2) as advance:
+    with progress(HOSTILE) as advance:
         advance(1)
-    assert capsys.readouterr().err == f"{SHOWN}\n{SHOWN}\n{SHOWN}: 1 of 2\n"
+    assert capsys.readouterr().err == f"{SHOWN}\n{SHOWN}\n{SHOWN}: 1\n"
+
+
+def test_progress_says_of_how_many_and_how_much_time_is_left(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = iter([0.0, 30.0, 30.0])
+    monkeypatch.setattr("lookalike.scripts.terminal.time.monotonic", lambda: next(times))
+    with progress("scanning", total=lambda: 1200) as advance:
+        advance(200)
+    assert capsys.readouterr().err == "scanning: 200 of 1,200, about 2 min left\n"
+
+
+def test_a_bar_shows_no_question_mark_where_the_total_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    for total, wanted in ((None, "60"), (90, "60/90")):
+        shown = io.StringIO()
+        with monkeypatch.context() as patched:
+            terminal = Console(file=shown, force_terminal=True, width=80, color_system=None)
+            patched.setattr("lookalike.scripts.terminal.errors", terminal)
+            with progress("scanning", total=total) as advance:
+                advance(60)
+        assert wanted in shown.getvalue() and "/?" not in shown.getvalue()
+        assert ("left" in shown.getvalue()) is (total is not None)
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_a_table_that_is_too_wide_for_the_terminal_breaks_no_word(width: int) -> None:
+    names = ("picture", "verdict", "kind", "probability", "brand", "product", "reference")
+    row = ("photos/listing-01.jpg", "flagged", "copied photo", "over 0.999", "Zorvossa", "zorvossa-softener", "front-1")
+    table = Table(*names, box=None)
+    table.add_row(*row)
+    shown = io.StringIO()
+    print_table(table, Console(file=shown, force_terminal=True, width=width, color_system=None))
+    lines = shown.getvalue().splitlines()
+    assert max(map(len, lines)) <= width and len(lines) > 2
+    assert all(any(f"{name} {value}" in line for line in lines) for name, value in zip(names[1:], row[1:], strict=True))
+    piped = io.StringIO()
+    print_table(table, Console(file=piped, width=width))
+    assert len(piped.getvalue().splitlines()) == 2
+
+
+def test_counts_in_what_a_command_prints_agree_with_their_nouns() -> None:
+    """Every count of things, `{n:,} things`, goes through `counted`; "1 cases" can't be printed then."""
+    unclear = []
+    for path in sorted((Path(__file__).parents[2] / "scripts").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            for value, after in pairwise(node.values) if isinstance(node, ast.JoinedStr) else ():
+                if isinstance(value, ast.FormattedValue) and isinstance(after, ast.Constant):
+                    how = ast.unparse(value.format_spec) if value.format_spec else ""
+                    noun = re.match(r" (?:more )?([a-z]+s)\b", str(after.value))
+                    if "," in how and noun and noun[1] not in {"bytes", "hits"}:
+                        unclear.append(f"{path.name}:{node.lineno}: {ast.unparse(value)}{noun[0]}")
+    assert unclear == []
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8", "utf-16"])

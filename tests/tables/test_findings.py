@@ -111,13 +111,13 @@ def test_a_value_of_another_type_is_named_with_its_row(tmp_path: Path, name: str
 def test_every_value_comes_back_of_its_type(tmp_path: Path, ending: str) -> None:
     verification = Verification(25, 0.75, True, "copied_photo", ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)))
     match = Match(Reference("r1", "p1", "Acme", "genuine/1.jpg"), 0.9375, verification, 1.5, "a.jpg", "stock",
-                  "ab" * 32, 0.25, 0.5, Verdict.FLAGGED, 0.9, 0.75, (0.25, 0.5, 0.75, 1.0), 0.5)  # fmt: skip
+                  "ab" * 32, 0.25, 0.5, Verdict.FLAGGED, 0.9, 0.75, (0.25, 0.5, 0.75, 1.0), 0.5, 0.95)  # fmt: skip
     listing = Listing("007", "a.jpg", "s1", "DE", Decimal("19.90"), "EUR", 'Bag, "red"\n', "https://example.com")
     found = Finding(listing, Verdict.UNPROTECTED, "default@1f0c", "embedded@3b9a", "copied_photo", "p1", "Acme", 0.9375,
                     1.5, 0.5, 0.9, "stock", (match,), "a.jpg", "b.jpg: unread", "a.jpg: cut", "ab" * 32,
                     similarity_verdict=Verdict.FLAGGED, rights=({"ground": "listing", "territory": "é"},),
                     rights_basis={"day": "2026-11-24"}, scanned_at="2026-11-24T09:05:00+00:00",
-                    look=0.75)  # fmt: skip
+                    look=0.75, flag_threshold=0.95)  # fmt: skip
     row = {**finding_row(found), "label_name": NameReading("same", "Acme", "ACME", 1.0).to_cell()}
     assert None not in row.values()
     assert (row["rights"], row["rights_basis"]) == ('[{"ground":"listing","territory":"é"}]', '{"day":"2026-11-24"}')
@@ -153,7 +153,7 @@ def test_the_schema_follows_from_the_rows_type() -> None:
     types = {name: str(schema.field(name).type) for name in schema.names}
     assert {name: kind for name, kind in types.items() if kind != "string"} == {
         "similarity": "float", "normalised_similarity": "float", "look": "float", "probability": "double",
-        "threshold": "double", "inliers": "int32", "coverage": "float", "mirrored": "bool",
+        "threshold": "double", "flag_threshold": "double", "inliers": "int32", "coverage": "float", "mirrored": "bool",
     }  # fmt: skip
     assert get_type_hints(FindingRow)["price"] == Decimal | None
 

@@ -12,7 +12,7 @@ import pytest
 from lookalike.records import Listing
 from lookalike.tables.files import read_rows, writing_table
 from lookalike.tables.gathering import rows_apart
-from lookalike.tables.inputs import read_listings
+from lookalike.tables.inputs import count_listings, read_listings
 
 ENDINGS = (".csv", ".parquet", ".jsonl")
 APART = ["a 1", "b 1", "a 2", "c 1", " 1", "b 2", "d 1", "d 2", " 2", "a 3"]
@@ -86,3 +86,9 @@ def test_each_column_that_differs_is_reported_once(tmp_path: Path) -> None:
     rows = [("a", f"{n}.jpg", str(n)) for n in range(5)]
     (listing,) = read_listings(written(tmp_path / "l.csv", rows, ("listing_id", "image", "price")))
     assert listing.error == "rows 1 and 2 differ in price (0, 1); the first counts"
+
+
+def test_counts_as_many_listings_as_are_read(tmp_path: Path) -> None:
+    rows = ["a,1.jpg", "b,2.jpg", "a,3.jpg", ",4.jpg", ",5.jpg", "c,6.jpg", "c,7.jpg"]
+    (tmp_path / "l.csv").write_text("\n".join(["listing_id,image", *rows]))
+    assert count_listings(tmp_path / "l.csv") == len(list(read_listings(tmp_path / "l.csv"))) == 5

@@ -183,6 +183,20 @@ def test_numbers_keep_their_types(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "n.jsonl").read_text().splitlines()[0]) == {"a": 1, "b": 0.5}
 
 
+def test_labels_are_read_as_people_and_spreadsheets_write_them(tmp_path: Path) -> None:
+    yes, no = ("true", "TRUE", "yes", "Yes", "1", "1.0"), ("false", "False", "no", "NO", "0", "0.0")
+    (tmp_path / "l.csv").write_text("image,product_id,lookalike\n" + "".join(f"/{v},p,{v}\n" for v in (*yes, *no)))
+    assert read_labels(tmp_path / "l.csv") == {f"/{v}": {"p"} for v in yes} | {f"/{v}": set() for v in no}
+
+
+def test_labels_of_a_photo_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "l.csv").write_text("image,product_id,lookalike\n/a,p1,true\n/a,p2,false\n/a,p1,false\n")
+    with pytest.raises(
+        TableError, match="row 3 contradicts an earlier row about /a and p1; keep the one that is right"
+    ):
+        read_labels(tmp_path / "l.csv")
+
+
 def test_labels_name_the_brand_of_a_product_where_they_know_it(tmp_path: Path) -> None:
     rows = "/a,1,true,Acme\n/a,1,true,Zeta\n/b,1,true,\n/c,1,false,Acme\n/d,,true,Acme\n"
     (tmp_path / "l.csv").write_text("image,product_id,lookalike,brand\n" + rows)

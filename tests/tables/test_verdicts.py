@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lookalike.errors import TableError
-from lookalike.tables.inputs import Review, deciding_review, read_verdicts, reviews_by_listing
+from lookalike.tables.inputs import Review, contradicted, deciding_review, read_verdicts, reviews_by_listing
 
 DAY = date(2026, 11, 24)
 
@@ -28,6 +28,31 @@ def test_reads_verdicts_of_each_format(tmp_path: Path) -> None:
     pq.write_table(pa.table({**columns, "date": [datetime(2026, 11, 24, 8), None]}), tmp_path / "v.parquet")
     for name in ("v.csv", "v.jsonl", "v.parquet"):
         assert list(read_verdicts(tmp_path / name)) == expected, name
+
+
+def test_reads_yes_and_no_and_numbers_of_each_format(tmp_path: Path) -> None:
+    (tmp_path / "v.csv").write_text("listing_id,lookalike\n1,Yes\n2,no\n3,1\n4,0\n")
+    (tmp_path / "v.jsonl").write_text(
+        "\n".join(json.dumps({"listing_id": i, "lookalike": v}) for i, v in enumerate(("yes", "no", 1, 0), 1))
+    )
+    for kind, name in ((float, "f"), (int, "i")):
+        columns = {"listing_id": ["1", "2", "3", "4"], "lookalike": [kind(1 - i % 2) for i in range(4)]}
+        pq.write_table(pa.table(columns), tmp_path / f"{name}.parquet")
+    for name in ("v.csv", "v.jsonl", "f.parquet", "i.parquet"):
+        assert [review.lookalike for review in read_verdicts(tmp_path / name)] == [True, False, True, False], name
+
+
+def test_a_later_verdict_corrects_an_earlier_one_wherever_it_stands_in_the_table() -> None:
+    early, late = Review("1", False, day=DAY), Review("1", True, day=DAY.replace(day=25))
+    for rows in ([early, late], [late, early]):
+        assert deciding_review(reviews_by_listing(rows)["1"], "p", "b") == late
+        assert contradicted(rows) == []
+
+
+def test_verdicts_of_which_no_date_tells_the_last_one_contradict_each_other() -> None:
+    undated, dated = Review("1", True), Review("1", False, day=DAY)
+    assert contradicted([undated, dated, Review("2", True, "p"), Review("2", False, "q")]) == ["1"]
+    assert contradicted([Review("3", True, day=DAY), Review("3", False, day=DAY)]) == ["3"]
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from lookalike.model.images import read_image
 from lookalike.policy.cohort import Cohort
 from lookalike.policy.policy import Policy
 from lookalike.policy.terms import Evidence, Promise, Scope
+from lookalike.policy.tuned_on import TunedOn
 from lookalike.records import Listing, Reference, Verdict
 from lookalike.tables.inputs import LabelledPhoto
 from lookalike.thresholds.evaluation import evaluate
@@ -127,6 +128,17 @@ def test_the_promise_is_held_against_what_the_detector_flags(lookup: Lookup, pho
     places = [finding.brand == "B0" and finding.listing.territory == "FR" for finding in findings]
     assert acme.precision.total == sum(f and here for f, here in zip(flagged, places, strict=True)) > 0
     assert (found.policy, found.threshold, found.threshold_of) == (str(POLICY), 0.6, "flag of autumn")
+
+
+def test_photos_that_the_policy_was_tuned_on_are_no_test_of_its_promise(
+    lookup: Lookup, photos: list[LabelledPhoto]
+) -> None:
+    known = [photo.image for photo in photos[::2]]
+    found = evaluate(photos, lookup, replace(POLICY, tuned_on=TunedOn.of(known)))
+    assert found.tuned_on == len(known) and found.overall == evaluate(photos, lookup, POLICY).overall
+    assert found.realised == evaluate(photos[1::2], lookup, POLICY).realised
+    everything = TunedOn.of(photo.image for photo in photos)
+    assert evaluate(photos, lookup, replace(POLICY, tuned_on=everything)).realised == ()
 
 
 def test_a_photo_nearest_to_a_harmless_one_is_ranked_and_flags_nothing(lookup: Lookup, paths: list[Path]) -> None:

@@ -47,6 +47,9 @@ def lookup(tmp_path: Path) -> Lookup:
     return Lookup(ToyEncoder(), ReferenceIndex.load(tmp_path / "index"), PhotoReader(workers=1))
 
 
+FINDING = {"listing_id": "L1", "verdict": "unreadable", "policy": "other@1", "encoder": "toy@0"}
+
+
 def test_photos_are_looked_up_in_parts_and_so_does_the_policy(tmp_path: Path, lookup: Lookup) -> None:
     tuned = tune_on_photos(tmp_path / "labels.csv", lookup=lookup, goal=Goal(precision=0.5))
     assert tuned.policy.reach.parts == PARTS > 0
@@ -66,8 +69,8 @@ def test_findings_tell_the_parts_by_their_policy(tmp_path: Path, lookup: Lookup,
 
 def test_findings_cannot_compare_policies_with_other_numbers_of_parts() -> None:
     with pytest.raises(PolicyError, match="other numbers of a photo's parts"):
-        compare_policies([], WITH, WITHOUT)
-    compare_policies([], WITH, replace(WITH, flag=0.98))
+        compare_policies([FINDING], WITH, WITHOUT)
+    assert compare_policies([FINDING], WITH, replace(WITH, flag=0.98)).moved == {("unreadable", "unreadable"): 1}
 
 
 def test_a_policy_without_parts_keeps_the_label_of_its_findings() -> None:

@@ -10,13 +10,15 @@
 
   const cards = [...document.querySelectorAll("article")].map((element) => {
     const { verdict, kind, brand, search, rank, price } = element.dataset;
-    const groups = [element.closest(".product"), element.closest(".brand")];
+    const groups = [element.closest(".rest"), element.closest(".product"), element.closest(".brand")].filter(Boolean);
     return { element, verdict, kind, brand, search, groups, rank: Number(rank), price: price === "" ? -1 : Number(price) };
   });
   const cardOf = new Map(cards.map((card) => [card.element, card]));
   const groups = [...document.querySelectorAll("details")].map((element) => ({
     element, tallies: [...element.querySelector("summary").querySelectorAll(".tally")],
   }));
+
+  const rests = groups.filter(({ element }) => element.className === "rest").map(({ element }) => element);
 
   let sequence = cards;  // in the order shown, those that pass the filters
   let current = null;
@@ -52,6 +54,7 @@
         say(element.firstElementChild, number(many));
       }
     }
+    if (shown.verdict.has("clear") && !shown.verdict.has("flagged") && !shown.verdict.has("review")) for (const rest of rests) rest.open = true;
     say(get("count"), passed === cards.length ? `${number(passed)} shown` : `${number(passed)} of ${number(cards.length)} shown`);
     say(get("filtered"), passed === cards.length ? "" : `Filtered: ${number(passed)} of ${number(cards.length)} findings; ${describe(words)}.`);
     hide(get("none"), passed > 0);
@@ -125,7 +128,97 @@
     say(get("place"), `${number(sequence.indexOf(card) + 1)} of ${number(sequence.length)}`);
     if (!evidence.open) evidence.showModal();
     evidence.scrollTop = view.scrollTop = 0;
+    press();
     write();
+  };
+
+  // verdicts: they stay in the browser's storage, by listing, product and photo, until they are downloaded
+
+  const STORE = "lookalike-verdicts";
+  const names = new Map([...document.querySelectorAll("[data-judgement]")].map((button) => [button.dataset.judgement, button.lastChild.textContent.trim()]));
+  const given = (() => {
+    try {
+      const kept = JSON.parse(localStorage.getItem(STORE) ?? "{}");
+      return new Map(Object.entries(kept).filter(([, { verdict }]) => names.has(verdict)));
+    } catch { return new Map(); }
+  })();
+  const undone = [];
+
+  const keep = () => {
+    try { localStorage.setItem(STORE, JSON.stringify(Object.fromEntries(given))); } catch { return false; }
+    return true;
+  };
+
+  const mark = (card) => {
+    const { verdict, note } = given.get(card.element.dataset.key) ?? {};
+    const said = card.element.querySelector(".said");
+    hide(said, !verdict);
+    say(said, verdict ? `✓ ${names.get(verdict)}${note ? ", with a note" : ""}` : "");
+  };
+
+  const press = () => {
+    const now = opened && given.get(opened.element.dataset.key)?.verdict;
+    for (const button of document.querySelectorAll("[data-judgement]")) button.setAttribute("aria-pressed", String(button.dataset.judgement === now));
+  };
+
+  const count = (stored = true) => {
+    const many = cards.filter((card) => given.has(card.element.dataset.key)).length;
+    say(get("judged"), many ? `${number(many)} with a verdict${stored ? "" : ", which this browser does not keep: download them"}` : "");
+    hide(get("save"), many === 0);
+  };
+
+  const set = (card, value) => {
+    const { key } = card.element.dataset;
+    if (value) given.set(key, value); else given.delete(key);
+    const stored = keep();
+    mark(card);
+    count(stored);
+  };
+
+  const judge = (verdict) => {
+    const card = evidence.open ? opened : current;
+    if (!card) return;
+    const before = given.get(card.element.dataset.key);
+    undone.push([card, before]);
+    set(card, { verdict, note: before?.note ?? "", day: new Date().toISOString().slice(0, 10) });
+    step(1);
+    press();
+  };
+
+  const undo = () => {
+    const [card, before] = undone.pop() ?? [];
+    if (!card) return;
+    set(card, before);
+    if (evidence.open) open(card); else focus(card);
+  };
+
+  const write_note = () => {
+    const card = evidence.open ? opened : current;
+    const kept = card && given.get(card.element.dataset.key);
+    if (!kept) return;  // a note is about a verdict
+    get("text").value = kept.note;
+    get("writing").showModal();
+    get("writing").addEventListener("close", () => set(card, { ...kept, note: get("text").value }), { once: true });
+  };
+
+  // a cell as lookalike itself writes CSV: with an apostrophe before what a spreadsheet would run, which tune takes off
+  const cell = (value) => {
+    const marked = /^'*[=+\-@\t\r\n＝＋－＠]/.test(value) && !/^[+-]\d*\.?\d+$/.test(value) ? `'${value}` : value;
+    return /[",\r\n]/.test(marked) ? `"${marked.replaceAll('"', '""')}"` : marked;
+  };
+  const alike = { lookalike: "true", authorised: "true", not_lookalike: "false", other_product: "false", harmless: "false" };
+
+  const save = () => {
+    const lines = [["listing_id", "product_id", "brand", "lookalike", "date", "verdict", "note"]];
+    for (const { element: { dataset } } of cards) {
+      const said = given.get(dataset.key);
+      if (said && said.verdict in alike) lines.push([dataset.listing, dataset.product, dataset.brand, alike[said.verdict], said.day, said.verdict, said.note]);
+    }
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([lines.map((line) => line.map(cell).join(",") + "\n").join("")], { type: "text/csv" }));
+    link.download = "verdicts.csv";
+    link.click();
+    URL.revokeObjectURL(link.href);
   };
 
   const focus = (card) => {
@@ -136,7 +229,8 @@
 
   const step = (by) => {
     const folded = (card) => order.value === "" && card.groups.some((group) => !group.open);
-    const reachable = evidence.open ? sequence : sequence.filter((card) => !folded(card));
+    const aside = (card) => card !== opened && card.groups[0].className === "rest" && !card.groups[0].open && order.value === "";
+    const reachable = sequence.filter((card) => !(evidence.open ? aside(card) : folded(card)));
     if (!reachable.length) return;
     const at = reachable.indexOf(current);
     const card = at < 0 ? reachable[0] : reachable[Math.min(Math.max(at + by, 0), reachable.length - 1)];
@@ -164,16 +258,18 @@
 
   const keys = {
     j: () => step(1), ArrowRight: () => step(1), k: () => step(-1), ArrowLeft: () => step(-1),
-    o: () => { if (current) open(current); }, l: () => follow(),
+    w: () => follow(), t: () => write_note(), z: () => undo(), d: () => save(),
+    l: () => judge("lookalike"), n: () => judge("not_lookalike"), o: () => judge("other_product"),
+    h: () => judge("harmless"), a: () => judge("authorised"), u: () => judge("unsure"),
     f: () => toggle("verdict", "flagged"), r: () => toggle("verdict", "review"), c: () => toggle("verdict", "clear"),
     1: () => toggle("kind", "copied_photo"), 2: () => toggle("kind", "same_print"), 3: () => toggle("kind", "lookalike"),
     g: () => { order.value = order.value ? "" : "strength"; change(); if (current) focus(current); },
     x: () => fold(), 0: () => reset(), "/": () => find.focus(), "?": () => get("keys").showModal(),
   };
-  const inEvidence = new Set(["j", "k", "ArrowRight", "ArrowLeft", "l"]);
+  const inEvidence = new Set(["j", "k", "ArrowRight", "ArrowLeft", ..."wtzlnohau"]);
 
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || get("keys").open) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || get("keys").open || get("writing").open) return;
     if (event.target.matches("select, input[type=search]")) {
       if (event.key === "Escape") event.target.blur();
       return;
@@ -202,6 +298,12 @@
     if (!order.value) for (const group of card.groups) group.open = true;
     focus(card);
   });
+  for (const button of document.querySelectorAll("[data-judgement]")) button.addEventListener("click", () => judge(button.dataset.judgement));
+  get("note").addEventListener("click", write_note);
+  get("undo").addEventListener("click", undo);
+  get("save").addEventListener("click", save);
+  cards.forEach(mark);
+  count();
   get("previous").addEventListener("click", () => step(-1));
   get("next").addEventListener("click", () => step(1));
   get("help").addEventListener("click", () => get("keys").showModal());
