@@ -61,7 +61,7 @@ def write_page(
     most: int = _MOST,
     decisions: Decisions | None = None,
 ) -> None:
-    """Write the report of a findings table, with thumbnails and the evidence of the strongest findings.
+    """Write the report of a findings table, with thumbnails and the evidence of what a person has to decide.
 
     With `decisions`, findings have the verdicts that those give, and the settled ones are left out.
     """

@@ -83,8 +83,11 @@ class Difference:
 
     @property
     def shown(self) -> Plane:
-        """The dissimilarity, 0 to 1, of print or of surface, whichever is greater."""
-        return np.maximum(self.score, self.surface)
+        """The dissimilarity, 0 to 1, of print or of surface, whichever is greater.
+
+        Light makes surfaces differ a little everywhere; what is far from being marked isn't shown.
+        """
+        return np.maximum(self.score, np.clip(2 * self.surface - 1, 0, 1))
 
 
 def compare(reference: Pixels, aligned: Pixels, *, mask: Mask | None = None, most: int = 12) -> Difference:
