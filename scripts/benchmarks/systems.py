@@ -175,9 +175,11 @@ def _nearest(describe: Describe, *, views: bool) -> Method:
     def answer(each: BenchmarkSet) -> Answers:
         start = time.process_time()
         references = described(each.references, describe)
-        queries = [[query, *_windows(query)] if views else [query] for query in each.queries]
-        vectors = described([view for query in queries for view in query], describe)
-        similarity = (vectors @ references.T).reshape(len(queries), -1, len(references)).max(axis=1)
+        found = []
+        for query in each.queries:
+            shown = [query, *_windows(query)] if views else [query]
+            found.append((describe(shown) @ references.T).max(axis=0))
+        similarity = np.stack(found)
         spent = time.process_time() - start
         right = np.array(each.products)[similarity.argmax(axis=1)] == np.array(each.shown)
         return Answers(similarity.max(axis=1).astype(float), right, None, None, _each(spent, each))
