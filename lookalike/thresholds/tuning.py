@@ -296,8 +296,17 @@ def _on_probability(thresholds: T) -> T:
 
 
 def _as_probability(log_odds: float) -> float:
-    """The probability, rounded up to what people read: a threshold is never below the one tested."""
-    return min(1.0, math.ceil(1e6 / (1 + math.exp(-log_odds))) / 1e6)
+    """The probability, rounded up a little: a threshold is never below the one tested.
+
+    Of what it lacks to 1, six digits are kept. Millionths would be too coarse, as the probabilities of plain copies may
+    all lie in the last one.
+
+    >>> _as_probability(0.0), _as_probability(2.0), _as_probability(20.0) < 1
+    (0.5, 0.880798, True)
+    """
+    lacks = 1 / (1 + math.exp(log_odds))
+    unit = 10.0 ** (math.floor(math.log10(lacks)) - 5)
+    return 1 - math.floor(lacks / unit) * unit
 
 
 def _least_alike(pairs: LabelledPairs) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from lookalike.binomial import trials_needed
+from lookalike.policy.fusion import Fusion
 from lookalike.policy.policy import Policy
 from lookalike.policy.terms import Promise
 from lookalike.records import KINDS
@@ -159,3 +160,11 @@ def test_what_a_kind_promised_is_measured_on_its_own_flags() -> None:
         flagged = (fresh.kind == kind) & (fresh.similarity >= flags(policy)[kind])
         precision = named[f"all, {kind}"].precision
         assert (precision.count, precision.total) == ((flagged & fresh.lookalike).sum(), flagged.sum())
+
+
+def test_a_threshold_on_probabilities_that_crowd_below_1_flags_what_it_was_tested_on() -> None:
+    log_odds = np.linspace(14, 25, 120)
+    pairs = LabelledPairs.of((1 / (1 + np.exp(-each)), True, "Acme", None, None) for each in log_odds)
+    policy = tune(pairs, promise=Promise(0.95, 0.9), fusion=Fusion(0.0, 1.0, 0.0, 0.0, 0.0))
+    assert policy.flag is not None and policy.evidence is not None
+    assert int((pairs.similarity >= policy.flag).sum()) == policy.evidence.flags == 120
