@@ -27,10 +27,9 @@ from lookalike.scripts.command import Exit, run
 from lookalike.scripts.options import Evidence, PhotoOptions
 from lookalike.scripts.outputs import FOLDER, require_outputs
 from lookalike.scripts.report import write_page
-from lookalike.scripts.terminal import note, output, progress
+from lookalike.scripts.terminal import note, output, print_table, progress
 from lookalike.tables.findings import FindingRow, strength_of
 
-_WIDTH = 100  # of what goes into a file or pipe, which wraps nothing
 _SHOWN = (("flagged", 6), ("review", 4), ("clear", 3))
 
 
@@ -71,9 +70,8 @@ def demo(
         with open(sample / "listings.csv", encoding="utf-8", newline="") as file:
             truth = {row["listing_id"]: row["truth"] for row in csv.DictReader(file)}
         console = output()
-        console.width = max(console.width, _WIDTH) if not console.is_terminal else console.width
-        console.print(_examples(rows, truth))
-        console.print(_counts(rows, truth))
+        print_table(_examples(rows, truth), console)
+        print_table(_counts(rows, truth), console)
         write_page(findings, report, reader=PhotoOptions().reader(), evidence=evidence, quiet=False)
     note(f"Open the report: {report.absolute().as_uri()}")
     return Exit.DONE
@@ -82,9 +80,6 @@ def demo(
 def _examples(rows: list[FindingRow], truth: dict[str, str]) -> Table:
     columns = ("listing", "verdict", "kind", "prob.", "similarity", "points", "alike to", "in truth")
     table = Table(*columns, title="Strongest findings", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for column in table.columns:
-        column.no_wrap = column.header != "alike to"
-        column.overflow = "fold"
     for verdict, most in _SHOWN:
         chosen = [row for row in rows if row["verdict"] == verdict]
         chosen.sort(key=lambda row: -float(str(strength_of(row))))

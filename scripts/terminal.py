@@ -128,11 +128,15 @@ def print_table(table: Table, console: Console) -> None:
         console.width = width
     else:
         names = [str(column.header) for column in table.columns]
+        if table.title:
+            console.print(str(table.title), soft_wrap=True)
         for first, *others in zip(*(column.cells for column in table.columns), strict=True):
             said = [f"{name} {value}".strip() for name, value in zip(names[1:], others, strict=True) if str(value)]
             console.print(str(first) or names[0] or "-", soft_wrap=True)
             for line in _filled(map(visible, said), console.width - 2):
                 console.print(f"  {line}", soft_wrap=True)
+        if table.caption:
+            console.print(str(table.caption), soft_wrap=True)
 
 
 def _filled(items: Iterable[str], width: int) -> Iterator[str]:
