@@ -18,8 +18,7 @@ from lookalike.errors import TableError
 from lookalike.tables.findings import FindingRow, last_findings, read_last_findings
 from lookalike.tables.inputs import Review, deciding_review, reviews_by_listing
 
-from .entries import HistoryEntry
-from .history import History, apply_history
+from .history import History, HistoryEntry, apply_history
 from .statements import Answer, Outcome
 from .times import read_time
 
