@@ -35,7 +35,8 @@ class Said(Protocol):
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
     @property
-    def about(self) -> str: ...
+    def about(self) -> str:
+        """What it is about, as one line."""
 
 
 S = TypeVar("S", bound=Said)

@@ -15,7 +15,9 @@ from lookalike.entries import START, Audit, Entry
 from lookalike.errors import HistoryError
 from lookalike.ledger import Ledger
 from lookalike.records import Verdict
+from lookalike.tables.inputs import Review, deciding_review, reviews_by_listing
 
+from .people import reviewed
 from .statements import Outcome, Statement, statement_of
 
 _CHANGEABLE = frozenset({Verdict.FLAGGED, Verdict.REVIEW})
@@ -103,14 +105,15 @@ def _completed(statement: Statement, ledger: Ledger[Statement], last: HistoryEnt
 
 
 class Decisions:
-    """What a history says about findings on one day.
+    """What a history says about findings on one day, and where it says nothing, what people's verdicts (`reviews`) say.
 
     If several entries apply to a row of a findings table, one about the listing comes before one about the seller, then
     the one with the later first day, then the later entry. Only rows that are flagged or in review change.
     """
 
-    def __init__(self, history: History, day: date) -> None:
+    def __init__(self, history: History, day: date, reviews: Iterable[Review] = ()) -> None:
         self._day = day
+        self._reviews = reviews_by_listing(reviews)
         self._by_listing: dict[str, list[HistoryEntry]] = {}
         self._by_seller: dict[str, list[HistoryEntry]] = {}
         for entry in history.entries:
@@ -125,6 +128,9 @@ class Decisions:
         A changed row has the new `verdict`, the scan's as `verdict_before`, and a `reason`: who said what, and when.
         """
         entry = self._deciding(row)
+        review = self._review(row)
+        if entry is None and review is not None:
+            return reviewed(row, review)
         verdict = entry.said.verdict if entry is not None else None
         if entry is None or verdict is None:
             return dict(row)
@@ -133,11 +139,13 @@ class Decisions:
     def settle(self, row: Row) -> bool:
         """Whether a person has decided about the row, so that nobody need look at it again.
 
-        That is an accepted answer, or a rejected one about this very listing: a seller whose licence was rejected may
-        show more tomorrow.
+        That is an accepted answer, a rejected one about this very listing (a seller whose licence was rejected may show
+        more tomorrow), or where there is no answer, a verdict.
         """
         entry = self._deciding(row)
-        if entry is None or entry.said.outcome is Outcome.OPEN:
+        if entry is None:
+            return self._review(row) is not None
+        if entry.said.outcome is Outcome.OPEN:
             return False
         return entry.said.outcome is Outcome.ACCEPTED or entry.said.listing is not None
 
@@ -149,14 +157,22 @@ class Decisions:
             return about_listing
         return self._latest(self._by_seller.get(str(row["seller_id"]), ()), row)
 
+    def _review(self, row: Row) -> Review | None:
+        reviews = self._reviews.get(str(row["listing_id"]))
+        if reviews is None or row["verdict"] not in _CHANGEABLE:
+            return None
+        return deciding_review(reviews, row.get("product_id"), row.get("brand"), row.get("image_sha256"))
+
     def _latest(self, entries: Sequence[HistoryEntry], row: Row) -> HistoryEntry | None:
         applying = (entry for entry in entries if entry.said.applies(row, self._day))
         return max(applying, key=lambda entry: (entry.said.since, entry.number), default=None)
 
 
-def apply_history(rows: Iterable[Row], history: History, day: date) -> Iterator[dict[str, Any]]:
+def apply_history(
+    rows: Iterable[Row], history: History, day: date, reviews: Iterable[Review] = ()
+) -> Iterator[dict[str, Any]]:
     """Rows of a findings table with the verdicts that the history gives them on that day (see `Decisions.applied`)."""
-    return map(Decisions(history, day).applied, rows)
+    return map(Decisions(history, day, reviews).applied, rows)
 
 
 class Undecided:
