@@ -22,6 +22,9 @@ from lookalike.ledger import Ledger
 
 from .inputs import Review, read_verdicts
 
+Finding = tuple[str, str | None, str | None, str | None]
+"""What a verdict is about: listing, brand, product, and the sha256 of the photo."""
+
 MOST_TEXT = 4000
 """How many characters a note may have."""
 
@@ -129,7 +132,7 @@ class ReviewVerdict:
         return f"listing {plain(self.listing)}"
 
     @property
-    def finding(self) -> tuple[str, str | None, str | None, str | None]:
+    def finding(self) -> Finding:
         """The finding that it is about: another photo, or another product, is another finding."""
         return self.listing, self.brand, self.product, self.photo
 
@@ -214,19 +217,21 @@ def standing(entries: Iterable[Entry[ReviewVerdict]]) -> list[Standing]:
     """What stands about each finding, in the order of the first verdicts; `entries` are in their order in time."""
     entries = list(entries)
     withdrawn = {entry.said.withdraws for entry in entries if entry.said.withdraws is not None}
-    findings: dict[tuple[str, str | None, str | None, str | None], dict[str, Entry[ReviewVerdict]]] = {}
+    findings: dict[Finding, dict[str, Entry[ReviewVerdict]]] = {}
+    draws: dict[Finding, Draw] = {}
     for entry in entries:
         said = entry.said
         if said.withdraws is None and not {entry.hash, said.origin} & withdrawn:
             mine = findings.setdefault(said.finding, {})
             mine.pop(said.who, None)  # the latest one comes last
             mine[said.who] = entry
-    return [_stands(tuple(each.values())) for each in findings.values()]
+            if said.draw is not None:
+                draws[said.finding] = said.draw
+    return [_stands(tuple(each.values()), draws.get(finding)) for finding, each in findings.items()]
 
 
-def _stands(verdicts: tuple[Entry[ReviewVerdict], ...]) -> Standing:
+def _stands(verdicts: tuple[Entry[ReviewVerdict], ...], draw: Draw | None) -> Standing:
     said = [entry.said for entry in verdicts]
-    draw = next((each.draw for each in said if each.draw is not None), None)
     settled = [each for each in said if each.mode is Mode.CONFLICT]
     decided = [each for each in said if each.label is not None]
     if settled:
