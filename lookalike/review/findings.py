@@ -19,8 +19,8 @@ from lookalike.policy.policy import Policy
 from lookalike.records import Verdict
 from lookalike.tables.amounts import read_amount
 from lookalike.tables.cells import json_text
-from lookalike.tables.verdicts import Finding
 from lookalike.tables.findings import FindingRow, read_last_findings, said_by_similarity, strength_of, typed_row
+from lookalike.tables.verdicts import Finding
 
 _BATCH = 500
 
