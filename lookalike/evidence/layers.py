@@ -81,11 +81,10 @@ def _places(
     comparison: Comparison, matrix: Matrix, held: NDArray[np.float32], sizes: list[NDArray[np.float64]]
 ) -> tuple[Place, ...]:
     """The places that differ. Their boxes are in the view, so they go through it, and then to the listing."""
-    pixels = [
-        dimmed(each, comparison.difference.mask) for each in (comparison.reference, comparison.difference.aligned)
-    ]
+    found = comparison.difference
+    pixels = [dimmed(each, found.mask) for each in (comparison.reference, found.aligned)]
     places = []
-    for region in comparison.difference.regions:
+    for region in found.regions:
         corners = box_ring((region.left - 0.5, region.top - 0.5, region.right - 0.5, region.bottom - 0.5))[::32]
         there = through(comparison.view, corners)
         outline = _points(_shares(_moved(matrix, there, held), sizes[1]))

@@ -1,4 +1,4 @@
-"""Evidence on demand: what matches and differs in a finding's photos, made for the current finding and the next ones."""
+"""Evidence on demand: what matches and differs in photos, made for the current finding and the next ones."""
 
 from __future__ import annotations
 
@@ -77,9 +77,9 @@ class Evidence:
         except ImageReadError as error:
             return {"error": str(error)[:300]}
         layers = layers_of(genuine.picture, shown.picture)
-        pictures = {
-            f"view-{name}": view for name, view in zip(("genuine", "listing"), layers.views or (), strict=False)
-        }
+        pictures = {}
+        if layers.views is not None:
+            pictures["view-genuine"], pictures["view-listing"] = layers.views
         for number, place in enumerate(layers.places):
             pictures[f"place-{number}-genuine"] = place.genuine_close_up
             pictures[f"place-{number}-listing"] = place.listing_close_up

@@ -18,6 +18,7 @@ from lookalike.errors import TableError
 from lookalike.policy.policy import Policy
 from lookalike.records import Verdict
 from lookalike.tables.amounts import read_amount
+from lookalike.tables.candidates import kind_of
 from lookalike.tables.cells import json_text
 from lookalike.tables.findings import FindingRow, read_last_findings, said_by_similarity, strength_of, typed_row
 from lookalike.tables.verdicts import Finding
@@ -126,7 +127,8 @@ def _plain(value: object) -> object:
 
 
 def _item(place: int, row: Mapping[str, Any], policy: Policy | None) -> Item:
-    scope = None if policy is None else policy.scope(row["brand"], row["territory"]).of(row["kind"])
+    kind = row["kind"] or _kind(row)
+    scope = None if policy is None else policy.scope(row["brand"], row["territory"]).of(kind)
     try:
         price = None if row["price"] is None else read_amount(row["price"])
     except (TableError, ValueError):
@@ -140,7 +142,7 @@ def _item(place: int, row: Mapping[str, Any], policy: Policy | None) -> Item:
         listing=row["listing_id"],
         verdict=sys.intern(row["verdict"]),
         said=sys.intern(said),
-        kind=sys.intern(row["kind"] or ""),
+        kind=sys.intern(kind or ""),
         brand=_interned(row["brand"]),
         product=_interned(row["product_id"]),
         photo=row["image_sha256"],
@@ -155,6 +157,14 @@ def _item(place: int, row: Mapping[str, Any], policy: Policy | None) -> Item:
         suppressed=row["suppressed_by"] is not None,
         policy=sys.intern(row["policy"]),
     )
+
+
+def _kind(row: Mapping[str, Any]) -> str | None:
+    """The kind of a clear finding's match, which thresholds may depend on."""
+    try:
+        return kind_of(row)
+    except TableError:
+        return None
 
 
 def _interned(text: str | None) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from enum import StrEnum
@@ -233,12 +233,12 @@ def standing(entries: Iterable[Entry[ReviewVerdict]]) -> list[Standing]:
 def _stands(verdicts: tuple[Entry[ReviewVerdict], ...], draw: Draw | None) -> Standing:
     said = [entry.said for entry in verdicts]
     settled = [each for each in said if each.mode is Mode.CONFLICT]
-    decided = [each for each in said if each.label is not None]
+    sure = [each for each in said if each.label is not None]
     if settled:
         return Standing(verdicts, settled[-1], draw)
-    if len({each.label for each in decided}) > 1:
+    if len({each.label for each in sure}) > 1:
         return Standing(verdicts, None, draw)
-    return Standing(verdicts, (decided or said)[-1], draw)
+    return Standing(verdicts, (sure or said)[-1], draw)
 
 
 @dataclass(frozen=True)
@@ -276,30 +276,45 @@ def read_reviews(path: str | Path, *, promise: bool = False) -> Verdicts:
         return Verdicts(tuple(read_verdicts(path)))
     stands = standing(verdict_file(path).entries())
     if not promise:
-        decided = [each.decides for each in stands if each.decides is not None and each.decides.label is not None]
-        return Verdicts(tuple(said.review() for said in decided), undecided=len(stands) - len(decided))
-    judged = Counter(each.draw.key for each in stands if each.draw is not None)
-    drawn = [each for each in stands if each.draw is not None]
-    finished = [each for each in drawn if each.draw is not None and judged[each.draw.key] >= each.draw.size]
-    if not finished:
-        raise TableError(_no_promise(path, judged, len(stands)))
+        return decided(stands)
+    read = drawn(stands)
+    if not read.reviews:
+        raise TableError(f"no promise can rest on {path}: {no_promise(stands)}")
+    return read
+
+
+def decided(stands: Sequence[Standing]) -> Verdicts:
+    """The verdicts that decide something about findings."""
+    said = [each.decides for each in stands if each.decides is not None and each.decides.label is not None]
+    return Verdicts(tuple(each.review() for each in said), undecided=len(stands) - len(said))
+
+
+def drawn(stands: Sequence[Standing]) -> Verdicts:
+    """The verdicts on findings that were drawn at random, in draws that are judged to their end."""
+    judged = _judged(stands)
+    of_draws = [each for each in stands if each.draw is not None]
+    finished = [each for each in of_draws if each.draw is not None and judged[each.draw.key] >= each.draw.size]
     reviews = tuple((each.decides or _undecided(each)).review() for each in finished)
-    return Verdicts(reviews, triage=len(stands) - len(drawn), unfinished=len(drawn) - len(finished))
+    return Verdicts(reviews, triage=len(stands) - len(of_draws), unfinished=len(of_draws) - len(finished))
+
+
+def no_promise(stands: Sequence[Standing]) -> str:
+    """Why no promise can rest on verdicts of which `drawn` gives none."""
+    go_on = "lookalike review FINDINGS --order audit"
+    judged = _judged(stands)
+    if not judged:
+        return (
+            f"{len(stands):,} findings were judged that triage chose, and a promise holds for findings drawn at random; "
+            f"judge such a draw with: {go_on}"
+        )
+    (_, _, size), count = max(judged.items(), key=lambda each: each[1])
+    return f"{count:,} of the {size:,} findings of its draw are judged, and it takes all of them; go on with: {go_on}"
+
+
+def _judged(stands: Iterable[Standing]) -> Counter[tuple[str, int, int]]:
+    """How many findings of each draw are judged."""
+    return Counter(each.draw.key for each in stands if each.draw is not None)
 
 
 def _undecided(each: Standing) -> ReviewVerdict:
     return replace(each.verdicts[-1].said, verdict=Judgement.UNSURE, instead_product=None, instead_brand=None)
-
-
-def _no_promise(path: str | Path, judged: Mapping[tuple[str, int, int], int], findings: int) -> str:
-    go_on = "lookalike review FINDINGS --order audit"
-    if not judged:
-        return (
-            f"the verdicts of {path} are on {findings:,} findings that triage chose, and a promise holds for findings "
-            f"drawn at random; judge such a draw with: {go_on}"
-        )
-    (_, _, size), count = max(judged.items(), key=lambda each: each[1])
-    return (
-        f"{path} has verdicts on {count:,} of the {size:,} findings of its draw, and a promise needs all of them; go "
-        f"on with: {go_on}"
-    )
