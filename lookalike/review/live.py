@@ -118,12 +118,12 @@ class Tuning:
         stands = self._store.standing()
         known = drawn(stands)
         if not known.reviews:
-            raise TableError(f"no promise yet: {no_promise(stands)}")
+            raise TableError(f"no promise can rest on these verdicts yet: {no_promise(stands)}")
         places = (self.findings.by_listing.get(review.listing_id) for review in known.reviews)
         rows = self.findings.rows(place for place in places if place is not None)
         labels = labels_of_rows(known.reviews, rows, candidates=True)
         if not labels.photos:
-            raise TableError("no promise yet: the verdicts are about other photos or products than these findings")
+            raise TableError("no promise yet: all verdicts are about other photos or products than these findings")
         return tune_on_labels(labels, index=self._index, goal=Goal(precision=precision), policy=self.policy, name=name)
 
     def _figures(self, policy: Policy | None, reviews: Iterable[Review]) -> Figures:

@@ -304,11 +304,11 @@ def no_promise(stands: Sequence[Standing]) -> str:
     judged = _judged(stands)
     if not judged:
         return (
-            f"{len(stands):,} findings were judged that triage chose, and a promise holds for findings drawn at random; "
+            f"triage chose their {len(stands):,} findings, and a promise holds for findings drawn at random; "
             f"judge such a draw with: {go_on}"
         )
     (_, _, size), count = max(judged.items(), key=lambda each: each[1])
-    return f"{count:,} of the {size:,} findings of its draw are judged, and it takes all of them; go on with: {go_on}"
+    return f"{count:,} of the {size:,} findings of the draw are judged, and it takes all of them; go on with: {go_on}"
 
 
 def _judged(stands: Iterable[Standing]) -> Counter[tuple[str, int, int]]:

@@ -133,7 +133,7 @@ def test_two_people_who_disagree_decide_nothing_until_one_settles_it(tmp_path: P
 
 def test_a_promise_rests_on_a_finished_draw_alone(tmp_path: Path) -> None:
     file = written(tmp_path, said("T1"), drawn("L1"))
-    with pytest.raises(TableError, match="1 of the 2 findings of its draw are judged"):
+    with pytest.raises(TableError, match="1 of the 2 findings of the draw are judged"):
         read_reviews(file, promise=True)
     verdict_file(file).add(lambda _: [drawn("L2", "not_lookalike")])
     assert labels(file, promise=True) == {"L1": True, "L2": False}
@@ -148,7 +148,7 @@ def test_a_promise_rests_on_a_finished_draw_alone(tmp_path: Path) -> None:
 
 def test_from_triage_alone_no_promise_is_made(tmp_path: Path) -> None:
     file = written(tmp_path, said("L1"), said("L2"))
-    with pytest.raises(TableError, match=r"2 findings were chosen by triage, and a promise .* drawn at random"):
+    with pytest.raises(TableError, match=r"triage chose their 2 findings, and a promise .* drawn at random"):
         read_reviews(file, promise=True)
 
 
