@@ -17,10 +17,13 @@ class VerdictStore:
     """A file of verdicts that one person adds to.
 
     `add` and `withdraw` return once the entry is on disk. What other processes have added since is taken over then.
+    Raises HistoryError for a file that is not as it was written, and without a name.
     """
 
     def __init__(self, path: str | Path, who: str) -> None:
-        self.who = who
+        if not who.strip():
+            raise HistoryError("a review needs a name; say who judges with --who NAME")
+        self.who = who.strip()
         self._file = verdict_file(path)
         self._lock = threading.RLock()
         self._entries: list[Entry[ReviewVerdict]] = []

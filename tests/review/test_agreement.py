@@ -37,7 +37,7 @@ def files(tmp_path: Path) -> list[Path]:
 
 
 def test_kappa_is_that_of_cohens_own_example() -> None:
-    # Cohen 1960, table 2 (proportions .25 .13 .12 / .12 .02 .16 / .03 .15 .02 and so on are for three categories)
+    # the matrix of proportions in Cohen, "Weighted kappa", Psychological Bulletin 70, 1968, times 200
     a, b, c = Judgement.LOOKALIKE, Judgement.NOT_LOOKALIKE, Judgement.UNSURE
     counts = Counter(
         {(a, a): 88, (a, b): 14, (a, c): 18, (b, a): 10, (b, b): 40, (b, c): 10, (c, a): 2, (c, b): 6, (c, c): 12}
