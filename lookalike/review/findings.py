@@ -135,8 +135,10 @@ def _item(place: int, row: Mapping[str, Any], policy: Policy | None) -> Item:
         price = None
     said = said_by_similarity(row)
     flag, review = (None, None) if scope is None else (scope.flag, scope.review)
-    if scope is None and row["threshold"] is not None:
-        flag, review = (row["threshold"], None) if said == Verdict.FLAGGED else (None, row["threshold"])
+    if scope is None:
+        flagged = said == Verdict.FLAGGED
+        flag = row["flag_threshold"] or (row["threshold"] if flagged else None)
+        review = None if flagged else row["threshold"]
     return Item(
         place=place,
         listing=row["listing_id"],

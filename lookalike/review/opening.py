@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lookalike.index.reference_index import ReferenceIndex
-from lookalike.policy.policy import Policy
-from lookalike.policy.shipped import default_policy
+from lookalike.policy.shipped import open_policy, shipped_policies
 from lookalike.records import photo_name
 from lookalike.tables.findings import read_findings
 from lookalike.tables.inputs import read_listings
@@ -58,9 +57,9 @@ def open_review(
 
     require_starlette()
     loaded = ReferenceIndex.load(index)
-    made_by = Policy.load(policy) if policy is not None else default_policy(loaded.spec.weights_sha256)
     first = next(iter(read_findings(findings, columns=())))
-    known = made_by if made_by is not None and made_by.made(first["policy"]) else None
+    offered = shipped_policies() if policy is None else [open_policy(policy, encoder=first["encoder"])]
+    known = next((each for each in offered if each.made(first["policy"])), None)
     store = VerdictStore(verdicts, who)
     photos_of = _photos_of(listings, layout) if listings is not None else lambda _: ()
     with ExitStack() as stack:

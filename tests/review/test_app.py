@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def client(shop: Shop, tmp_path: Path) -> Iterator[Client]:
 
 
 def words(html: str) -> str:
-    return " ".join(re.sub("<[^>]+>", " ", html).split())
+    return " ".join(unescape(re.sub("<[^>]+>", " ", html)).split())
 
 
 def test_a_finding_shows_its_number_beside_both_thresholds(shop: Shop, client: Client) -> None:
@@ -48,7 +49,7 @@ def test_a_finding_shows_its_number_beside_both_thresholds(shop: Shop, client: C
         in words(state["html"])
     )
     assert f"{row['price']:.2f} EUR" in words(state["html"]) and "of the brand's median here" in words(state["html"])
-    assert f"{row['seller_id']}, 5 other findings" in words(state["html"])
+    assert f"{row['seller_id']} , 5 other findings" in words(state["html"])
     assert (state["judged"], state["perHour"], len(state["coming"])) == (0, None, 3)
 
 

@@ -23,6 +23,7 @@ def finding(listing: str, probability: float | None, **more: Any) -> dict[str, A
     return {
         "listing_id": listing, "verdict": verdict, "policy": "p@1", "encoder": "e", "brand": "Acme",
         "product_id": "p1", "similarity": probability, "probability": probability, "threshold": 0.8,
+        "flag_threshold": 0.8,
         "image_sha256": f"sha of {listing}", "seller_id": "s1", "kind": "same_print", "candidates": "[]", **more,
     }  # fmt: skip
 
