@@ -83,11 +83,13 @@ class Ledger(Generic[S]):
             lines = [entry.line() for entry in added]
             if longest := max((len(line) for line in lines if len(line) > LINE_BYTES), default=0):
                 raise HistoryError(f"the entry takes {longest:,} bytes, at most {LINE_BYTES:,} fit; shorten its texts")
+            is_new = not self.path.exists()
             with open(self.path, "ab") as file:
                 file.write(b"".join(lines))
                 file.flush()
                 os.fsync(file.fileno())
-            sync(self.path.parent)
+            if is_new:
+                sync(self.path.parent)
             self._remember()
         return Added(tuple(added), torn)
 

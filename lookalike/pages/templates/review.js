@@ -235,7 +235,7 @@
     skip: () => { if (place !== null) act("skip", { place }); }, undo: () => act("undo", {}),
     group: () => { if (group > 1) { whole = !whole; mark(); } },
     note: () => { if (place !== null) { get("note-text").value = note; get("note").showModal(); } },
-    recent: () => get("recent").showModal(),
+    recent: () => { get("recent").showModal(); get("recent-list").querySelector("button")?.focus(); },
   };
   const follow = (id) => { location.href = get(id).href; };
   const keys = {
