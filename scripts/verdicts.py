@@ -1,10 +1,12 @@
-"""Look after files of verdicts: what people say, how far they agree, whether a file is as it was written.
+"""Count, merge and compare people's verdicts.
+
+A file of verdicts is what `lookalike review` adds to.
 
 Examples:
 lookalike verdicts show verdicts.jsonl
 lookalike verdicts merge anna.jsonl ben.jsonl --out both.jsonl
 lookalike verdicts agreement both.jsonl
-lookalike verdicts drafts v.jsonl --findings f.csv --harmless h.csv --sellers s.csv
+lookalike verdicts drafts v.jsonl --findings f.csv --sellers s.csv
 lookalike verdicts verify verdicts.jsonl --seal SEAL
 """
 
@@ -126,7 +128,7 @@ def drafts(
     """Write tables of the photos called harmless and of the sellers called authorised; check them before use.
 
     Examples:
-    lookalike verdicts drafts v.jsonl --findings f.csv --harmless h.csv --sellers s.csv
+    lookalike verdicts drafts v.jsonl --findings f.csv --sellers s.csv
     """
     from lookalike.review.drafts import write_drafts
 

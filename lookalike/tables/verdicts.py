@@ -246,22 +246,29 @@ class Verdicts:
     """People's verdicts as labels, and counts of the findings that are left out.
 
     Of a file of verdicts, those are findings judged in triage (`triage`), those of draws of which some are not judged
-    yet (`unfinished`), and `undecided` ones, about which a person is unsure or people disagree.
+    yet (`unfinished`), and `undecided` ones, about which a person is unsure or people disagree. `chosen` counts those
+    of triage that are not left out.
     """
 
     reviews: tuple[Review, ...]
     triage: int = 0
     unfinished: int = 0
     undecided: int = 0
+    chosen: int = 0
 
     def remarks(self) -> list[str]:
-        """What is left out, one line each."""
+        """What is left out, and what the others don't tell, one line each."""
         said = {
             "chosen by triage, so no promise rests on them": self.triage,
             "of a draw that is not judged to its end": self.unfinished,
             "about which a person is unsure, or people disagree": self.undecided,
         }
-        return [f"verdicts left out: {count:,} {why}" for why, count in said.items() if count]
+        lines = [f"verdicts left out: {count:,} {why}" for why, count in said.items() if count]
+        if self.chosen:
+            lines.append(
+                f"triage chose {self.chosen:,} of the findings, so shares of them are not those of all findings"
+            )
+        return lines
 
 
 def read_reviews(path: str | Path, *, promise: bool = False) -> Verdicts:
@@ -285,8 +292,10 @@ def read_reviews(path: str | Path, *, promise: bool = False) -> Verdicts:
 
 def decided(stands: Sequence[Standing]) -> Verdicts:
     """The verdicts that decide something about findings."""
-    said = [each.decides for each in stands if each.decides is not None and each.decides.label is not None]
-    return Verdicts(tuple(each.review() for each in said), undecided=len(stands) - len(said))
+    found = [(each.decides, each.draw) for each in stands if each.decides is not None]
+    said = [decides for decides, _ in found if decides.label is not None]
+    chosen = sum(decides.label is not None and draw is None for decides, draw in found)
+    return Verdicts(tuple(each.review() for each in said), undecided=len(stands) - len(said), chosen=chosen)
 
 
 def drawn(stands: Sequence[Standing]) -> Verdicts:

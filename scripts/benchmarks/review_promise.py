@@ -2,7 +2,9 @@
 
 A world of findings has a known truth. In each simulated review, findings are drawn as `lookalike review --order audit`
 draws them, a person judges them, thresholds are set as `lookalike tune` sets them, and the precision that was promised
-is compared with that of all findings that the thresholds flag. The person is unsure about some, which count as wrong.
+is compared with that of all findings that the thresholds flag; a review without a promise flags nothing, and counts as
+kept. Brands and kinds with thresholds of their own have own promises, each of what it decides. The person is unsure
+about some, which count as wrong.
 
 "draw" judges one draw to its end. "draws until promised" begins another draw of the same size while nothing can be
 promised, at most so many times: looking several times is what a promise does not allow for, so this shows what it
@@ -12,10 +14,10 @@ costs. "triage" takes as many findings as triage shows first; a review refuses t
 from __future__ import annotations
 
 import argparse
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +32,7 @@ from lookalike.review.queue import draw_at_random, triage
 from lookalike.scripts.benchmarks.harness import one_line_errors
 from lookalike.scripts.timing import show_table
 from lookalike.thresholds.pairs import LabelledPairs
+from lookalike.thresholds.realised import promising
 from lookalike.thresholds.tuning import tune
 
 KINDS = {"copied_photo": (0.25, 0.98, 1.4), "same_print": (0.35, 0.62, 1.2), "lookalike": (0.4, 0.25, 1.0)}
@@ -54,16 +57,20 @@ def main(argv: list[str] | None = None) -> int:
     size, reviews = arguments.size, arguments.reviews
     rows = []
     for name, label in (("draw", _one_draw), ("draws until promised", _until_promised), ("triage", _triage)):
-        outcomes = Counter(
+        outcomes = [
             _outcome(world, label(world, size, seed, arguments.precision, rng), arguments.precision)
             for seed in range(reviews)
-        )
-        promised = outcomes["kept"] + outcomes["broken"]
-        kept = Share.of(reviews - outcomes["broken"], reviews)
-        rows.append([name, f"{reviews:,}", f"{promised:,}", f"{outcomes['broken']:,}",
-                     f"{kept.value:.1%} ({kept.low:.1%}–{kept.high:.1%})"])  # fmt: skip
-    show_table(("labels by", "reviews", "promised", "broken", "kept (95 % interval)"), rows)
+        ]
+        kept = Share.of(sum(not each.broken for each in outcomes), reviews)
+        own = Share.of(sum(each.own - each.own_broken for each in outcomes), sum(each.own for each in outcomes))
+        rows.append([name, f"{reviews:,}", f"{sum(each.promised for each in outcomes):,}", _shown(kept),
+                     f"{own.total:,}", _shown(own)])  # fmt: skip
+    show_table(("labels by", "reviews", "promised", "kept", "own promises", "kept"), rows)
     return 0
+
+
+def _shown(share: Share) -> str:
+    return f"{share.value:.1%} ({share.low:.1%}–{share.high:.1%})"
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,15 @@ class World:
 
     items: tuple[Item, ...]
     right: NDArray[np.bool_]
+
+    @cached_property
+    def places(self) -> dict[tuple[str, str], tuple[NDArray[np.float64], NDArray[np.bool_]]]:
+        """By brand and kind, the strengths of findings and which are right."""
+        found: dict[tuple[str, str], list[int]] = {}
+        for item in self.items:
+            found.setdefault((item.brand or "", item.kind), []).append(item.place)
+        strength = np.array([item.strength for item in self.items])
+        return {place: (strength[rows], self.right[rows]) for place, rows in found.items()}
 
     @classmethod
     def drawn(cls, count: int, rng: np.random.Generator) -> World:
@@ -145,18 +161,35 @@ def _flags(policy: Policy) -> bool:
     return any(scope.of(kind).flag is not None for scope in scopes for kind in (None, *scope.kinds.own))
 
 
-def _outcome(world: World, policy: Policy, precision: float) -> str:
-    """Whether the policy promises something, and what it flags is right as often: all, and each kind of its own."""
-    flagged = np.array([
-        policy.verdict(item.strength or 0.0, brand=item.brand, kind=item.kind) is Verdict.FLAGGED
-        for item in world.items
-    ])  # fmt: skip
-    kind = np.array([item.kind for item in world.items])
-    own = policy.kinds.own if policy.promise is not None and policy.promise.by_kind else {}
-    groups = [flagged, *(flagged & (kind == name) for name in own)]
-    if not flagged.any():
-        return "none"
-    return "kept" if all(world.right[group].mean() >= precision for group in groups if group.any()) else "broken"
+@dataclass(frozen=True)
+class Outcome:
+    """Whether a policy flags anything, whether fewer of all its flags are right than promised (`broken`), and how many
+    of its brands' and kinds' own promises (`own`) are broken.
+    """
+
+    promised: bool
+    broken: bool
+    own: int
+    own_broken: int
+
+
+def _outcome(world: World, policy: Policy, precision: float) -> Outcome:
+    """What the policy flags of the world, and how much of that is right. Each promise is of what its scope decides."""
+    flags: dict[int, list[NDArray[np.bool_]]] = {}
+    promises = {id(scope): scope for _, scope in promising(policy)}
+    for (brand, kind), (strength, right) in world.places.items():
+        scope = policy.scope(brand).of(kind)
+        if scope.flag is not None:
+            flags.setdefault(id(scope), []).append(right[strength >= scope.flag])
+    groups = {name: np.concatenate(rights) for name, rights in flags.items()}
+    own = [right for name, right in groups.items() if name in promises and len(right)]
+    everything = np.concatenate([*groups.values(), np.empty(0, bool)])
+    return Outcome(
+        len(everything) > 0,
+        len(everything) > 0 and bool(everything.mean() < precision),
+        len(own),
+        sum(bool(right.mean() < precision) for right in own),
+    )
 
 
 if __name__ == "__main__":

@@ -125,7 +125,10 @@ def test_a_verdict_on_another_photo_says_nothing_about_the_finding(tmp_path: Pat
 def test_two_people_who_disagree_decide_nothing_until_one_settles_it(tmp_path: Path) -> None:
     file = written(tmp_path, said("L1"), said("L1", "not_lookalike", "ben"), said("L2"), said("L2", "unsure", "ben"))
     assert labels(file) == {"L2": True}
-    assert read_reviews(file).remarks() == ["verdicts left out: 1 about which a person is unsure, or people disagree"]
+    assert read_reviews(file).remarks() == [
+        "verdicts left out: 1 about which a person is unsure, or people disagree",
+        "triage chose 1 of the findings, so shares of them are not those of all findings",
+    ]
     verdict_file(file).add(lambda _: [said("L1", "harmless", "cleo", mode=Mode.CONFLICT)])
     assert labels(file) == {"L1": False, "L2": True}
     assert [len(each.verdicts) for each in standing(verdict_file(file).entries())] == [3, 2]
