@@ -335,7 +335,7 @@ class DecisionOptions(HistoryOptions):
     def decisions(self) -> Decisions | None:
         """What the history says on that day, and what people say, if either was named."""
         from lookalike.cases.history import Decisions, History
-        from lookalike.tables.verdicts import read_reviews
+        from lookalike.tables.reviews import read_reviews
 
         if self.history is None and self.verdicts is None:
             return None

@@ -41,7 +41,7 @@ def stats(
 ) -> int:
     from lookalike.cases.transparency import count_table
     from lookalike.tables.inputs import contradicted
-    from lookalike.tables.verdicts import read_reviews
+    from lookalike.tables.reviews import read_reviews
 
     read = read_reviews(verdicts) if verdicts is not None else None
     figures = count_table(

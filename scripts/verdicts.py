@@ -37,7 +37,8 @@ def show(file: VerdictFile, as_json: Json = False) -> int:
     lookalike verdicts show verdicts.jsonl
     """
     from lookalike.entries import START
-    from lookalike.tables.verdicts import standing, verdict_file
+    from lookalike.tables.reviews import standing
+    from lookalike.tables.verdicts import verdict_file
 
     entries = verdict_file(file).entries()
     stands = standing(entries)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from lookalike.entries import Entry
 from lookalike.errors import TableError
-from lookalike.tables.verdicts import Judgement, ReviewVerdict, Standing, standing, verdict_file
+from lookalike.tables.reviews import Standing, standing
+from lookalike.tables.verdicts import Judgement, ReviewVerdict, verdict_file
 
 
 @dataclass(frozen=True)

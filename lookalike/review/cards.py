@@ -13,7 +13,7 @@ from lookalike.records import Match
 from lookalike.rights.grounds import cell_in_words
 from lookalike.tables.amounts import plain_decimal
 from lookalike.tables.candidates import deciding_match, matches_of
-from lookalike.tables.verdicts import Standing
+from lookalike.tables.reviews import Standing
 
 from .findings import Item
 from .session import Session

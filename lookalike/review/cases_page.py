@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from lookalike.pages.html import page_template
 from lookalike.tables.amounts import plain_decimal
 
-from .findings import OpenFindings
+from .answers import page
+from .findings import OpenFindings, ReviewError
 from .sellers import SellerCase, SellerCases, Status
-from .session import ReviewError
 from .store import VerdictStore
 
 if TYPE_CHECKING:
@@ -34,18 +34,15 @@ class CasesPage:
 
     def page(self, request: Request) -> Response:
         """The first cases, or those of sellers whose name contains what is looked for."""
-        from starlette.responses import HTMLResponse
-
         wanted = request.query_params.get("seller", "")[:200]
         found = [case for case in self._cases.all() if wanted.lower() in case.seller.lower()]
-        text = self._page.render(
+        return page(self._page.render(
             cases=[self._shown(case) for case in found[:_MOST_CASES]],
             more=max(0, len(found) - _MOST_CASES),
             wanted=wanted,
             statuses=[str(status) for status in Status],
             findings=self._findings.path.name,
-        )
-        return HTMLResponse(text, headers={"cache-control": "no-store"})
+        ))  # fmt: skip
 
     def note(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Keep the status of a case."""

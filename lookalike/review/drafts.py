@@ -9,7 +9,8 @@ from pathlib import Path
 from lookalike.tables.files import writing_table
 from lookalike.tables.findings import last_findings, read_findings
 from lookalike.tables.inputs import HARMLESS_COLUMNS, deciding_review, reviews_by_listing
-from lookalike.tables.verdicts import Judgement, read_reviews
+from lookalike.tables.reviews import read_reviews
+from lookalike.tables.verdicts import Judgement
 
 SELLER_COLUMNS = ("brand", "seller_id", "territory", "valid_from", "valid_until")
 

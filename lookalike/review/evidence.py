@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -100,8 +99,3 @@ def _said(layers: Layers, sha256: str) -> dict[str, Any]:
         "views": layers.views is not None,
         "whole": layers.whole,
     }
-
-
-def evidence_json(said: dict[str, Any]) -> str:
-    """The values as the page reads them."""
-    return json.dumps(said, separators=(",", ":"))

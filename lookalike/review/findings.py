@@ -14,7 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from lookalike.errors import TableError
+from lookalike.errors import LookalikeError, TableError
 from lookalike.policy.policy import Policy
 from lookalike.records import Verdict
 from lookalike.tables.amounts import read_amount
@@ -24,6 +24,10 @@ from lookalike.tables.findings import FindingRow, read_last_findings, said_by_si
 from lookalike.tables.verdicts import Finding
 
 _BATCH = 500
+
+
+class ReviewError(LookalikeError):
+    """What was asked of a review can't be done."""
 
 
 class Item(NamedTuple):
@@ -94,6 +98,12 @@ class OpenFindings:
         """Remove the rows from disk."""
         self._rows.close()
         self._folder.cleanup()
+
+    def known(self, place: int) -> int:
+        """The place, if a finding is there. Raises ReviewError otherwise."""
+        if not 0 <= place < len(self.items):
+            raise ReviewError(f"there is no finding {place}; reload the page")
+        return place
 
     def row(self, place: int) -> FindingRow:
         """The whole row of a finding."""

@@ -13,8 +13,9 @@ from lookalike.pages.html import page_template
 from lookalike.records import Verdict
 from lookalike.tables.amounts import plain_decimal
 
+from .answers import page
+from .findings import ReviewError
 from .live import Figures, Group, Live, Tuning
-from .session import ReviewError
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -35,13 +36,13 @@ class LivePage:
 
     def page(self, _: Request) -> Response:
         """The page, which asks for the figures."""
-        return _html(self._page.render(out=self._out.name, findings=self._tuning.findings.path.name))
+        return page(self._page.render(out=self._out.name, findings=self._tuning.findings.path.name))
 
     def figures(self, request: Request) -> Response:
         """The figures for the precision asked for."""
         precision = precision_of(request.query_params.get("precision"))
         live = self._tuning.live(precision)
-        return _html(self._figures.render(shown(live, precision)))
+        return page(self._figures.render(shown(live, precision)))
 
     def save(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Save the policy. Raises TableError if there is no promise, and LookalikeError where it can't be written."""
@@ -129,9 +130,3 @@ def _row(name: str, group: Group) -> dict[str, Any]:
 
 def _amount(value: Decimal, currency: str) -> str:
     return f"{plain_decimal(round(value, 2), thousands=',')} {currency}".rstrip()
-
-
-def _html(text: str) -> Response:
-    from starlette.responses import HTMLResponse
-
-    return HTMLResponse(text, headers={"cache-control": "no-store"})

@@ -23,6 +23,7 @@ from .findings import OpenFindings
 from .live import Tuning
 from .live_page import LivePage
 from .photos import Photos
+from .pictures import Pictures
 from .sellers import SellerCases
 from .session import Session
 from .store import VerdictStore
@@ -75,11 +76,9 @@ def open_review(
         bundle = partial(cases.bundle, index=loaded, policy=Path(policy) if policy else None, reader=used)
         yield ReviewApp(
             session,
-            photos,
-            evidence,
+            Pictures(opened, photos, evidence, photos_of),
             live=LivePage(tuning, out),
             cases=CasesPage(cases, opened, store, bundle),
-            listings=photos_of,
         )
 
 

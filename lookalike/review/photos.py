@@ -9,8 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lookalike.errors import ImageReadError
-
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -90,8 +88,3 @@ def jpeg(picture: Image.Image, side: int = SIDE) -> bytes:
     data = io.BytesIO()
     small.save(data, "JPEG", quality=_QUALITY)
     return data.getvalue()
-
-
-def unreadable(error: ImageReadError) -> str:
-    """Why a photo can't be shown, in one line."""
-    return str(error)[:300]

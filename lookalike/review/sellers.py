@@ -19,8 +19,7 @@ from lookalike.ledger import Ledger
 from lookalike.records import Verdict
 from lookalike.tables.verdicts import MOST_TEXT, Judgement
 
-from .findings import Item, OpenFindings
-from .session import ReviewError
+from .findings import Item, OpenFindings, ReviewError
 from .store import VerdictStore
 
 if TYPE_CHECKING:

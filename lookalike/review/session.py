@@ -10,10 +10,9 @@ from itertools import pairwise
 from statistics import median
 
 from lookalike.entries import Entry
-from lookalike.errors import LookalikeError
 from lookalike.tables.verdicts import Draw, Judgement, Mode, ReviewVerdict
 
-from .findings import Item, OpenFindings
+from .findings import Item, OpenFindings, ReviewError
 from .queue import Queue, draw_at_random, triage
 from .store import VerdictStore
 
@@ -23,10 +22,6 @@ EDITABLE = 10
 _PACE = 20
 _LONGEST = 300.0
 """Seconds; a longer look was a break, and tells nothing about the pace."""
-
-
-class ReviewError(LookalikeError):
-    """What was asked of a review can't be done."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +114,7 @@ class Session:
         `instead` is the place among the finding's matches of the product that it is, for OTHER_PRODUCT. Raises
         ReviewError for a finding or match that doesn't exist, and HistoryError as `VerdictStore.add` does.
         """
-        if not 0 <= place < len(self.findings.items):
-            raise ReviewError(f"there is no finding {place}; reload the page")
+        self.findings.known(place)
         with self._lock:
             places = self.group(place) if whole_group else [place]
             product, brand = self._instead(place, instead)

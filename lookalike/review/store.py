@@ -10,7 +10,8 @@ from pathlib import Path
 
 from lookalike.entries import START, Entry, read_entries
 from lookalike.errors import HistoryError
-from lookalike.tables.verdicts import Finding, ReviewVerdict, Standing, standing, verdict_file, verdict_of
+from lookalike.tables.reviews import Standing, standing
+from lookalike.tables.verdicts import Finding, ReviewVerdict, verdict_file, verdict_of
 
 
 class VerdictStore:

@@ -14,7 +14,7 @@ from lookalike.records import Match, Reference, Verdict
 from lookalike.tables.candidates import matches_of
 from lookalike.tables.findings import FindingRow, last_findings, read_findings, said_by_similarity
 from lookalike.tables.inputs import ProductLabel, Review, contradicted, deciding_review, reviews_by_listing
-from lookalike.tables.verdicts import read_reviews
+from lookalike.tables.reviews import read_reviews
 
 from .pairs import LabelledPairs
 

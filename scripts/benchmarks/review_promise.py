@@ -1,4 +1,4 @@
-"""Measure whether a promise from a review's verdicts is kept: of draws, and of what triage shows first.
+"""Measure whether a promise from a review's verdicts is kept.
 
 A world of findings has a known truth. In each simulated review, findings are drawn as `lookalike review --order audit`
 draws them, a person judges them, thresholds are set as `lookalike tune` sets them, and the precision that was promised
@@ -8,7 +8,7 @@ about some, which count as wrong.
 
 "draw" judges one draw to its end. "draws until promised" begins another draw of the same size while nothing can be
 promised, at most so many times: looking several times is what a promise does not allow for, so this shows what it
-costs. "triage" takes as many findings as triage shows first; a review refuses to tune on those.
+costs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from lookalike.policy.policy import Policy
 from lookalike.policy.terms import Promise
 from lookalike.records import Verdict
 from lookalike.review.findings import Item
-from lookalike.review.queue import draw_at_random, triage
+from lookalike.review.queue import draw_at_random
 from lookalike.scripts.benchmarks.harness import one_line_errors
 from lookalike.scripts.timing import show_table
 from lookalike.thresholds.pairs import LabelledPairs
@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
     world = World.drawn(arguments.findings, rng)
     size, reviews = arguments.size, arguments.reviews
     rows = []
-    for name, label in (("draw", _one_draw), ("draws until promised", _until_promised), ("triage", _triage)):
+    for name, label in (("draw", _one_draw), ("draws until promised", _until_promised)):
         outcomes = [
             _outcome(world, label(world, size, seed, arguments.precision, rng), arguments.precision)
             for seed in range(reviews)
@@ -147,13 +147,6 @@ def _draws(
     for again in range(MOST_DRAWS):
         judged += draw_at_random(world.items, size=size, seed=seed * MOST_DRAWS + again + 1_000_000)[0]
         yield _tuned(world, list(dict.fromkeys(judged)), precision, rng)
-
-
-def _triage(world: World, size: int, seed: int, precision: float, rng: np.random.Generator) -> Policy:
-    """As many as triage shows first, of a random half of the findings, so that reviews differ."""
-    some = np.random.default_rng(seed).random(len(world.items)) < 0.5
-    items = [item for item, kept in zip(world.items, some.tolist(), strict=True) if kept]
-    return _tuned(world, triage(items, on_probability=True)[:size], precision, rng)
 
 
 def _flags(policy: Policy) -> bool:

@@ -11,7 +11,8 @@ import pytest
 from lookalike.errors import TableError
 from lookalike.review.agreement import Agreement, agreement_in, merge_verdicts
 from lookalike.scripts.verdicts import main
-from lookalike.tables.verdicts import Judgement, Mode, ReviewVerdict, read_reviews, verdict_file
+from lookalike.tables.reviews import read_reviews
+from lookalike.tables.verdicts import Judgement, Mode, ReviewVerdict, verdict_file
 
 YES, NO = Judgement.LOOKALIKE, Judgement.NOT_LOOKALIKE
 

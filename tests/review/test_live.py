@@ -11,9 +11,9 @@ from lookalike.errors import TableError
 from lookalike.index.reference_index import ReferenceIndex
 from lookalike.policy.policy import Policy
 from lookalike.review.app import ReviewApp
+from lookalike.review.findings import ReviewError
 from lookalike.review.live import Tuning
 from lookalike.review.live_page import LEAST, MOST, precision_of
-from lookalike.review.session import ReviewError
 from lookalike.scripts.policy import main as policy_command
 from lookalike.scripts.tune import main as tune_command
 from lookalike.tables.findings import read_findings

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from lookalike.errors import HistoryError, TableError
-from lookalike.review.findings import OpenFindings
+from lookalike.review.findings import OpenFindings, ReviewError
 from lookalike.review.queue import draw_at_random, drawable, strata_of
-from lookalike.review.session import ReviewError, Session
+from lookalike.review.session import Session
 from lookalike.review.store import VerdictStore
 from lookalike.tables.findings import write_findings
-from lookalike.tables.verdicts import Judgement, Mode, read_reviews, verdict_file
+from lookalike.tables.reviews import read_reviews
+from lookalike.tables.verdicts import Judgement, Mode, verdict_file
 
 
 def finding(listing: str, probability: float | None, **more: Any) -> dict[str, Any]:

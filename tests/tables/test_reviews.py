@@ -10,17 +10,8 @@ import pytest
 
 from lookalike.errors import HistoryError, TableError
 from lookalike.tables.inputs import Review, deciding_review
-from lookalike.tables.verdicts import (
-    Draw,
-    Judgement,
-    Mode,
-    ReviewVerdict,
-    Verdicts,
-    is_verdict_file,
-    read_reviews,
-    standing,
-    verdict_file,
-)
+from lookalike.tables.reviews import Verdicts, read_reviews, standing
+from lookalike.tables.verdicts import Draw, Judgement, Mode, ReviewVerdict, is_verdict_file, verdict_file
 
 WHEN = "2026-11-24T09:00:00+00:00"
 DRAW = Draw("aaaa", 7, 2, 40, "flagged", 12)
