@@ -148,14 +148,15 @@ def verify(
     seal: Annotated[str | None, typer.Option("--seal", help="Seal noted earlier, which shows a cut-off end.")] = None,
     as_json: Json = False,
 ) -> int:
-    """Name each verdict that was changed, cut out or moved.
+    """Name each verdict, or status of a case, that was changed, cut out or moved.
 
     Examples:
     lookalike verdicts verify verdicts.jsonl --seal SEAL
     """
+    from lookalike.review.sellers import STATUSES, status_file
     from lookalike.tables.verdicts import verdict_file
 
-    audit = verdict_file(file).audit(seal)
+    audit = (status_file(file) if file.name.endswith(STATUSES) else verdict_file(file)).audit(seal)
     if as_json:
         print_json({**asdict(audit), "holds": not audit.disagreements}, indent=1)
         return Exit.SOME_ROWS_FAILED if audit.disagreements else Exit.DONE

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from lookalike.index.embedding import PhotoReader
     from lookalike.index.reference_index import ReferenceIndex
 
+STATUSES = "-cases.jsonl"
+"""How the name of a file of statuses ends, beside the file of verdicts."""
+
 _OPEN = (Verdict.FLAGGED, Verdict.REVIEW)
 _DISMISSED = frozenset({Judgement.NOT_LOOKALIKE, Judgement.HARMLESS, Judgement.AUTHORISED})
 
@@ -64,6 +67,11 @@ def status_of(said: Mapping[str, Any]) -> CaseStatus:
     return CaseStatus(**{**said, "status": Status(said["status"])})
 
 
+def status_file(path: Path) -> Ledger[CaseStatus]:
+    """The file of statuses at that path, which need not be there yet."""
+    return Ledger(path, status_of, "file of statuses", "lookalike verdicts verify", "lookalike review")
+
+
 @dataclass(frozen=True)
 class SellerCase:
     """A seller's findings that are flagged or in review, the dearest first, without those that people dismissed.
@@ -87,8 +95,8 @@ class SellerCases:
 
     def __init__(self, findings: OpenFindings, store: VerdictStore) -> None:
         self._findings, self._store = findings, store
-        path = store.path.with_name(f"{store.path.stem}-cases.jsonl")
-        self._file = Ledger(path, status_of, "file of statuses", "lookalike history verify", "lookalike review …")
+        path = store.path.with_name(store.path.stem + STATUSES)
+        self._file = status_file(path)
         entries: Sequence[Entry[CaseStatus]] = self._file.entries() if path.exists() and path.stat().st_size else ()
         self._statuses = {entry.said.seller: entry.said.status for entry in entries}
 

@@ -127,6 +127,7 @@ def ask_as_the_page(address: str, pid: int, count: int) -> tuple[list[float], li
                 ask(path)
         if given in (1, 100, count // 4, count // 2, 3 * count // 4, count):
             memory.append((given, resident_bytes(pid)))
+    connection.close()
     return taken, memory
 
 

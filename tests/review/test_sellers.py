@@ -9,6 +9,7 @@ from reviewed import Shop, served, shop_in
 
 from lookalike.evidence.audit import audit_bundle
 from lookalike.review.sellers import SellerCases, Status
+from lookalike.scripts.verdicts import main as verify
 from lookalike.tables.findings import read_findings
 from lookalike.tables.verdicts import Judgement
 
@@ -42,6 +43,7 @@ def test_a_status_is_kept_and_closed_cases_come_last(shop: Shop, tmp_path: Path)
         assert client.json("/case", {"seller": first, "status": "closed"}) == {"said": "closed, noted"}
         assert client.ask("/case", {"seller": "nobody", "status": "closed"})[0] == 400
         assert client.ask("/case", {"seller": first, "status": "burnt"})[0] == 400
+    assert verify(["verify", str(tmp_path / "v-cases.jsonl")]) == 0
     with shop.review(tmp_path / "v.jsonl") as app:
         again = SellerCases(app.session.findings, app.session.store).all()
         assert (again[-1].seller, again[-1].status) == (first, Status.CLOSED)

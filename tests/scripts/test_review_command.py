@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,15 @@ def test_a_file_of_verdicts_that_was_changed_is_refused_by_all(
     ):
         assert main(call) == 2, call
         assert "is not as it was written: entry 1" in capsys.readouterr().err, call
+
+
+def test_without_the_extra_review_says_what_to_install(
+    shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    call = ["review", str(shop.findings), "--index", str(shop.index), "--verdicts", str(tmp_path / "v.jsonl")]
+    assert main([*call, "--who", "anna"]) == 2
+    assert "pip install 'lookalike[review]'" in capsys.readouterr().err
 
 
 def test_review_refuses_a_call_that_can_only_fail_in_one_line(
