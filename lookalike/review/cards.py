@@ -103,7 +103,7 @@ def _against_median(item: Item, medians: Mapping[tuple[str, str], Decimal]) -> s
     median = medians.get((item.brand or "", item.currency))
     if item.price is None or median is None:
         return None
-    return f"{item.price / median:.0%} of the brand's median here, {plain_decimal(median, thousands=',')}"
+    return f"{item.price / median:.0%} of the brand's median here, {plain_decimal(round(median, 2), thousands=',')}"
 
 
 def _candidate(number: int, match: Match) -> Card:

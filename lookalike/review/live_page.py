@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lookalike.errors import TableError
 from lookalike.pages.html import page_template
+from lookalike.policy.policy import Policy
 from lookalike.records import Verdict
 from lookalike.tables.amounts import plain_decimal
 
@@ -48,7 +49,8 @@ class LivePage:
         """Save the policy. Raises TableError if there is no promise, and LookalikeError where it can't be written."""
         tuned = self._tuning.tune(precision_of(values.get("precision")), name=self._out.stem)
         tuned.policy.save(self._out)
-        return {"said": f"{tuned.policy} is in {self._out.name}: {tuned.policy.promise}"}
+        promised = str(tuned.policy.promise) if _flags(tuned.policy) else "no promise yet, so it flags nothing"
+        return {"said": f"{tuned.policy} is in {self._out.name}: {promised}"}
 
     def compare(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """What the policy would change, by all candidates of the findings, as `policy diff` counts it."""
@@ -91,16 +93,15 @@ def shown(live: Live, precision: float) -> dict[str, Any]:
         "random": live.random,
         "refusal": live.refusal,
         "more_needed": live.more_needed,
-        "promise": None if policy is None or not _flags(live) else str(policy.promise),
+        "promise": str(policy.promise) if policy is not None and _flags(policy) else None,
         "now": _shown(live.now),
         "after": None if live.after is None else _shown(live.after),
     }
 
 
-def _flags(live: Live) -> bool:
-    """Whether the tuned policy flags anything at all."""
-    policy = live.tuned.policy if live.tuned is not None else None
-    scopes = () if policy is None else (policy.scope(), *policy.scopes)
+def _flags(policy: Policy) -> bool:
+    """Whether the policy flags anything at all."""
+    scopes = (policy.scope(), *policy.scopes)
     return any(scope.of(kind).flag is not None for scope in scopes for kind in (None, *scope.kinds.own))
 
 

@@ -10,7 +10,8 @@
   let place = null, candidate = 0, photo = 0, photos = 0, group = 1, started = 0;
   let note = "", whole = false, busy = false, layers = null, blinking = null;
   let boxes = true, lines = false;
-  const view = { zoom: 1, x: 0.5, y: 0.5 };
+  const PANES = ["genuine-pane", "listing-pane"];
+  const view = { zoom: 1, middle: [[0.5, 0.5], [0.5, 0.5]] };  // what is in the middle of each pane, in parts of the pane
 
   const alert = (text) => { const box = get("alert"); box.textContent = text; box.hidden = !text; };
   const GONE = "The review is not running any more. Start lookalike review again and open its new address; what you decided before is kept.";
@@ -37,7 +38,7 @@
     shown.innerHTML = state.html;  // the server has escaped every value in it
     place = state.place;
     layers = null; candidate = 0; photo = 0; whole = false; note = "";
-    Object.assign(view, { zoom: 1, x: 0.5, y: 0.5 });
+    Object.assign(view, { zoom: 1, middle: [[0.5, 0.5], [0.5, 0.5]] });
     if (place === null) {
       const done = document.createElement("p");
       done.className = "empty";
@@ -111,15 +112,18 @@
     draw();
   };
 
-  const frameOf = (pane) => {  // where the photo stands in the stage: left, top, width, height
+  const frameOf = (pane) => {  // where the photo stands in its pane: left, top, width, height
     const image = pane.querySelector("img"), width = pane.clientWidth, height = pane.clientHeight;
     const scale = Math.min(width / (image.naturalWidth || 1), height / (image.naturalHeight || 1));
     const size = [image.naturalWidth * scale, image.naturalHeight * scale];
     const [left, top] = offset(pane);
-    return [pane.offsetLeft + left + view.zoom * (width - size[0]) / 2, pane.offsetTop + top + view.zoom * (height - size[1]) / 2, size[0] * view.zoom, size[1] * view.zoom];
+    return [left + view.zoom * (width - size[0]) / 2, top + view.zoom * (height - size[1]) / 2, size[0] * view.zoom, size[1] * view.zoom];
   };
 
-  const offset = (pane) => [pane.clientWidth * (0.5 - view.x * view.zoom), pane.clientHeight * (0.5 - view.y * view.zoom)];
+  const offset = (pane) => {
+    const [x, y] = view.middle[PANES.indexOf(pane.id)];
+    return [pane.clientWidth * (0.5 - x * view.zoom), pane.clientHeight * (0.5 - y * view.zoom)];
+  };
 
   const element = (name, values) => {
     const made = document.createElementNS(SVG, name);
@@ -130,7 +134,7 @@
   const draw = () => {
     const overlay = get("overlay");
     if (!overlay) return;
-    const panes = ["genuine-pane", "listing-pane"].map(get);
+    const panes = PANES.map(get);
     for (const pane of panes) {
       const [left, top] = offset(pane);
       pane.querySelector(".sheet").style.transform = `translate(${left}px, ${top}px) scale(${view.zoom})`;
@@ -139,43 +143,46 @@
     const at = (frame, [x, y]) => [frame[0] + x * frame[2], frame[1] + y * frame[3]];
     const frames = panes.map(frameOf);
     if (layers && photo === 0 && lines) layers.lines.forEach(([a, b, c, d], n) => {
-      const [from, to] = [at(frames[1], [c, d]), at(frames[0], [a, b])];
+      const [from, to] = [[1, [c, d]], [0, [a, b]]].map(([which, point]) => { const [x, y] = at(frames[which], point); return [x + panes[which].offsetLeft, y + panes[which].offsetTop]; });
       const colour = COLOURS[n % COLOURS.length];
       shapes.push(element("line", { class: "joins", x1: from[0], y1: from[1], x2: to[0], y2: to[1], stroke: colour }));
       for (const [x, y] of [from, to]) shapes.push(element("circle", { class: "end", cx: x, cy: y, r: 3.5, fill: colour }));
     });
-    if (layers && photo === 0 && boxes) layers.places.forEach((spot, n) => {
-      [[frames[0], spot.reference, panes[0]], [frames[1], spot.listing, panes[1]]].forEach(([frame, outline, pane]) => {
-        const corners = outline.map((point) => at(frame, point));
-        const inside = corners.some(([x, y]) => x >= pane.offsetLeft && x <= pane.offsetLeft + pane.clientWidth && y >= 0 && y <= pane.clientHeight);
-        if (corners.length < 3 || !inside) return;
+    if (layers && photo === 0 && boxes) panes.forEach((pane, which) => {
+      const clipped = element("svg", { x: pane.offsetLeft, y: pane.offsetTop, width: pane.clientWidth, height: pane.clientHeight });
+      layers.places.forEach((spot, n) => {
+        const corners = (which ? spot.listing : spot.reference).map((point) => at(frames[which], point));
+        if (corners.length < 3) return;
         const points = corners.map((corner) => corner.join()).join(" ");
-        shapes.push(element("polygon", { class: "halo", points }), element("polygon", { class: "box", points }));
-        const [x, y] = [Math.min(...corners.map((c) => c[0])), Math.max(14, Math.min(...corners.map((c) => c[1])))];
+        const [x, y] = [Math.min(...corners.map((c) => c[0])), Math.max(15, Math.min(...corners.map((c) => c[1])))];
         const text = element("text", { class: "number", x: x + 4, y: y - 3 });
         text.textContent = String(n + 1);
-        shapes.push(element("rect", { class: "tag", x, y: y - 15, width: 15, height: 15 }), text);
+        clipped.append(element("polygon", { class: "halo", points }), element("polygon", { class: "box", points }),
+          element("rect", { class: "tag", x, y: y - 15, width: 15, height: 15 }), text);
       });
+      shapes.push(clipped);
     });
     overlay.replaceChildren(...shapes);
   };
 
   // zoom, in step
 
-  const zoomTo = (zoom, x = view.x, y = view.y) => {
+  const within = (value) => Math.min(Math.max(value, 0.5 / view.zoom), 1 - 0.5 / view.zoom);
+  const zoomTo = (zoom, middle = view.middle) => {
     view.zoom = Math.min(Math.max(zoom, 1), 12);
-    const margin = 0.5 / view.zoom;
-    view.x = Math.min(Math.max(x, margin), 1 - margin);
-    view.y = Math.min(Math.max(y, margin), 1 - margin);
+    view.middle = middle.map((point) => point.map(within));
     draw();
   };
-  const pan = (x, y) => zoomTo(view.zoom, view.x + x / view.zoom, view.y + y / view.zoom);
+  const pan = (x, y) => zoomTo(view.zoom, view.middle.map(([u, v]) => [u + x / view.zoom, v + y / view.zoom]));
   const zoomOn = (at) => {
     const spot = layers?.places[at];
     if (!spot) return;
-    const pane = get("genuine-pane"), [left, top, width, height] = (() => { const kept = { ...view }; Object.assign(view, { zoom: 1, x: 0.5, y: 0.5 }); const frame = frameOf(pane); Object.assign(view, kept); return frame; })();
-    const middle = [0, 1].map((axis) => spot.reference.reduce((sum, point) => sum + point[axis], 0) / spot.reference.length);
-    zoomTo(view.zoom > 1 ? 1 : 4, (left - pane.offsetLeft + middle[0] * width) / pane.clientWidth, (top + middle[1] * height) / pane.clientHeight);
+    if (view.zoom > 1) { zoomTo(1); return; }
+    zoomTo(4, PANES.map((id, which) => {
+      const pane = get(id), [left, top, width, height] = frameOf(pane), outline = which ? spot.listing : spot.reference;
+      const [x, y] = [0, 1].map((axis) => outline.reduce((sum, point) => sum + point[axis], 0) / (outline.length || 1));
+      return [(left + x * width) / pane.clientWidth, (top + y * height) / pane.clientHeight];
+    }));
   };
 
   // blink
@@ -291,7 +298,7 @@
     const box = pane.getBoundingClientRect(), by = event.deltaY < 0 ? 1.25 : 0.8;
     const [u, v] = [(event.clientX - box.left) / box.width - 0.5, (event.clientY - box.top) / box.height - 0.5];
     const zoom = Math.min(Math.max(view.zoom * by, 1), 12);
-    zoomTo(zoom, view.x + u / view.zoom - u / zoom, view.y + v / view.zoom - v / zoom);
+    zoomTo(zoom, view.middle.map(([x, y]) => [x + u / view.zoom - u / zoom, y + v / view.zoom - v / zoom]));
   }, { passive: false });
   main.addEventListener("dblclick", (event) => { if (event.target.closest(".pane")) zoomTo(view.zoom > 1 ? 1 : 3); });
   new ResizeObserver(draw).observe(main);
