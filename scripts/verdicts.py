@@ -24,7 +24,7 @@ from lookalike.chain import plain
 from lookalike.scripts.command import Exit, run
 from lookalike.scripts.options import Json, Quiet
 from lookalike.scripts.outputs import FILE, TABLE, require_outputs
-from lookalike.scripts.terminal import counted, note, output, print_json, print_line
+from lookalike.scripts.terminal import counted, note, output, print_json, print_line, print_table
 
 VerdictFile = Annotated[Path, typer.Argument(help="File of verdicts.")]
 _SHOWN = 20
@@ -56,7 +56,7 @@ def show(file: VerdictFile, as_json: Json = False) -> int:
     table = Table("order", "verdict", "findings", box=None, pad_edge=False)
     for (mode, verdict), count in sorted(counts.items()):
         table.add_row(str(mode), verdict.in_words, f"{count:,}")
-    console.print(table)
+    print_table(table, console)
     print_line(f"seal {seal}")
     return Exit.DONE
 
@@ -105,7 +105,7 @@ def agreement(file: VerdictFile, as_json: Json = False) -> int:
         people = f"{plain(each.one)} and {plain(each.other)}"
         table.add_row(people, f"{each.both:,}", f"{each.same:,}", kappa, f"{each.conflicts:,}")
     if found:
-        console.print(table)
+        print_table(table, console)
     for stands in conflicts[:_SHOWN]:
         said = ", ".join(f"{plain(entry.said.who)}: {entry.said.verdict.in_words}" for entry in stands.verdicts)
         console.print(f"open: {stands.verdicts[0].said.about} ({said})")
