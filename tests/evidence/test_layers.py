@@ -30,8 +30,8 @@ def changed(picture: Image.Image) -> Image.Image:
 
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_lines_join_the_same_points_and_a_box_is_where_the_change_is(mirrored: bool) -> None:
-    genuine = print_()
-    listing = changed(genuine).resize((320, 240), Image.Resampling.LANCZOS)
+    genuine = print_().resize((1280, 960), Image.Resampling.LANCZOS)
+    listing = changed(print_()).resize((400, 300), Image.Resampling.LANCZOS)
     layers = layers_of(genuine, ImageOps.mirror(listing) if mirrored else listing)
     assert layers.mirrored is mirrored and layers.verification is not None
     lines = np.array(layers.lines)
