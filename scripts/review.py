@@ -66,6 +66,8 @@ def review(
     ) as opened:
         session = opened.session
         note(f"{len(session.queue):,} of {session.total:,} findings wait for a verdict", quiet=quiet)
+        if session.carried:
+            note(f"of those judged already, {session.carried:,} were drawn only now", quiet=quiet)
         note("open this address in a browser on this machine; it works once. End with Ctrl-C.", quiet=quiet)
         serve(opened.application(), port=port, opened=print_line)
     note(f"verdicts are in {verdicts}", quiet=quiet)

@@ -118,12 +118,11 @@ class OpenFindings:
     def _stored(self, rows: Iterable[FindingRow], policy: Policy | None) -> Iterator[Item]:
         batch: list[tuple[int, str]] = []
         for place, row in enumerate(rows):
-            if policy is not None and not policy.made(row["policy"]):
-                policy = None
+            own = policy if policy is not None and policy.made(row["policy"]) else None
             batch.append((place, json_text({name: _plain(value) for name, value in row.items()})))
             if len(batch) == _BATCH:
                 self._write(batch)
-            yield _item(place, row, policy)
+            yield _item(place, row, own)
         self._write(batch)
         self._rows.commit()
 

@@ -10,7 +10,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from lookalike.binomial import Share
-from lookalike.errors import TableError
+from lookalike.errors import LookalikeError, TableError
 from lookalike.policy.policy import Policy
 from lookalike.policy.terms import Scope
 from lookalike.records import KINDS, Verdict
@@ -107,7 +107,7 @@ class Tuning:
             return Live(now, random, len(reviews), refusal="the findings' policy is not known; give it with --policy")
         try:
             tuned = self.tune(precision)
-        except TableError as error:
+        except LookalikeError as error:
             return Live(now, random, len(reviews), refusal=str(error))
         evidence = tuned.policy.scope().evidence
         needed = evidence.more_needed if evidence is not None else 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
 
@@ -14,7 +14,7 @@ from lookalike.tables.verdicts import Draw, Judgement, Mode, ReviewVerdict
 
 from .findings import Item, OpenFindings, ReviewError
 from .queue import Queue, draw_at_random, triage
-from .store import VerdictStore
+from .store import CARRIED_OVER, VerdictStore
 
 EDITABLE = 10
 """How many of the last decisions can be changed on the page."""
@@ -56,6 +56,7 @@ class Session:
         self._times: list[float] = []
         self._lock = threading.RLock()
         order = self._order(size, seed)
+        self.carried = self._carry_over()
         self.total = len(order)
         self.queue = Queue(place for place in order if not self._is_judged(findings.items[place]))
 
@@ -69,6 +70,23 @@ class Session:
                       if each.conflicts)  # fmt: skip
             return [place for place in places if place is not None]
         return triage(items, on_probability=any(self._on_probability(item) for item in items[:1]))
+
+    def _carry_over(self) -> int:
+        """Have this person's earlier verdicts on findings of the draw count for it; gives how many.
+
+        Which findings are drawn doesn't depend on what was said of them, so nobody need say it twice, as after a scan
+        that changed the findings and so the draw.
+        """
+        said = []
+        for place, draw in self.draws.items():
+            entry = self.store.mine(self.findings.items[place].finding)
+            if entry is None or entry.said.mode is Mode.CONFLICT:
+                continue  # what settles a conflict stays as it is
+            if entry.said.draw is None or entry.said.draw.key != draw.key:
+                said.append(replace(entry.said, draw=draw, mode=Mode.AUDIT, reason=CARRIED_OVER, origin=None))
+        if said:
+            self.store.add(said)
+        return len(said)
 
     def _on_probability(self, item: Item) -> bool:
         return self.findings.row(item.place)["probability"] is not None

@@ -13,6 +13,9 @@ from lookalike.errors import HistoryError
 from lookalike.tables.reviews import Standing, standing
 from lookalike.tables.verdicts import Finding, ReviewVerdict, verdict_file, verdict_of
 
+CARRIED_OVER = "judged before, and drawn since"
+"""The reason of a verdict that counts for a draw that the finding was in no part of when it was judged."""
+
 
 class VerdictStore:
     """A file of verdicts that one person adds to.
@@ -72,6 +75,7 @@ class VerdictStore:
         with self._lock:
             for entry in reversed(self._entries):
                 mine = entry.said.who == self.who and entry.said.withdraws is None
+                mine = mine and entry.said.reason != CARRIED_OVER
                 if mine and self.mine(entry.said.finding) is entry:
                     found.append(entry)
                 if len(found) == most:

@@ -182,6 +182,9 @@ def _rows_about(path: Path, key: str, columns: Sequence[str], further: Sequence[
     except TableError as error:
         if not _has_columns(path, key) and _has_columns(path, other):
             raise TableError(f"{path} has {advice}") from error
+        if key == "image" and _has_columns(path, "said", "previous"):
+            what = "a review's verdicts, which are about findings; name the findings with --findings"
+            raise TableError(f"{path} has {what}") from error
         raise
 
 

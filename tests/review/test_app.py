@@ -230,3 +230,25 @@ def test_a_kill_at_any_moment_loses_at_most_the_verdict_in_flight(shop: Shop, tm
         app.session.judge(0, Judgement.LOOKALIKE)
     assert len(verdict_file(file).entries()) == kept + 1
     assert kept > 4, "the kills came before anything was judged"
+
+
+def test_a_service_can_mount_the_review_under_any_address(shop: Shop, tmp_path: Path) -> None:
+    from starlette.applications import Starlette
+    from starlette.routing import Mount
+
+    class Mounted:
+        def __init__(self, app: Any) -> None:
+            self.app = app
+
+        def application(self) -> Starlette:
+            return Starlette(routes=[Mount("/brands/review", self.app.application())])
+
+    with shop.review(tmp_path / "v.jsonl") as app, served(Mounted(app)) as client:  # type: ignore[arg-type]
+        text = client.ask("/brands/review/")[2].decode()
+        links = re.findall(r'(?:href|src)="([^"]*)"', text) + re.findall(
+            r'src="([^"]*)"', client.json("/brands/review/next")["html"]
+        )
+        assert len(links) > 6
+        for link in links:
+            assert not link.startswith("/"), "relative to where it is mounted"
+            assert client.ask(f"/brands/review/{link.removeprefix('./')}")[0] == 200, link

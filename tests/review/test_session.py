@@ -202,6 +202,25 @@ def test_a_draw_is_the_same_again_and_every_verdict_says_what_it_was_drawn_from(
         assert sum(drawn for _, drawn, _ in strata_of(draws.values())) == 100
 
 
+def test_what_was_judged_before_counts_for_a_draw_and_undo_leaves_it_alone(tmp_path: Path) -> None:
+    with many(tmp_path, 60) as findings:
+        first = session(findings, tmp_path)
+        chosen = [place for place in draw_at_random(findings.items, size=20, seed=4)[0] if place in first.queue][:5]
+        for place in chosen:
+            first.judge(place, Judgement.NOT_LOOKALIKE, note="seen")
+        audit = session(findings, tmp_path, mode=Mode.AUDIT, size=20, seed=4)
+        assert (audit.carried, len(audit.queue)) == (5, 15)
+        assert session(findings, tmp_path, mode=Mode.AUDIT, size=20, seed=4).carried == 0, "only once"
+        assert session(findings, tmp_path, "ben", mode=Mode.AUDIT, size=20, seed=4).carried == 0, "nobody else's"
+        place = audit.next()[0]
+        audit.judge(place, Judgement.LOOKALIKE)
+        assert audit.undo() == place
+        for place in audit.next(20):
+            audit.judge(place, Judgement.LOOKALIKE)
+    read = read_reviews(tmp_path / "v.jsonl", promise=True)
+    assert len(read.reviews) == 20 and sum(not review.lookalike for review in read.reviews) == 5
+
+
 def test_every_finding_is_drawn_equally_often(tmp_path: Path) -> None:
     with many(tmp_path, 40) as findings:
         times = [0] * 40

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lookalike.errors import HistoryError, TableError
-from lookalike.tables.inputs import Review, deciding_review
+from lookalike.tables.inputs import Review, deciding_review, read_labels
 from lookalike.tables.reviews import Verdicts, read_reviews, standing
 from lookalike.tables.verdicts import Draw, Judgement, Mode, ReviewVerdict, is_verdict_file, verdict_file
 
@@ -46,6 +46,13 @@ def test_a_table_of_labels_is_no_file_of_verdicts(tmp_path: Path) -> None:
     (tmp_path / "labels.jsonl").write_text('{"listing_id": "L1", "lookalike": true}\n')
     assert not is_verdict_file(tmp_path / "labels.jsonl")
     assert read_reviews(tmp_path / "labels.jsonl", promise=True) == Verdicts((Review("L1", True),))
+
+
+def test_where_labels_of_photos_are_needed_a_file_of_verdicts_is_told_of(tmp_path: Path) -> None:
+    with pytest.raises(
+        TableError, match="a review's verdicts, which are about findings; name the findings with --find"
+    ):
+        read_labels(written(tmp_path, said("L1")))
 
 
 def test_a_file_whose_first_line_was_changed_is_not_read_as_a_table(tmp_path: Path) -> None:
