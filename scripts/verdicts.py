@@ -73,7 +73,8 @@ def merge(
     """
     from lookalike.review.agreement import merge_verdicts
 
-    require_outputs({"--out": (out, FILE)}, {f"FILE {number}": file for number, file in enumerate(files, 1)})
+    for file in files:
+        require_outputs({"--out": (out, FILE)}, {"FILES": file})
     added, before = merge_verdicts(files, out)
     note(f"{counted(added, 'verdict')} added to {out}, {before:,} were there", quiet=quiet)
     return Exit.DONE
