@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,9 @@ if TYPE_CHECKING:
 
 SIDE = 1600
 """The longer side, in pixels, of a photo on the page."""
+
+SMALL = 240
+"""The same of a photo in a row of several."""
 
 MOST_KEPT = 48 << 20
 _QUALITY = 88
@@ -68,16 +70,12 @@ class Photos:
         photo = read_image(source, limits=self._reader.limits, access=self._reader.access)
         return ReadPhoto(photo.image, photo.sha256)
 
-    def jpeg(self, source: str) -> bytes:
-        """A photo as JPEG. Raises ImageReadError if it can't be read, or may not be."""
-        return self.made(("photo", source), lambda: self.read(source).picture)
-
-    def made(self, key: object, make: Callable[[], Image.Image]) -> bytes:
-        """A picture as JPEG, made if it is not kept."""
-        found = self._kept.get(key)
+    def jpeg(self, source: str, side: int = SIDE) -> bytes:
+        """A photo as JPEG, no larger than that side. Raises ImageReadError if it can't be read, or may not be."""
+        found = self._kept.get((source, side))
         if found is None:
-            found = jpeg(make())
-            self._kept.put(key, found)
+            found = jpeg(self.read(source).picture, side)
+            self._kept.put((source, side), found)
         return found
 
 

@@ -13,7 +13,7 @@ from .answers import answer, jpeg, text
 from .cards import matches_in, photo_sources
 from .evidence import Evidence, Key
 from .findings import OpenFindings
-from .photos import Photos
+from .photos import SIDE, SMALL, Photos
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -79,7 +79,8 @@ class Pictures:
         if number >= len(sources) or not sources[number]:
             return text("There is no such photo.\n", 404)
         try:
-            return jpeg(self._photos.jpeg(sources[number]))
+            side = SMALL if "small" in request.query_params else SIDE
+            return jpeg(self._photos.jpeg(sources[number], side))
         except ImageReadError as error:
             return text(f"{error}\n", 404)
 

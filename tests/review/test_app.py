@@ -252,3 +252,13 @@ def test_a_service_can_mount_the_review_under_any_address(shop: Shop, tmp_path: 
         for link in links:
             assert not link.startswith("/"), "relative to where it is mounted"
             assert client.ask(f"/brands/review/{link.removeprefix('./')}")[0] == 200, link
+
+
+def test_photos_are_no_larger_than_the_page_shows_them(tmp_path: Path) -> None:
+    shop = shop_in(tmp_path, 8)
+    row = next(iter(read_findings(shop.findings)))
+    Image.new("RGB", (3000, 2000), "green").save(str(row["image"]))
+    with shop.review(tmp_path / "v.jsonl") as app, served(app) as client:
+        for path, size in (("/photo/0/0.jpg", (1600, 1067)), ("/photo/0/0.jpg?small", (240, 160))):
+            with Image.open(io.BytesIO(client.ask(path)[2])) as shown:
+                assert shown.size == size
