@@ -25,8 +25,8 @@ from rich.table import Table
 from lookalike.errors import TableError
 from lookalike.scripts.command import Exit, run
 from lookalike.scripts.options import (
+    DecisionOptions,
     EncoderOptions,
-    HistoryOptions,
     Json,
     PhotoOptions,
     Quiet,
@@ -68,7 +68,7 @@ def find(
         Path | None, typer.Option("--previous", help="Last run's cases, whose ids are kept; by default OUT.")
     ] = None,
     table: TableOptions,
-    decided: HistoryOptions,
+    decided: DecisionOptions,
     case_minutes: Annotated[str, typer.Option("--case-minutes", help="Minutes to open a case.")] = "5",
     pair_minutes: Annotated[str, typer.Option("--pair-minutes", help="Minutes to look at a pair of photos.")] = "0.5",
     cache: Annotated[Path | None, typer.Option("--cache", help="File that keeps photos' vectors.")] = None,
@@ -92,7 +92,7 @@ def find(
     require_outputs(
         {"--out": (out, TABLE), "--report": (report, PAGE), "--cache": (cache, None)},
         {"FINDINGS": findings, "--index": index, "--listings": listings, "--rates": rates,
-         "--history": decided.history, "--weights": encoder.weights},
+         **decided.tables, "--weights": encoder.weights},
     )  # fmt: skip
     require_outputs({"--report": (report, PAGE), "--cache": (cache, None)}, {"--previous": previous})
     if (rates is None) != (currency is None):
@@ -100,7 +100,7 @@ def find(
     joining = Joining(tuple(name.strip() for name in join_on.split(",") if name.strip()), most_sellers)
     effort = Effort(_minutes(case_minutes), _minutes(pair_minutes))
     converted = Rates.load(rates, currency) if rates is not None and currency is not None else None
-    history = decided.load()
+    decisions = decided.decisions()
     reader = photos.reader()
     lookup = Lookup.open(index, reader=reader, **vars(encoder)) if index is not None else None
     kept = (
@@ -120,8 +120,7 @@ def find(
             rates=converted,
             effort=effort,
             previous=previous,
-            history=history,
-            day=decided.on,
+            decisions=decisions,
             page=report,
             reader=reader,
             progress=step,

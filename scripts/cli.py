@@ -18,7 +18,8 @@ PANELS = {
     "Index": ("build", "add", "remove", "compact", "info"),
     "Look": ("scan", "rescan", "recheck", "check", "explain"),
     "Thresholds": ("tune", "policy", "evaluate", "monitor"),
-    "Evidence and cases": ("shortlist", "names", "report", "bundle", "cases", "history", "stats"),
+    "Review": ("review", "verdicts", "shortlist"),
+    "Evidence and cases": ("names", "report", "bundle", "cases", "history", "stats"),
     "Measure": ("models", "compare-encoders", "bench"),
 }
 COMMANDS = tuple(name for names in PANELS.values() for name in names)

@@ -16,8 +16,7 @@ from typing import Annotated
 
 import typer
 
-from lookalike.cases.entries import HistoryEntry, verify_history
-from lookalike.cases.history import History, add_entry, reason_of
+from lookalike.cases.history import History, HistoryEntry, add_entry, reason_of, verify_history
 from lookalike.cases.statements import Answer, Outcome, Statement
 from lookalike.errors import HistoryError
 from lookalike.scripts.command import Exit, run

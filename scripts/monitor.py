@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 
 def monitor(
     findings: Annotated[Path, typer.Argument(help="Findings that the verdicts are about.")],
-    labels: Annotated[Path, typer.Argument(help="Verdicts: listing_id, lookalike; optional product_id, brand, date.")],
+    labels: Annotated[
+        Path,
+        typer.Argument(help="A review's verdicts, or a table: listing_id, lookalike, if known product_id, date."),
+    ],
     policy: Annotated[Path, typer.Option("--policy", help="Policy to watch.")],
     before: Annotated[
         Path | None, typer.Option("--before", help="Earlier findings, to compare drift and floods with.")
@@ -44,7 +47,8 @@ def monitor(
 ) -> int:
     from lookalike.policy.shipped import open_policy
     from lookalike.tables.findings import encoder_of, read_findings
-    from lookalike.tables.inputs import contradicted, read_verdicts
+    from lookalike.tables.inputs import contradicted
+    from lookalike.tables.reviews import read_reviews
     from lookalike.thresholds.monitor import monitor_policy, withdraw_broken
     from lookalike.thresholds.observed import OBSERVED
 
@@ -52,10 +56,10 @@ def monitor(
         {"--out": (out, POLICY)}, {"FINDINGS": findings, "LABELS": labels, "--policy": policy, "--before": before}
     )
     loaded = open_policy(policy, encoder=encoder_of(findings))
-    reviews = list(read_verdicts(labels))
+    read = read_reviews(labels, promise=True)
     report = monitor_policy(
         read_findings(findings, columns=OBSERVED),
-        reviews,
+        read.reviews,
         loaded,
         before=None if before is None else read_findings(before, columns=OBSERVED),
         alpha=alpha,
@@ -64,8 +68,9 @@ def monitor(
         print_json(said(report), indent=2)
     else:
         _show(report)
-    note(_unused(report), quiet=quiet or not _unused(report))
-    note_contradicted(contradicted(reviews))
+    for line in filter(None, (_unused(report), *read.remarks())):
+        note(line, quiet=quiet)
+    note_contradicted(contradicted(read.reviews))
     if report.untested:
         note(f"there is no verdict on a flag of {report.policy}, so it isn't known whether its promise is kept")
     if not report.promises:
@@ -125,6 +130,7 @@ def _unused(report: MonitorReport) -> str:
         f"on findings of another policy than {report.policy}": reviews.other_policy,
         "on findings that were not flagged": reviews.not_flagged,
         "on another product than was found": reviews.other_product,
+        "on another photo than was found": reviews.other_photo,
         "on listings without a finding": reviews.unknown,
     }
     unused = ", ".join(f"{count:,} {why}" for why, count in counts.items() if count)

@@ -48,6 +48,9 @@ ExactUpTo = Annotated[
 PolicyFile = Annotated[
     Path | None, typer.Option("--policy", help="Policy file; by default the one that ships for the encoder.")
 ]
+Verdicts = Annotated[
+    Path | None, typer.Option("--verdicts", help="People's verdicts: those of a review, or a table of labels.")
+]
 
 
 def _reading(name: str, **settings: Any) -> Any:
@@ -312,12 +315,32 @@ class HistoryOptions(Options):
 
         return None if self.history is None else History.load(self.history)
 
-    def decisions(self) -> Decisions | None:
-        """What the history says on that day, if one was named."""
-        from lookalike.cases.history import Decisions
 
-        history = self.load()
-        return None if history is None else Decisions(history, self.on)
+@dataclass(frozen=True)
+class DecisionOptions(HistoryOptions):
+    """What was decided since the scan, by an answer or by a person's verdict."""
+
+    verdicts: Verdicts = None
+
+    @property
+    def tables(self) -> dict[str, Path | None]:
+        """The files by the names of their options."""
+        return {"--history": self.history, "--verdicts": self.verdicts}
+
+    @property
+    def named(self) -> str:
+        """The files that were named."""
+        return " and ".join(str(path) for path in self.tables.values() if path is not None)
+
+    def decisions(self) -> Decisions | None:
+        """What the history says on that day, and what people say, if either was named."""
+        from lookalike.cases.history import Decisions, History
+        from lookalike.tables.reviews import read_reviews
+
+        if self.history is None and self.verdicts is None:
+            return None
+        reviews = () if self.verdicts is None else read_reviews(self.verdicts).reviews
+        return Decisions(self.load() or History(), self.on, reviews)
 
 
 def detector_settings(

@@ -1,7 +1,7 @@
 """Write an HTML report of a findings table.
 
-It shows photo beside photo, with the evidence one click away. With --history, findings that a person decided about are
-left out.
+It shows photo beside photo, with the evidence one click away. With --history or --verdicts, findings that a person
+decided about are left out.
 
 Examples:
 lookalike report findings.parquet --out report.html
@@ -19,8 +19,8 @@ import typer
 from lookalike.scripts.command import Exit, run
 from lookalike.scripts.options import (
     EVIDENCE,
+    DecisionOptions,
     Evidence,
-    HistoryOptions,
     PhotoOptions,
     Quiet,
 )
@@ -40,11 +40,11 @@ def report(
     *,
     most: Annotated[int, typer.Option("--most", min=1, help="Show up to this many findings, the strongest.")] = _MOST,
     evidence: Evidence = EVIDENCE,
-    decided: HistoryOptions,
+    decided: DecisionOptions,
     photos: PhotoOptions,
     quiet: Quiet = False,
 ) -> int:
-    require_outputs({"--out": (out, PAGE)}, {"FINDINGS": findings, "--history": decided.history})
+    require_outputs({"--out": (out, PAGE)}, {"FINDINGS": findings, **decided.tables})
     write_page(
         findings, out, reader=photos.reader(), evidence=evidence, quiet=quiet, most=most, decisions=decided.decisions()
     )
@@ -90,7 +90,7 @@ def write_page(
         missing = f"the genuine photos of {counted(summary.without_genuine, 'finding')} can't be read any more"
         note(f"{missing} (first: {summary.first_without}); {MOVED}; then scan again", quiet=quiet)
     if undecided is not None:
-        note(f"{counted(undecided.left_out, 'finding')} left out, decided by the history", quiet=quiet)
+        note(f"{counted(undecided.left_out, 'finding')} left out, decided by a person", quiet=quiet)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -2,7 +2,7 @@
 
 These are the strongest, or a list with few false ones. With --false-share and --labels (as for tune --findings), on
 average at most that share of the list are no look-alikes, if the labels are of listings from the same stream
-(conformal selection). With --history, findings that a person decided about are left out.
+(conformal selection). With --history or --verdicts, findings that a person decided about are left out.
 
 Examples:
 lookalike shortlist findings.parquet --most 200 --out today.csv
@@ -18,7 +18,7 @@ from typing import Annotated
 import typer
 
 from lookalike.scripts.command import Exit, run
-from lookalike.scripts.options import FindingsOut, HistoryOptions, Quiet
+from lookalike.scripts.options import DecisionOptions, FindingsOut, Quiet
 from lookalike.scripts.outputs import TABLE, require_outputs
 from lookalike.scripts.terminal import counted, note, note_contradicted
 
@@ -36,13 +36,13 @@ def shortlist(
     labelled: Annotated[
         Path | None, typer.Option("--labelled", help="Findings that the labels are about; by default FINDINGS.")
     ] = None,
-    decided: HistoryOptions,
+    decided: DecisionOptions,
     quiet: Quiet = False,
 ) -> int:
     from lookalike.tables.findings import write_findings
     from lookalike.thresholds.shortlist import shortlist_findings
 
-    inputs = {"FINDINGS": findings, "--labels": labels, "--labelled": labelled, "--history": decided.history}
+    inputs = {"FINDINGS": findings, "--labels": labels, "--labelled": labelled, **decided.tables}
     require_outputs({"--out": (out, TABLE)}, inputs)
     known = decided.decisions()
     chosen = shortlist_findings(
@@ -58,7 +58,7 @@ def shortlist(
     note(listed, quiet=quiet)
     note_contradicted(chosen.contradicted)
     if known is not None:
-        note(f"{counted(chosen.settled, 'finding')} left out, decided by {decided.history}", quiet=quiet)
+        note(f"{counted(chosen.settled, 'finding')} left out, decided by {decided.named}", quiet=quiet)
     return Exit.DONE
 
 

@@ -18,7 +18,7 @@ import typer
 from rich.table import Table
 
 from lookalike.scripts.command import Exit, run
-from lookalike.scripts.options import HistoryOptions, Json, Quiet
+from lookalike.scripts.options import HistoryOptions, Json, Quiet, Verdicts
 from lookalike.scripts.terminal import counted, note, note_contradicted, output, print_json, print_table
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _SHOWN = 12
 def stats(
     findings: Annotated[Path, typer.Argument(help="Findings table.")],
     *,
-    verdicts: Annotated[Path | None, typer.Option("--verdicts", help="People's verdicts on listings.")] = None,
+    verdicts: Verdicts = None,
     decided: HistoryOptions,
     by: Annotated[
         str, typer.Option("--by", help="Columns to count by: brand, territory, kind, seller_id.")
@@ -40,12 +40,13 @@ def stats(
     quiet: Quiet = False,
 ) -> int:
     from lookalike.cases.transparency import count_table
-    from lookalike.tables.inputs import contradicted, read_verdicts
+    from lookalike.tables.inputs import contradicted
+    from lookalike.tables.reviews import read_reviews
 
-    reviews = list(read_verdicts(verdicts)) if verdicts is not None else []
+    read = read_reviews(verdicts) if verdicts is not None else None
     figures = count_table(
         findings,
-        reviews=reviews,
+        reviews=read.reviews if read is not None else (),
         history=decided.load(),
         day=decided.on,
         by=[name.strip() for name in by.split(",") if name.strip()],
@@ -56,7 +57,10 @@ def stats(
         _print(figures)
     if verdicts is None:
         note("without --verdicts, nothing is known about errors", quiet=quiet)
-    note_contradicted(contradicted(reviews))
+    if read is not None:
+        note_contradicted(contradicted(read.reviews))
+        for line in read.remarks():
+            note(line, quiet=quiet)
     for count, what in ((figures.unknown, "verdicts"), (figures.elsewhere, "notices")):
         if count:
             note(f"{what} about none of these findings: {count:,}", quiet=quiet)

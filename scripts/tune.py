@@ -48,7 +48,9 @@ _SHOWN = 15
 def tune(
     index: IndexFolder,
     out: Annotated[Path, typer.Option("--out", help="Policy to write, such as policy.toml.")],
-    labels: Annotated[Path | None, typer.Argument(help="Labels: image or listing_id, product_id, lookalike.")] = None,
+    labels: Annotated[
+        Path | None, typer.Argument(help="A review's verdicts, or labels: image or listing_id, product_id, lookalike.")
+    ] = None,
     *,
     precision: Annotated[
         float | None, typer.Option("--precision", help="Promise this share of right flags (default 0.95).")
@@ -145,10 +147,12 @@ def tune(
             )
     tuned.policy.save(out)
     note_first(tuned.failed, _SHOWN)
+    for line in tuned.labels.remarks:
+        note(line, quiet=quiet)
     if tuned.labels.unknown:
         note(f"{counted(tuned.labels.unknown, 'labelled listing')} without a finding: not used")
     if tuned.labels.other:
-        note(f"{counted(tuned.labels.other, 'label')} only on another product than the finding's: not used")
+        note(f"{counted(tuned.labels.other, 'label')} only on another product or photo than the finding's: not used")
     note_contradicted(tuned.labels.contradicted)
     if not quiet:
         _show(tuned.policy, out)

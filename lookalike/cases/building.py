@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from lookalike.tables.layout import PLAIN, Layout
 from .case import Cases, Effort
 from .comparison import find_shared
 from .grouping import Joining, build_cases
-from .history import History, apply_history
+from .history import Decisions
 from .money import Rates
 from .page import write_case_page
 from .shared_photos import SellerPhoto, SharedPhotos
@@ -66,8 +65,7 @@ def find_cases(
     rates: Rates | None = None,
     effort: Effort | None = None,
     previous: str | Path | None = None,
-    history: History | None = None,
-    day: date | None = None,
+    decisions: Decisions | None = None,
     page: str | Path | None = None,
     reader: PhotoReader | None = None,
     progress: Callable[[int], None] | None = None,
@@ -78,7 +76,7 @@ def find_cases(
     `listings`, the table that was scanned, in this `layout`, adds the other photos of the same listings, and its
     columns to join on. With `lookup`, on the scan's index, photos are compared (see `find_shared`, which takes `cache`
     and `progress`); otherwise only identical files join sellers. Cases keep the ids that they have in the table
-    `previous`, by default the one that `out` replaces. `history` is applied as of `day`, by default today. `reader`
+    `previous`, by default the one that `out` replaces. `decisions` are applied to them. `reader`
     reads photos for the page, by default local files only. Other arguments are those of `build_cases`. Raises
     TableError for tables that can't be read or written, or that another process writes, and for a column to join on
     that no table has.
@@ -91,10 +89,10 @@ def find_cases(
     with held(out.with_name(out.name + ".partial"), busy):  # its ids are read, and written again at the end
         kept = Path(previous) if previous is not None else out if out.is_file() else None
         before = [] if kept is None else read_cases(kept)
-        on = day or date.today()
 
         def rows() -> Iterator[Row]:
-            return read_findings(findings) if history is None else apply_history(read_findings(findings), history, on)
+            read = read_findings(findings)
+            return read if decisions is None else map(decisions.applied, read)
 
         photos = shown = None
         if lookup is not None:

@@ -1,28 +1,34 @@
 """What was decided about findings after the scan: a file that is only ever added to, and the verdicts it changes.
 
-See `entries` for the file, `statements` for what an entry says.
+See `lookalike.ledger` for the file, `statements` for what an entry says.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from lookalike.disk import make_folder, sync
+from lookalike.entries import START, Audit, Entry
 from lookalike.errors import HistoryError
+from lookalike.ledger import Ledger
 from lookalike.records import Verdict
+from lookalike.tables.inputs import Review, deciding_review, reviews_by_listing
 
-from .checkpoint import entry_at, last_entry, remember
-from .entries import LINE_BYTES, MOST_BYTES, START, UNREADABLE, HistoryEntry, parse_entry, read_history
-from .statements import Outcome, Statement
+from .people import reviewed
+from .statements import Outcome, Statement, statement_of
 
 _CHANGEABLE = frozenset({Verdict.FLAGGED, Verdict.REVIEW})
 
 Row = Mapping[str, Any]
+HistoryEntry = Entry[Statement]
+
+
+def _ledger(path: str | Path) -> Ledger[Statement]:
+    start = f"lookalike history add {path} …"
+    return Ledger(Path(path), statement_of, "history", "lookalike history verify", start)
 
 
 @dataclass(frozen=True)
@@ -34,15 +40,21 @@ class History:
     @classmethod
     def load(cls, path: str | Path) -> History:
         """Read a history. Raises HistoryError if there is none, or if it is not as it was written."""
-        read = read_history(Path(path))
-        for trouble in read.disagreements():
-            raise HistoryError(f"{path} is not as it was written: {trouble}; see: lookalike history verify {path}")
-        return cls(tuple(entry for _, entry in read.entries))
+        return cls(_ledger(path).entries())
 
     @property
     def seal(self) -> str:
         """The last entry's hash; noted elsewhere, it proves later that nothing was cut off before it."""
         return self.entries[-1].hash if self.entries else START
+
+
+def verify_history(path: str | Path, *, seal: str | None = None) -> Audit:
+    """Compute all hashes again and name each line that is not as it was written.
+
+    With `seal`, noted at an addition, lines cut off at the end show as well. Raises HistoryError if there is no file,
+    or one too large to be a history.
+    """
+    return _ledger(path).audit(seal)
 
 
 @dataclass(frozen=True)
@@ -60,37 +72,12 @@ def add_entry(path: str | Path, statement: Statement) -> Addition:
     entry. A last line that a killed process left unfinished was never an entry; it is moved to a file beside. Raises
     HistoryError for a history that is not as it was written, and for a notice that doesn't exist.
     """
-    from filelock import FileLock
-
-    path = Path(path)
-    make_folder(path.parent)
-    with FileLock(path.with_name(path.name + ".lock")):
-        torn, last = None, last_entry(path)
-        if last is None:
-            torn = _mend(path)
-            entries = History.load(path).entries if path.exists() and path.stat().st_size else ()
-            last = entries[-1] if entries else None
-        entry = _next(_completed(statement, path, last), last)
-        line = entry.line()
-        if len(line) > LINE_BYTES:
-            raise HistoryError(f"the entry takes {len(line):,} bytes, at most {LINE_BYTES:,} fit; shorten its texts")
-        with open(path, "ab") as file:
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
-        sync(path.parent)
-        remember(path)
-    return Addition(entry, torn)
+    ledger = _ledger(path)
+    added = ledger.add(lambda last: [_completed(statement, ledger, last)])
+    return Addition(added.entries[0], added.torn)
 
 
-def _next(said: Statement, last: HistoryEntry | None) -> HistoryEntry:
-    """The entry that follows the last one."""
-    number, previous = (1, START) if last is None else (last.number + 1, last.hash)
-    entry = HistoryEntry(number, said, previous, "")
-    return replace(entry, hash=entry.computed_hash())
-
-
-def _completed(statement: Statement, path: Path, last: HistoryEntry | None) -> Statement:
+def _completed(statement: Statement, ledger: Ledger[Statement], last: HistoryEntry | None) -> Statement:
     """The statement with its time and first day, and with what it leaves out taken from the notice that it decides."""
     now = datetime.now(UTC)
     said = replace(statement, when=now.isoformat(timespec="seconds"), since=statement.since or now.date().isoformat())
@@ -99,7 +86,7 @@ def _completed(statement: Statement, path: Path, last: HistoryEntry | None) -> S
     count = 0 if last is None else last.number
     if not 1 <= said.notice <= count:
         raise HistoryError(f"there is no entry {said.notice} to decide; the history has {count:,}")
-    noticed = entry_at(path, said.notice).said
+    noticed = ledger.at(said.notice).said
     for name in ("listing", "seller", "brand", "territory"):
         if getattr(said, name) not in (None, getattr(noticed, name)):
             raise HistoryError(
@@ -117,51 +104,16 @@ def _completed(statement: Statement, path: Path, last: HistoryEntry | None) -> S
     )
 
 
-def _mend(path: Path) -> Path | None:
-    """End a last line that only lacks its line end, and move any other unfinished one to the file that this returns."""
-    if not path.exists() or not path.stat().st_size:
-        return None
-    with open(path, "r+b") as file:
-        data = file.read(MOST_BYTES + 1)
-        kept = data.rfind(b"\n") + 1
-        rest = data[kept:]
-        if not rest:
-            return None
-        if _is_whole(rest):
-            file.seek(0, os.SEEK_END)
-            file.write(b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-            return None
-        torn = path.with_name(path.name + ".torn")
-        with open(torn, "ab") as aside:
-            aside.write(rest + b"\n")
-            aside.flush()
-            os.fsync(aside.fileno())
-        file.truncate(kept)
-        file.flush()
-        os.fsync(file.fileno())
-    return torn
-
-
-def _is_whole(rest: bytes) -> bool:
-    """Whether these bytes are an entry without its line end."""
-    try:
-        entry = parse_entry(rest)
-    except UNREADABLE:
-        return False
-    return entry.line() == rest + b"\n" and entry.hash == entry.computed_hash()
-
-
 class Decisions:
-    """What a history says about findings on one day.
+    """What a history says about findings on one day, and where it says nothing, what people's verdicts (`reviews`) say.
 
     If several entries apply to a row of a findings table, one about the listing comes before one about the seller, then
     the one with the later first day, then the later entry. Only rows that are flagged or in review change.
     """
 
-    def __init__(self, history: History, day: date) -> None:
+    def __init__(self, history: History, day: date, reviews: Iterable[Review] = ()) -> None:
         self._day = day
+        self._reviews = reviews_by_listing(reviews)
         self._by_listing: dict[str, list[HistoryEntry]] = {}
         self._by_seller: dict[str, list[HistoryEntry]] = {}
         for entry in history.entries:
@@ -176,6 +128,9 @@ class Decisions:
         A changed row has the new `verdict`, the scan's as `verdict_before`, and a `reason`: who said what, and when.
         """
         entry = self._deciding(row)
+        review = self._review(row)
+        if entry is None and review is not None:
+            return reviewed(row, review)
         verdict = entry.said.verdict if entry is not None else None
         if entry is None or verdict is None:
             return dict(row)
@@ -184,11 +139,13 @@ class Decisions:
     def settle(self, row: Row) -> bool:
         """Whether a person has decided about the row, so that nobody need look at it again.
 
-        That is an accepted answer, or a rejected one about this very listing: a seller whose licence was rejected may
-        show more tomorrow.
+        That is an accepted answer, a rejected one about this very listing (a seller whose licence was rejected may show
+        more tomorrow), or where there is no answer, a verdict.
         """
         entry = self._deciding(row)
-        if entry is None or entry.said.outcome is Outcome.OPEN:
+        if entry is None:
+            return self._review(row) is not None
+        if entry.said.outcome is Outcome.OPEN:
             return False
         return entry.said.outcome is Outcome.ACCEPTED or entry.said.listing is not None
 
@@ -200,14 +157,22 @@ class Decisions:
             return about_listing
         return self._latest(self._by_seller.get(str(row["seller_id"]), ()), row)
 
+    def _review(self, row: Row) -> Review | None:
+        reviews = self._reviews.get(str(row["listing_id"]))
+        if reviews is None or row["verdict"] not in _CHANGEABLE:
+            return None
+        return deciding_review(reviews, row.get("product_id"), row.get("brand"), row.get("image_sha256"))
+
     def _latest(self, entries: Sequence[HistoryEntry], row: Row) -> HistoryEntry | None:
         applying = (entry for entry in entries if entry.said.applies(row, self._day))
         return max(applying, key=lambda entry: (entry.said.since, entry.number), default=None)
 
 
-def apply_history(rows: Iterable[Row], history: History, day: date) -> Iterator[dict[str, Any]]:
+def apply_history(
+    rows: Iterable[Row], history: History, day: date, reviews: Iterable[Review] = ()
+) -> Iterator[dict[str, Any]]:
     """Rows of a findings table with the verdicts that the history gives them on that day (see `Decisions.applied`)."""
-    return map(Decisions(history, day).applied, rows)
+    return map(Decisions(history, day, reviews).applied, rows)
 
 
 class Undecided:

@@ -79,6 +79,11 @@ class Statement:
         if since is not None and until is not None and until < since:
             raise HistoryError(f"an entry applies from {since} until {until}, which is earlier; give a later last day")
 
+    @property
+    def about(self) -> str:
+        """The listing or seller that it is about, as one line."""
+        return f"listing {plain(self.listing)}" if self.listing is not None else f"seller {plain(self.seller)}"
+
     def applies(self, row: Row, day: date) -> bool:
         """Whether it is about that row of a findings table, and applies on that day."""
         since, until = _day(self.since), _day(self.until)
@@ -107,6 +112,15 @@ class Statement:
         if self.outcome is Outcome.REJECTED:
             return None
         return Verdict.REVIEW if self.outcome is Outcome.OPEN else _ACCEPTED[self.answer]
+
+
+def statement_of(said: Mapping[str, Any]) -> Statement:
+    """The statement of an entry's values. Raises ValueError, KeyError, TypeError or HistoryError if it is none."""
+    statement = Statement(**{**said, "answer": Answer(said["answer"]), "outcome": Outcome(said["outcome"])})
+    texts = (statement.who, statement.why, statement.since, statement.when)
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("it lacks parts of an entry, or has others")
+    return statement
 
 
 def _day(text: str | None) -> date | None:

@@ -18,15 +18,14 @@ from lookalike.errors import TableError
 from lookalike.tables.findings import FindingRow, last_findings, read_last_findings
 from lookalike.tables.inputs import Review, deciding_review, reviews_by_listing
 
-from .entries import HistoryEntry
-from .history import History, apply_history
+from .history import History, HistoryEntry, apply_history
 from .statements import Answer, Outcome
 from .times import read_time
 
 GROUPS = ("brand", "territory", "kind", "seller_id")
 """The columns that figures are given by."""
 
-_COUNTED = ("product_id", "scanned_at", *GROUPS)
+_COUNTED = ("product_id", "scanned_at", "image_sha256", *GROUPS)
 
 Row = Mapping[str, Any]
 
@@ -173,7 +172,8 @@ class _Count:
             self._first, self._last = min(self._first or time, time), max(self._last or time, time)
         reviews = self._reviews.get(str(row["listing_id"]))
         self._reviewed += reviews is not None
-        review = None if reviews is None else deciding_review(reviews, row.get("product_id"), row.get("brand"))
+        seen = (row.get("product_id"), row.get("brand"), row.get("image_sha256"))
+        review = None if reviews is None else deciding_review(reviews, *seen)
         notices = {entry.number: entry for entry in self._notices.about(row)}
         of_groups = (groups.setdefault(str(row.get(column) or ""), _Tally()) for column, groups in self._groups.items())
         for tally in (self._all, *of_groups):

@@ -159,7 +159,7 @@ def _joined(
     strip: Image.Image, alignment: Alignment, fitted: Sequence[Fitted], places: Sequence[tuple[int, int]]
 ) -> Image.Image:
     """Lines between matching points, half transparent, so that the photos stay visible."""
-    points = _spread_out(alignment.points, _MOST_LINES)
+    points = spread_out(alignment.points, _MOST_LINES)
     ends = [
         through(each.matrix, part) + place
         for each, part, place in zip(fitted, (points[:, 2:], points[:, :2]), places, strict=True)
@@ -177,7 +177,7 @@ def _joined(
     return blended
 
 
-def _spread_out(points: NDArray[np.float32], most: int) -> NDArray[np.float32]:
+def spread_out(points: NDArray[np.float32], most: int) -> NDArray[np.float32]:
     """At most `most` of the points (n, 4), each the farthest in the reference from those already taken."""
     points = points[:5000]
     if len(points) <= most:
@@ -196,8 +196,8 @@ def _panels(comparison: Comparison) -> Image.Image:
     found = comparison.difference
     width = (INNER - 2 * MARGIN) // 3
     pictures = {
-        "Genuine reference": _dimmed(comparison.reference, found.mask),
-        "Listing, aligned": _dimmed(found.aligned, found.mask),
+        "Genuine reference": dimmed(comparison.reference, found.mask),
+        "Listing, aligned": dimmed(found.aligned, found.mask),
         "What differs": _heat(comparison.reference, found),
     }
     ratio = comparison.reference.shape[0] / comparison.reference.shape[1]
@@ -212,7 +212,7 @@ def _panels(comparison: Comparison) -> Image.Image:
     return strip
 
 
-def _dimmed(pixels: Pixels, mask: Mask) -> Pixels:
+def dimmed(pixels: Pixels, mask: Mask) -> Pixels:
     """The picture, grey and pale outside the mask."""
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[..., None]
     pale = np.asarray(170 + 0.25 * grey.astype(np.float32), np.uint8)
@@ -225,7 +225,7 @@ def _heat(reference: Pixels, found: Difference) -> Pixels:
     share = np.clip((found.shown - 0.3) / 0.3, 0, 1)[..., None] * found.mask[..., None]
     pale = 255 - 0.4 * (255 - grey)
     heat = np.asarray(pale * (1 - 0.85 * share) + 0.85 * share * np.array(MARK, np.float32), np.uint8)
-    return np.where(found.mask[..., None], heat, _dimmed(reference, found.mask))
+    return np.where(found.mask[..., None], heat, dimmed(reference, found.mask))
 
 
 def _close_ups(comparison: Comparison) -> Image.Image:
@@ -234,16 +234,16 @@ def _close_ups(comparison: Comparison) -> Image.Image:
     width = (INNER - (_CLOSE_UPS - 1) * MARGIN) // _CLOSE_UPS
     side = (width - 4) // 2
     strip = Image.new("RGB", (INNER, side + 26), WHITE)
-    pictures = [_dimmed(pixels, found.mask) for pixels in (comparison.reference, found.aligned)]
+    pictures = [dimmed(pixels, found.mask) for pixels in (comparison.reference, found.aligned)]
     for number, region in enumerate(found.regions[:_CLOSE_UPS]):
         left = number * (width + MARGIN)
         strip.paste(text_strip(f"{number + 1}: genuine, listing", 15, width, GREY), (left, 0))
         for offset, pixels in zip((0, side + 4), pictures, strict=True):
-            strip.paste(_close_up(pixels, region, side), (left + offset, 24))
+            strip.paste(close_up(pixels, region, side), (left + offset, 24))
     return strip
 
 
-def _close_up(pixels: Pixels, region: Region, side: int) -> Image.Image:
+def close_up(pixels: Pixels, region: Region, side: int) -> Image.Image:
     """A square around the region, with half its size added on each side."""
     height, width = pixels.shape[:2]
     extent = min(max(2 * max(region.right - region.left, region.bottom - region.top), 150), max(height, width))

@@ -31,8 +31,8 @@ _PART_ROWS = 1024
 FINDING_COLUMNS = ("listing_id", "verdict", "policy", "encoder")
 """The columns that a findings table must have; their values are never null."""
 
-HISTORY_COLUMNS = ("listing_id", "verdict", "seller_id", "brand", "territory")
-"""The columns by which a history finds the findings that it is about."""
+HISTORY_COLUMNS = ("listing_id", "verdict", "seller_id", "brand", "territory", "product_id", "image_sha256")
+"""The columns by which a history, and people's verdicts, find the findings that they are about."""
 
 
 class FindingRow(TypedDict):

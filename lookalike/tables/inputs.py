@@ -182,6 +182,9 @@ def _rows_about(path: Path, key: str, columns: Sequence[str], further: Sequence[
     except TableError as error:
         if not _has_columns(path, key) and _has_columns(path, other):
             raise TableError(f"{path} has {advice}") from error
+        if key == "image" and _has_columns(path, "said", "previous"):
+            what = "a review's verdicts, which are about findings; name the findings with --findings"
+            raise TableError(f"{path} has {what}") from error
         raise
 
 
@@ -241,7 +244,8 @@ def read_labelled_photos(path: str | Path) -> list[LabelledPhoto]:
 class Review:
     """A person's verdict on a listing: whether it is a look-alike, of which product (None: any), and on which day.
 
-    `brand` is the product's, None if the table doesn't name it.
+    `brand` is the product's, None if the table doesn't name it. From the review app come also the `photo` that was
+    judged, as its sha256, `judgement`, what was said, `who` said it, and a `note`.
     """
 
     listing_id: str
@@ -249,10 +253,18 @@ class Review:
     product_id: str | None = None
     day: date | None = None
     brand: str | None = None
+    photo: str | None = None
+    judgement: str | None = None
+    who: str | None = None
+    note: str = ""
 
     def is_about(self, product: str | None, brand: str | None) -> bool:
         """Whether it is about this product of this brand, as far as it names either."""
         return self.product_id in (None, product) and self.brand in (None, brand)
+
+    def saw(self, photo: str | None) -> bool:
+        """Whether it is about this photo, as far as both are known."""
+        return None in (self.photo, photo) or self.photo == photo
 
 
 def read_verdicts(path: str | Path) -> Iterator[Review]:
@@ -297,26 +309,31 @@ def contradicted(reviews: Iterable[Review]) -> list[str]:
     >>> contradicted([Review("a", True, day=days[1]), Review("a", False, day=days[2])])
     []
     """
-    said: dict[tuple[str, str | None, str | None], dict[date | None, set[bool]]] = {}
+    said: dict[tuple[str, str | None, str | None, str | None], dict[date | None, set[bool]]] = {}
     for review in reviews:
-        about = said.setdefault((review.listing_id, review.product_id, review.brand), {})
+        about = said.setdefault((review.listing_id, review.product_id, review.brand, review.photo), {})
         about.setdefault(review.day, set()).add(review.lookalike)
     unclear = (
         name
-        for (name, _, _), days in said.items()
+        for (name, *_), days in said.items()
         if any(len(each) > 1 for each in days.values()) or (None in days and len(set().union(*days.values())) > 1)
     )
     return list(dict.fromkeys(unclear))
 
 
-def deciding_review(reviews: Sequence[Review], product: str | None, brand: str | None) -> Review | None:
+def deciding_review(
+    reviews: Sequence[Review], product: str | None, brand: str | None, photo: str | None = None
+) -> Review | None:
     """The one of a listing's reviews that counts for a finding of that product of that brand: the last one about it.
 
     If none is about it, the last one counts if it calls the listing a look-alike, so of another product; otherwise it
-    says nothing about the finding, and there is none.
+    says nothing about the finding, and there is none. Those of another `photo` (its sha256) count for nothing.
     """
-    about = [review for review in reviews if review.is_about(product, brand)]
-    last = (about or reviews)[-1]
+    seen = [review for review in reviews if review.saw(photo)]
+    about = [review for review in seen if review.is_about(product, brand)]
+    if not seen:
+        return None
+    last = (about or seen)[-1]
     return last if about or last.lookalike else None
 
 

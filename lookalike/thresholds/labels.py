@@ -13,14 +13,8 @@ from lookalike.policy.fusion import Fusion
 from lookalike.records import Match, Reference, Verdict
 from lookalike.tables.candidates import matches_of
 from lookalike.tables.findings import FindingRow, last_findings, read_findings, said_by_similarity
-from lookalike.tables.inputs import (
-    ProductLabel,
-    Review,
-    contradicted,
-    deciding_review,
-    read_verdicts,
-    reviews_by_listing,
-)
+from lookalike.tables.inputs import ProductLabel, Review, contradicted, deciding_review, reviews_by_listing
+from lookalike.tables.reviews import read_reviews
 
 from .pairs import LabelledPairs
 
@@ -88,9 +82,10 @@ def _pairs(answers: Iterable[tuple[LabelledMatches, Match]], kinds: Sequence[str
 class Labels:
     """Labelled photos, and what could not be used.
 
-    `unknown` counts labels of listings without a finding, `other` those about another product than the finding's, and
-    `failed` says why photos could not be read. `contradicted` are listings whose labels contradict each other (see
-    `lookalike.tables.inputs.contradicted`), `policies` the labels of the policies that made the findings.
+    `unknown` counts labels of listings without a finding, `other` those about another product or photo than the
+    finding's. `failed` says why photos could not be read, and `remarks` which labels no promise may rest on.
+    `contradicted` are listings whose labels contradict each other (see `lookalike.tables.inputs.contradicted`),
+    `policies` the labels of the policies that made the findings.
     """
 
     photos: tuple[LabelledMatches, ...] = field(default=(), repr=False)
@@ -99,6 +94,7 @@ class Labels:
     failed: tuple[str, ...] = ()
     contradicted: tuple[str, ...] = ()
     policies: frozenset[str] = frozenset()
+    remarks: tuple[str, ...] = ()
 
     @property
     def pairs(self) -> LabelledPairs:
@@ -109,21 +105,31 @@ class Labels:
 def labels_of_findings(labels: str | Path, findings: str | Path, *, candidates: bool = False) -> Labels:
     """Labels (listing_id, lookalike; optional product_id, brand, date) of findings already made; nothing is embedded.
 
+    They may be a file of verdicts, of which those count that a promise may rest on (see `read_reviews`).
     A listing counts once, by its last finding with a similarity. If it has several labels, the last one about the
     finding's product counts. A label that calls the listing a look-alike of another product counts as an error of the
     finding. With `candidates`, all matches of the listings are read, otherwise only the one that decided. Raises
     TableError as reading either table does, if no label is about any of the findings, and for a label of another
     product than the finding's that doesn't say of which of its candidates' brands.
     """
-    reviews = list(read_verdicts(labels))
+    read = read_reviews(labels, promise=True)
+    found = labels_of_rows(read.reviews, read_findings(findings), candidates=candidates)
+    if not found.photos:
+        raise TableError(f"none of the {len(read.reviews)} labels of {labels} is about a finding in {findings}")
+    return replace(found, remarks=tuple(read.remarks()))
+
+
+def labels_of_rows(reviews: Sequence[Review], rows: Iterable[FindingRow], *, candidates: bool = False) -> Labels:
+    """Labels of rows of a findings table; see `labels_of_findings`."""
     verdicts = reviews_by_listing(reviews)
     policies: set[str] = set()
     photos: list[LabelledMatches] = []
     seen = other = 0
-    found = (row for row in read_findings(findings) if row["similarity"] is not None)
-    for row in last_findings(row for row in found if row["listing_id"] in verdicts):
+    found = (row for row in rows if row["similarity"] is not None and row["listing_id"] in verdicts)
+    for row in last_findings(found):
         seen += 1
-        verdict = deciding_review(verdicts[row["listing_id"]], row["product_id"], row["brand"])
+        known = verdicts[row["listing_id"]]
+        verdict = deciding_review(known, row["product_id"], row["brand"], row["image_sha256"])
         if verdict is None:
             other += 1
             continue
@@ -131,8 +137,6 @@ def labels_of_findings(labels: str | Path, findings: str | Path, *, candidates: 
         right = _right(verdict, _decided(row).reference, matches)
         policies.add(row["policy"])
         photos.append(_labelled(row, matches, right, verdict.day))
-    if not photos:
-        raise TableError(f"none of the {len(verdicts)} labels of {labels} is about a finding in {findings}")
     return Labels(tuple(photos), unknown=len(verdicts) - seen, other=other,
                   contradicted=tuple(contradicted(reviews)), policies=frozenset(policies))  # fmt: skip
 

@@ -16,7 +16,9 @@ from lookalike.policy.policy import Policy
 from lookalike.records import Verdict
 from lookalike.tables.inputs import Review, in_order
 
-OBSERVED = ("similarity", "normalised_similarity", "reference_id", "product_id", "brand", "territory", "kind")
+OBSERVED = (
+    "similarity", "normalised_similarity", "reference_id", "product_id", "brand", "territory", "kind", "image_sha256",
+)  # fmt: skip
 """The columns of a findings table that are watched, besides those that every one has."""
 
 
@@ -29,6 +31,7 @@ class AskedFinding(NamedTuple):
     brand: str | None
     territory: str | None
     kind: str | None
+    photo: str | None
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,8 @@ def observe(findings: Iterable[Mapping[str, Any]], *, asked: Collection[str] = (
             named.add(str(reference))
             hits[str(reference)] += row["verdict"] in (Verdict.FLAGGED, Verdict.REVIEW)
         if str(row["listing_id"]) in names:
-            place = (row.get("product_id"), row.get("brand"), row.get("territory"), row.get("kind"))
+            place = (row.get("product_id"), row.get("brand"), row.get("territory"), row.get("kind"),
+                     row.get("image_sha256"))  # fmt: skip
             kept[str(row["listing_id"])] = AskedFinding(str(row["policy"]), str(row["verdict"]), *place)
     similarity, normalised = (np.array(column, np.float32) for column in values.values())
     return Observed(listings, similarity, normalised, +hits, len(named), frozenset(encoders), kept)
@@ -93,7 +97,7 @@ class Reviews:
     """The judged flags of one policy in the order of their first verdicts, and counts of the verdicts left out.
 
     Left out are verdicts on listings that the policy was `tuned_on`, on findings of an `other_policy`, on findings that
-    were `not_flagged`, about an `other_product`, and on `unknown` listings.
+    were `not_flagged`, about an `other_product`, on an `other_photo`, and on `unknown` listings.
     """
 
     flags: tuple[ReviewedFlag, ...] = ()
@@ -102,6 +106,7 @@ class Reviews:
     other_product: int = 0
     unknown: int = 0
     tuned_on: int = 0
+    other_photo: int = 0
 
 
 def judge_flags(reviews: Sequence[Review], observed: Observed, *, policy: Policy) -> Reviews:
@@ -123,6 +128,8 @@ def judge_flags(reviews: Sequence[Review], observed: Observed, *, policy: Policy
             useless["other_policy"] += 1
         elif found.verdict != Verdict.FLAGGED:
             useless["not_flagged"] += 1
+        elif not review.saw(found.photo):
+            useless["other_photo"] += 1
         else:
             same = review.is_about(found.product, found.brand)
             known = flags.get(review.listing_id)

@@ -165,6 +165,19 @@ def tune_on_findings(
     _require_labels(labels, unrelated, goal)
     known = Labels() if labels is None else labels_of_findings(labels, findings, candidates=goal.is_fused)
     others = unrelated_findings(unrelated, candidates=goal.is_fused) if unrelated is not None else None
+    return tune_on_labels(known, others, index=index, goal=goal, policy=policy, name=name)
+
+
+def tune_on_labels(
+    known: Labels,
+    others: Labels | None = None,
+    *,
+    index: ReferenceIndex,
+    goal: Goal,
+    policy: Policy | None = None,
+    name: str = "tuned",
+) -> Tuned:
+    """Tune on labelled matches of findings, and unrelated `others`; see `tune_on_findings`."""
     follow = goal.on is None and goal.fusion is None
     policy = maker_of(policy, [each for each in (known, others) if each], follow=follow)
     followed = goal.following(policy)

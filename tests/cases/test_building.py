@@ -13,7 +13,7 @@ from flagged import row
 
 from lookalike.cases.building import case_photos, find_cases, listing_keys
 from lookalike.cases.grouping import Joining
-from lookalike.cases.history import History, add_entry
+from lookalike.cases.history import Decisions, History, add_entry
 from lookalike.cases.shared_photos import SellerPhoto
 from lookalike.cases.statements import Answer, Outcome, Statement
 from lookalike.cases.table import read_cases
@@ -73,8 +73,8 @@ def test_a_history_changes_what_is_flagged_on_a_day(tmp_path: Path, findings: Pa
     said = Statement("anna", "contract 7", Answer.LICENCE, Outcome.ACCEPTED, seller="a", since="2026-03-01")
     add_entry(tmp_path / "h.jsonl", said)
     history, out = History.load(tmp_path / "h.jsonl"), tmp_path / "c.csv"
-    before = find_cases(findings, out, history=history, day=date(2026, 2, 28)).cases
-    after = find_cases(findings, out, history=history, day=date(2026, 3, 1)).cases
+    before = find_cases(findings, out, decisions=Decisions(history, date(2026, 2, 28))).cases
+    after = find_cases(findings, out, decisions=Decisions(history, date(2026, 3, 1))).cases
     assert ({case.sellers[0] for case in before.cases}, {case.sellers[0] for case in after.cases}) == (
         {"a", "b", "c"},
         {"b", "c"},

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from lookalike.cases.entries import verify_history
-from lookalike.cases.history import Decisions, History, Undecided, add_entry, apply_history
+from lookalike.cases.history import Decisions, History, Undecided, add_entry, apply_history, verify_history
 from lookalike.cases.statements import Answer, Outcome, Statement
 from lookalike.chain import canonical
 from lookalike.errors import HistoryError
@@ -177,14 +176,15 @@ def test_many_processes_add_at_once_and_nothing_is_lost(tmp_path: Path) -> None:
 def test_an_addition_reads_the_end_alone_while_only_additions_touched_the_file(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(_: Path) -> None:
+    def fail(*_: object) -> None:
         raise AssertionError("the whole history was read")
 
-    monkeypatch.setattr("lookalike.cases.history.read_history", fail)
-    added = add_entry(file, Statement("ben", "seen", notice=2, outcome=Outcome.ACCEPTED))
+    with monkeypatch.context() as patched:
+        patched.setattr("lookalike.ledger.read_entries", fail)
+        added = add_entry(file, Statement("ben", "seen", notice=2, outcome=Outcome.ACCEPTED))
+        with pytest.raises(HistoryError, match="there is no entry 8 to decide; the history has 7"):
+            add_entry(file, Statement("ben", "seen", notice=8))
     assert (added.entry.number, added.entry.said.seller, named(file)) == (7, "s2", [])
-    with pytest.raises(HistoryError, match="there is no entry 8 to decide; the history has 7"):
-        add_entry(file, Statement("ben", "seen", notice=8))
 
 
 def test_a_change_that_keeps_size_and_time_is_found_before_the_next_addition(file: Path) -> None:

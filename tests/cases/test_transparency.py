@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from lookalike.cases.entries import HistoryEntry
-from lookalike.cases.history import History
+from lookalike.cases.history import History, HistoryEntry
 from lookalike.cases.statements import Answer, Outcome, Statement
 from lookalike.cases.transparency import Times, count_findings
 from lookalike.errors import TableError

@@ -80,6 +80,9 @@ def test_verdicts_by_keys_are_downloaded_as_the_labels_that_tune_reads(context: 
     page.keyboard.press("t")
     page.keyboard.type('see "p2", sharper', delay=1)
     page.keyboard.press("Escape")
+    page.locator(
+        "main .said:visible", has_text="with a note"
+    ).wait_for()  # a dialog says some time later that it closed
     assert "with a note" in marks(page)[-1]
     table = downloaded(page, tmp_path)
     said = [(review.listing_id, review.lookalike, review.product_id, review.brand) for review in read_verdicts(table)]

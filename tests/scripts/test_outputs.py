@@ -72,14 +72,17 @@ CALLS = {
     "policy bind": Call({"--out": POLICY}, ("POLICY", "--index")),
     "evaluate": Call({"--plots": FOLDER}, ("LABELS", "--index", "--policy", "--weights")),
     "monitor": Call({"--out": POLICY}, ("FINDINGS", "LABELS", "--policy", "--before")),
-    "shortlist": Call({"--out": TABLE}, ("FINDINGS", "--labels", "--labelled", "--history")),
+    "shortlist": Call({"--out": TABLE}, ("FINDINGS", "--labels", "--labelled", "--history", "--verdicts")),
     "names": Call({"--out": TABLE}, ("FINDINGS",)),
-    "report": Call({"--out": PAGE}, ("FINDINGS", "--history")),
+    "report": Call({"--out": PAGE}, ("FINDINGS", "--history", "--verdicts")),
     "bundle write": Call({"--out": EVIDENCE}, ("FINDINGS", "--index", "--cases", "--policy"), ("--case", "C1")),
     "cases find": Call(
         {"--out": TABLE, "--report": PAGE, "--cache": CACHE},
-        ("FINDINGS", "--index", "--listings", "--rates", "--history", "--weights"),
+        ("FINDINGS", "--index", "--listings", "--rates", "--history", "--verdicts", "--weights"),
     ),
+    "review": Call({"--verdicts": FILE}, ("FINDINGS", "--index", "--policy", "--listings"), ("--who", "anna")),
+    "verdicts merge": Call({"--out": FILE}, ("FILES",)),
+    "verdicts drafts": Call({"--harmless": TABLE, "--sellers": TABLE}, ("FILE", "--findings")),
     "history add": Call({"FILE": FILE}, (), ("--seller", "s", "--answer", "licence", "--who", "anna")),
     "demo": Call({"--out": FOLDER}),
     "bench": Call({"--json": FILE, "--plot": FIGURE}, ("FOLDER", "--weights")),
@@ -205,6 +208,7 @@ def test_every_path_that_a_command_takes_is_in_the_matrix() -> None:
     assert only_reading == {
         "bundle verify", "cases diff", "check", "compact", "compare-encoders", "history show", "history verify", "info",
         "models", "policy diff", "policy show", "remove", "stats",
+        "verdicts agreement", "verdicts show", "verdicts verify",
     }  # fmt: skip
 
 

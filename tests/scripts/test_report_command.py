@@ -29,7 +29,7 @@ def test_leaves_out_what_a_person_decided_and_says_why_others_changed(
     call = ["report", findings, "--out", str(out)]
     assert main([*call, "--history", str(history), "--date", "2026-11-24"]) == 0
     said = capsys.readouterr().err.splitlines()
-    assert said == [f"report with 3 findings, 0 with evidence: {out}", "1 finding left out, decided by the history"]
+    assert said == [f"report with 3 findings, 0 with evidence: {out}", "1 finding left out, decided by a person"]
     text = out.read_text(encoding="utf-8")
     assert 'data-listing="L0"' not in text
     assert "3 listings: <b>2</b> flagged, <b>1</b> review." in " ".join(text.split())

@@ -1,8 +1,8 @@
-"""The entries of a history file, under a chain of hashes, and what of them is not as it was written.
+"""The entries of a file that is only ever added to, under a chain of hashes, and what is not as it was written.
 
-A history is JSON Lines. Each line is an entry: its number, what it says, the hash of the entry before it, and the
-sha256 of all that. So it shows which line was changed, cut out, added or moved. Lines cut off at the end don't show
-that way; they do if the last entry's hash, the seal, is known from elsewhere.
+Histories and files of verdicts are such files, in JSON Lines. Each line is an entry: its number, what it says, the hash
+of the entry before it, and the sha256 of all that. So it shows which line was changed, cut out, added or moved. Lines
+cut off at the end don't show that way; they do if the last entry's hash, the seal, is known from elsewhere.
 """
 
 from __future__ import annotations
@@ -10,15 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
-from lookalike.chain import Disagreement, canonical, plain
-from lookalike.errors import HistoryError
-
-from .statements import Answer, Outcome, Statement
+from .chain import Disagreement, canonical, plain
+from .errors import HistoryError
 
 START = "0" * 64
 """What the first entry has in place of the hash of an entry before it."""
@@ -28,13 +26,28 @@ LINE_BYTES = 1 << 16
 UNREADABLE = (ValueError, KeyError, TypeError, RecursionError, HistoryError)
 """What `parse_entry` raises for bytes that are not an entry."""
 
+_PARTS = {"number", "said", "previous", "hash"}
+
+
+class Said(Protocol):
+    """What an entry can say: a dataclass of JSON values, which says what it is `about`, for people to find it by."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def about(self) -> str:
+        """What it is about, as one line."""
+
+
+S = TypeVar("S", bound=Said)
+
 
 @dataclass(frozen=True)
-class HistoryEntry:
+class Entry(Generic[S]):
     """A link of the chain: an entry's number, what is `said`, the `previous` entry's hash and its own."""
 
     number: int
-    said: Statement
+    said: S
     previous: str
     hash: str
 
@@ -55,28 +68,23 @@ class HistoryEntry:
     @property
     def place(self) -> str:
         """How a person finds the entry."""
-        about = self.said.listing if self.said.listing is not None else self.said.seller
-        return f"entry {self.number} ({'listing' if self.said.listing is not None else 'seller'} {plain(about)})"
+        return f"entry {self.number} ({self.said.about})"
 
 
-def parse_entry(line: bytes) -> HistoryEntry:
-    """The entry of a line. Raises one of UNREADABLE if it is not one."""
+def parse_entry(line: bytes, said: Callable[[Mapping[str, Any]], S]) -> Entry[S]:
+    """The entry of a line, with what `said` makes of its values. Raises one of UNREADABLE if it is not one."""
     value = json.loads(line)
-    said = dict(value["said"])
-    statement = Statement(**{**said, "answer": Answer(said["answer"]), "outcome": Outcome(said["outcome"])})
-    texts = (value["previous"], value["hash"], statement.who, statement.why, statement.since, statement.when)
-    if not all(isinstance(text, str) for text in texts) or type(value["number"]) is not int or set(value) != {
-        "number", "said", "previous", "hash"
-    }:  # fmt: skip
+    number, previous, own = value["number"], value["previous"], value["hash"]
+    if type(number) is not int or not isinstance(previous, str) or not isinstance(own, str) or set(value) != _PARTS:
         raise ValueError("it lacks parts of an entry, or has others")
-    return HistoryEntry(value["number"], statement, value["previous"], value["hash"])
+    return Entry(number, said(value["said"]), previous, own)
 
 
 @dataclass(frozen=True)
-class Reading:
+class Reading(Generic[S]):
     """The entries of a file, each with the number of its line, and the `troubles` of lines that can't be used."""
 
-    entries: tuple[tuple[int, HistoryEntry], ...]
+    entries: tuple[tuple[int, Entry[S]], ...]
     troubles: tuple[Disagreement, ...]
 
     def disagreements(self) -> Iterator[Disagreement]:
@@ -92,7 +100,7 @@ class Reading:
                 yield Disagreement(entry.place, f"it was moved: it is in line {line}, where entry {due.number} belongs")
 
     @property
-    def ordered(self) -> list[HistoryEntry]:
+    def ordered(self) -> list[Entry[S]]:
         """The entries by their numbers."""
         return sorted((entry for _, entry in self.entries), key=lambda entry: entry.number)
 
@@ -107,7 +115,7 @@ class Reading:
             due = max(due, entry.number + 1)
 
 
-def _broken_links(ordered: Sequence[HistoryEntry]) -> Iterator[Disagreement]:
+def _broken_links(ordered: Sequence[Entry[S]]) -> Iterator[Disagreement]:
     """Entries that were changed, and entries that don't follow from the one before."""
     by_number = {entry.number: entry for entry in ordered}
     for entry in ordered:
@@ -119,21 +127,23 @@ def _broken_links(ordered: Sequence[HistoryEntry]) -> Iterator[Disagreement]:
             yield Disagreement(entry.place, "it does not follow from the entry before it, which was rewritten")
 
 
-def read_history(path: Path) -> Reading:
-    """Read all lines of a history. Raises HistoryError if there is no file, or one too large to be a history."""
-    if not path.is_file():
-        raise HistoryError(f"there is no history {path}; start one with: lookalike history add {path} …")
+def read_entries(path: Path, said: Callable[[Mapping[str, Any]], S], *, start: int = 0, first: int = 1) -> Reading[S]:
+    """Read the lines of a file from the byte `start`, where line number `first` begins.
+
+    Raises HistoryError for a file too large to be one of entries.
+    """
     if path.stat().st_size > MOST_BYTES:
-        raise HistoryError(f"{path} has more than {MOST_BYTES:,} bytes, so it is not a history")
+        raise HistoryError(f"{path} has more than {MOST_BYTES:,} bytes, so it is no file of entries")
     entries, troubles = [], []
     with open(path, "rb") as file:
-        for number, line in enumerate(iter(lambda: file.readline(LINE_BYTES + 1), b""), 1):
+        file.seek(start)
+        for number, line in enumerate(iter(lambda: file.readline(LINE_BYTES + 1), b""), first):
             if not line.endswith(b"\n"):
                 why = "a process was killed while writing it, or it was cut; the next addition moves it aside"
                 troubles.append(Disagreement(f"line {number}", f"it is unfinished: {why}"))
                 continue
             try:
-                entry = parse_entry(line)
+                entry = parse_entry(line, said)
             except UNREADABLE as error:
                 why = plain(f"{type(error).__name__}: {error}")
                 troubles.append(Disagreement(f"line {number}", f"it was changed: it can't be read as an entry ({why})"))
@@ -145,8 +155,8 @@ def read_history(path: Path) -> Reading:
 
 
 @dataclass(frozen=True)
-class HistoryAudit:
-    """What a check of a history found: the number of entries, the seal, and all that is not as it was written.
+class Audit:
+    """What a check of a file found: the number of entries, the seal, and all that is not as it was written.
 
     `since_seal` counts the entries added after the one with the seal asked for; None if no seal was given, or if no
     entry has it.
@@ -157,20 +167,15 @@ class HistoryAudit:
     disagreements: tuple[Disagreement, ...]
     since_seal: int | None = None
 
-
-def verify_history(path: str | Path, *, seal: str | None = None) -> HistoryAudit:
-    """Compute all hashes again and name each line that is not as it was written.
-
-    With `seal`, noted at an addition, lines cut off at the end show as well. Raises HistoryError if there is no file,
-    or one too large to be a history.
-    """
-    read = read_history(Path(path))
-    found = list(read.disagreements())
-    hashes = [START, *(entry.hash for entry in read.ordered)]
-    after = None
-    if seal in hashes:
-        after = len(hashes) - 1 - hashes.index(seal)
-    elif seal is not None:
-        cut = "the last entries were cut off, or everything was rewritten"
-        found.append(Disagreement("the end", f"no entry has the seal {plain(seal)}: {cut}"))
-    return HistoryAudit(len(read.entries), hashes[-1], tuple(found), after)
+    @classmethod
+    def of(cls, read: Reading[S], seal: str | None) -> Audit:
+        """Compute all hashes again. With `seal`, noted at an addition, lines cut off at the end show as well."""
+        found = list(read.disagreements())
+        hashes = [START, *(entry.hash for entry in read.ordered)]
+        after = None
+        if seal in hashes:
+            after = len(hashes) - 1 - hashes.index(seal)
+        elif seal is not None:
+            cut = "the last entries were cut off, or everything was rewritten"
+            found.append(Disagreement("the end", f"no entry has the seal {plain(seal)}: {cut}"))
+        return cls(len(read.entries), hashes[-1], tuple(found), after)
