@@ -213,7 +213,8 @@ def _naive(sample: Sample) -> float | None:
 
 
 def _naive_cap(sample: Sample) -> float | None:
-    return float(np.quantile(sample[0][~sample[1]], 1 - CAP))
+    wrong = sample[0][~sample[1]]
+    return float(np.quantile(wrong, 1 - CAP)) if len(wrong) else None
 
 
 def _simulated(count: int, rounds: int, rng: np.random.Generator) -> Iterator[tuple[Sample, World]]:
@@ -254,7 +255,9 @@ def _world(pairs: Sample) -> World:
         flagged = above(right, threshold) + above(wrong, threshold)
         return above(right, threshold) / flagged if flagged else 1.0
 
-    return World(precision, lambda t: above(right, t) / len(right), lambda t: above(wrong, t) / len(wrong))
+    return World(
+        precision, lambda t: above(right, t) / max(1, len(right)), lambda t: above(wrong, t) / max(1, len(wrong))
+    )
 
 
 def show_normalisation(known: Vectored, others: list[Vectored], background: Vectors) -> None:

@@ -33,7 +33,8 @@ def test_shows_promises_kept_beside_naive_ones_broken(capsys: pytest.CaptureFixt
     right = rng.random(800) < 0.4
     pairs = np.where(right, rng.normal(0.8, 0.1, 800), rng.normal(0.55, 0.1, 800)), right
     none = np.zeros(0), np.zeros(0, bool)
-    show_coverage({"ours": pairs, "none": none}, 40, np.random.default_rng(0))
+    hardly = np.linspace(0.5, 1, 60), np.arange(60) > 0  # most draws have no wrong one, others little else
+    show_coverage({"ours": pairs, "none": none, "hardly": hardly}, 40, np.random.default_rng(0))
     text = capsys.readouterr().out
     assert text.count("ours, drawn again") == 8 and text.count("ours, other half") == 4 and "none," not in text
     shares = {
