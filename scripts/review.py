@@ -22,7 +22,7 @@ import typer
 from lookalike.scripts.command import Exit, run
 from lookalike.scripts.options import IndexFolder, PhotoOptions, Quiet, TableOptions
 from lookalike.scripts.outputs import FILE, require_outputs
-from lookalike.scripts.terminal import note, print_line
+from lookalike.scripts.terminal import counted, note, print_line
 from lookalike.tables.verdicts import Mode
 
 
@@ -65,7 +65,7 @@ def review(
         reader=photos.reader(),
     ) as opened:
         session = opened.session
-        note(f"{len(session.queue):,} of {session.total:,} findings wait for a verdict", quiet=quiet)
+        note(f"{len(session.queue):,} of {counted(session.total, 'finding')} wait for a verdict", quiet=quiet)
         if session.carried:
             note(f"of those judged already, {session.carried:,} were drawn only now", quiet=quiet)
         note("open this address in a browser on this machine; it works once. End with Ctrl-C.", quiet=quiet)

@@ -6,22 +6,27 @@ import shutil
 from pathlib import Path
 
 import pytest
-from toy import save_pictures
 
+import lookalike
 from lookalike.scripts.cli import main
 from lookalike.tables.files import read_rows
 from lookalike.tables.findings import read_findings
 
 RIGHTS = "brand,kind,number,territory,valid_from,valid_until\nAcme,copyright,,*,,2026-06-30\nAcme,tm,1,DE,,\n"
 
+SAMPLE = Path(lookalike.__file__).with_name("sample")
+PICTURES = ("chovolme-field-watch", "elphenne-tote-bag", "kweniska-olive-oil", "jaskyra-plum-butter")
+
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("shop")
-    save_pictures(folder / "photos", 4)
-    rows = "".join(f"r{i},photos/0-{i}.png,p{i},{'Acme' if i < 3 else 'Other'}\n" for i in range(4))
+    (folder / "photos").mkdir()
+    for at, picture in enumerate(PICTURES):
+        shutil.copy(SAMPLE / "images" / f"{picture}-front.jpg", folder / "photos" / f"{at}.jpg")
+    rows = "".join(f"r{i},photos/{i}.jpg,p{i},{'Acme' if i < 3 else 'Other'}\n" for i in range(4))
     (folder / "references.csv").write_text("reference_id,image,product_id,brand\n" + rows)
-    lines = "".join(f"L{i},photos/0-{i}.png,s{i},DE\n" for i in range(4))
+    lines = "".join(f"L{i},photos/{i}.jpg,s{i},DE\n" for i in range(4))
     (folder / "listings.csv").write_text("listing_id,image,seller_id,territory\n" + lines)
     (folder / "rights.csv").write_text(RIGHTS)
     (folder / "sellers.csv").write_text("brand,seller_id,territory,valid_from,valid_until\nAcme,s1,EU,,\n")
@@ -122,7 +127,7 @@ def test_a_scan_of_changes_or_references_never_forgets_rights_and_sellers(
         ("p.toml", "policy bind p.toml --index index --out X"),
         ("f.csv", "cases f.csv --out X"),
         ("f.csv", "cases f.csv --out c.csv --report X"),
-        ("photos/0-0.png", "explain photos/0-0.png --index index --out X"),
+        ("photos/0.jpg", "explain photos/0.jpg --index index --out X"),
         ("labels.csv", "evaluate labels.csv --index index --plots X"),
         ("p.toml", "monitor f.csv labels.csv --policy p.toml --out X"),
         ("references.csv", "build references.csv --index new --cache X"),
