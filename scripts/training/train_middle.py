@@ -37,7 +37,7 @@ from lookalike.scripts.training.export import tower_of
 from lookalike.scripts.training.pictures import Album, load_market, load_photos, on_ground, rgb
 from lookalike.scripts.training.run import normalise
 
-TEMPERATURE, SUBJECTS, OF_A_GROUP = 0.05, 768, 12  # in a step: subjects, of which half come in groups of siblings
+TEMPERATURE, SUBJECTS, OF_A_GROUP = 0.05, 768, 12  # in a step; about a third come in groups of siblings
 SHRINKAGE = 0.1  # of the mean eigenvalue, added to each before whitening
 _BATCH, _OTHERS, _EVERY = 64, 400, 2
 
@@ -143,7 +143,7 @@ def _joined(own: torch.Tensor, middle: torch.Tensor) -> torch.Tensor:
 
 
 def _choose(subjects: int, siblings: Sequence[NDArray[np.int64]], rng: np.random.Generator) -> NDArray[np.int64]:
-    """The subjects of a step, half of them with siblings, in any order."""
+    """The subjects of a step, about a third of them with siblings, in any order."""
     groups = rng.permutation(len(siblings))[: SUBJECTS // 2 // OF_A_GROUP]
     alike = [rng.permutation(siblings[at])[:OF_A_GROUP] for at in groups]
     chosen = np.unique(np.concatenate([*alike, rng.permutation(subjects)[:SUBJECTS]]))
