@@ -150,13 +150,14 @@ def _limits(device: str, *, half: bool) -> dict[str, Any]:
 
 
 def _flops(encoder: Encoder) -> float | None:
-    """Floating point operations for one picture; None for an architecture that open_clip doesn't build."""
+    """Floating point operations for one picture; None for an encoder other than a tower of open_clip's alone."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from lookalike.model.towers import architectures, image_tower
+    from lookalike.model.clip import ClipEncoder
+    from lookalike.model.towers import image_tower
 
-    if encoder.spec.architecture not in architectures():
+    if not isinstance(encoder, ClipEncoder):
         return None
     tower = image_tower(encoder.spec.architecture).eval()
     fused = torch.backends.mha.get_fastpath_enabled()
