@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from lookalike.errors import IndexDamagedError, IndexNotFoundError, TableError
+from lookalike.errors import IndexDamagedError, IndexNotFoundError, ReferenceIndexError, TableError
+from lookalike.model.adapter import Adapter, unadapted
 from lookalike.model.encoder import Encoder
 from lookalike.model.features import is_packed
 from lookalike.records import BadRow, ImageSource, Reference
@@ -64,12 +65,14 @@ def build_index(
     Vectors are kept in a journal, or in `cache`, as they are made, and taken over from an index with the same encoder.
     So a build that was killed, run again, embeds only what is missing. With `features`, the photos' local features are
     stored as well, so that listings can be compared with them point by point. An index of more than `exact_up_to`
-    references is partitioned (see `ReferenceIndex`). `embed`, if given, embeds the photos instead of this process.
+    references is partitioned (see `ReferenceIndex`). `embed`, if given, embeds the photos instead of this process. The
+    index isn't adapted, even if the encoder or the index before is (see `adapt_index`).
     `progress` is called with 1 for each reference done. Raises TableError if no reference could be read, and
     ReferenceIndexError while another process changes the index.
     """
     folder = Path(index)
     with store.writing(folder):
+        encoder = unadapted(encoder)
         known = _Known.of(_sound_index(folder), encoder)
         target = ReferenceIndex(encoder.spec, exact_up_to=exact_up_to)
         if embed is not None:
@@ -96,7 +99,8 @@ def add_references(
     store.read_manifest(folder)  # before locking, so that a mistyped folder isn't created
     with store.writing(folder):
         current = ReferenceIndex.load(folder)
-        current.require(encoder.spec)
+        current.require_source(encoder.spec)
+        encoder = unadapted(encoder)
         known = _Known.of(current, encoder)
         with _embedding(folder, encoder, reader, known, features, cache) as here:
             return _update(current, references, folder, here, progress)
@@ -137,6 +141,23 @@ def compact_index(*, index: str | Path, exact_up_to: int | None = None) -> Refer
         return current
 
 
+def adapt_index(adapter: Adapter | None, *, index: str | Path) -> ReferenceIndex:
+    """Adapt the index in that folder, in one step that a crash can't split, and give it; without an adapter, undo that.
+
+    No picture is opened: vectors are mapped, and those before stay in the index. Raises what loading an index raises,
+    EncoderMismatchError for an adapter of another encoder, and ReferenceIndexError while another process changes it.
+    """
+    folder = Path(index)
+    store.read_manifest(folder)
+    with store.writing(folder):
+        current = ReferenceIndex.load(folder)
+        if current.adapter is None and adapter is None:
+            raise ReferenceIndexError(f"the index {folder} is not adapted, so there is nothing to undo")
+        adapted = current.adapted(adapter)
+        adapted.save(folder)
+        return adapted
+
+
 def harmless_folder(index: str | Path) -> Path:
     """Where an index folder keeps its harmless photos, as an index of their own that is changed like any other.
 
@@ -145,10 +166,16 @@ def harmless_folder(index: str | Path) -> Path:
     return Path(index) / "harmless"
 
 
-def load_harmless(index: str | Path) -> ReferenceIndex | None:
-    """The harmless photos of the index in that folder, None if it never had any. Raises as loading an index."""
+def load_harmless(index: str | Path, *, adapter: Adapter | None = None) -> ReferenceIndex | None:
+    """The harmless photos of the index in that folder, None if it never had any. Raises as loading an index.
+
+    They are stored as the encoder makes them; `adapter` is the index's, if it has one.
+    """
     folder = harmless_folder(index)
-    return ReferenceIndex.load(folder) if (folder / store.MANIFEST).is_file() else None
+    if not (folder / store.MANIFEST).is_file():
+        return None
+    harmless = ReferenceIndex.load(folder)
+    return harmless if adapter is None else harmless.adapted(adapter)
 
 
 def add_harmless(
@@ -161,8 +188,8 @@ def add_harmless(
     cache: VectorCache | None = None,
 ) -> BuildSummary:
     """Add photos to the harmless ones of an index, as `add_references` adds references."""
-    ReferenceIndex.load(index).require(encoder.spec)
-    folder = harmless_folder(index)
+    ReferenceIndex.load(index).require_source(encoder.spec)
+    encoder, folder = unadapted(encoder), harmless_folder(index)
     change = add_references if (folder / store.MANIFEST).is_file() else build_index
     return change(photos, index=folder, encoder=encoder, reader=reader, progress=progress, features=False, cache=cache)
 
@@ -350,13 +377,13 @@ class _Known:
             return cls(None, {}, {})
         hashes = index.catalogue["sha256"].to_pylist()
         packed = {sha256: each for sha256, each in zip(hashes, index.packed_features, strict=True) if is_packed(each)}
-        same = index.spec == encoder.spec
+        same = index.spec.unadapted == encoder.spec
         return cls(index, dict(zip(hashes, range(len(hashes)), strict=True)) if same else {}, packed)
 
     def vector(self, sha256: str) -> Vector | None:
         """The vector of the picture with that hash, or None. Reads nothing else."""
         row = self.rows.get(sha256)
-        return None if row is None or self.index is None else self.index.vectors_at([row])[0]
+        return None if row is None or self.index is None else self.index.unadapted_vectors_at([row])[0]
 
 
 def _sound_index(folder: Path) -> ReferenceIndex | None:

@@ -31,10 +31,10 @@ BIG = 1 << 28
 """A file of vectors or features with more bytes is mapped, and its checksum is only verified on request."""
 
 _CATALOGUE = frozenset({"reference_id", "product_id", "brand", "image", "sha256"})
-_KINDS = "catalogue|vectors|lists|codes|centroids|codebook|removed|features"
+_KINDS = "catalogue|vectors|lists|codes|centroids|codebook|removed|features|adapter"
 _NAME = re.compile(
     r"(catalogue-[0-9a-f]{16}\.parquet|(vectors|lists|codes|centroids|codebook|removed)-[0-9a-f]{16}\.npy"
-    r"|features-[0-9a-f]{16}\.bin)"
+    r"|features-[0-9a-f]{16}\.bin|adapter-[0-9a-f]{16}\.safetensors)"
 )
 _TEMPORARY_NAME = re.compile(rf"({_KINDS}|manifest)\..*\.tmp")
 _TEXT_BYTES = 5  # an offset, and whether there is a value

@@ -12,6 +12,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
+from lookalike.model.adapter import AdaptedEncoder, Adapter
 from lookalike.model.encoder import Encoder
 from lookalike.model.regions import Region
 from lookalike.records import ImageSource, photo_name
@@ -77,7 +78,14 @@ def embed_photos(
 
     `until` is a time of `time.monotonic`; a picture whose vector isn't there by then becomes an error. All `sources`
     are then read at once, so they should be few.
+
+    Of an encoder with an adapter, `known` and `cache` hold the vectors before they are adapted.
     """
+    if isinstance(encoder, AdaptedEncoder):
+        photos = embed_photos(sources, encoder=encoder.encoder, reader=reader, cache=cache, known=known,
+                              onlooker=onlooker, until=until, parts=parts)  # fmt: skip
+        yield from (_adapted(photo, encoder.adapter) for photo in photos)
+        return
     pictures = PictureReader(encoder, reader, cache=cache, known=known, onlooker=onlooker, parts=parts)
     embedder = _Embedder(encoder, pictures)
     if until is not None:
@@ -206,6 +214,14 @@ class _Embedder:
                 continue
             yield _photo(window.known[read.sha256], fresh=read.sha256 in fresh)
             fresh.discard(read.sha256)
+
+
+def _adapted(photo: EmbeddedPhoto, adapter: Adapter) -> EmbeddedPhoto:
+    if photo.vector is None:
+        return photo
+    vectors = adapter.map(np.stack([photo.vector, *(part.vector for part in photo.parts)]))
+    parts = tuple(replace(part, vector=vector) for part, vector in zip(photo.parts, vectors[1:], strict=True))
+    return replace(photo, vector=vectors[0], parts=parts)
 
 
 def _photo(read: Read, *, fresh: bool) -> EmbeddedPhoto:

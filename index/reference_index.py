@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from lookalike.errors import EncoderMismatchError, FeaturesError, IndexDamagedError, ReferenceIndexError
+from lookalike.model.adapter import Adapter
 from lookalike.model.encoder import EncoderSpec, Vectors
 from lookalike.records import Match, Reference
 
@@ -44,7 +45,8 @@ _LATER = 0.25  # a partition is learnt again once more than this share was added
 class _State:
     """One state of the index; it never changes, so that a change doesn't disturb searches.
 
-    `heads` search for `similarity` and, if the encoder has a second head, for `look`.
+    `heads` search for `similarity` and, if the encoder has a second head, for `look`. In an adapted index, the vectors
+    before they were adapted are in `before`, whole or in pieces.
     """
 
     catalogue: pa.Table
@@ -53,6 +55,20 @@ class _State:
     features: Sequence[Packed]
     whole: Segments | None = None
     pieces: Pieces | None = None
+    before: Vectors | Pieces | None = None
+
+    @property
+    def unadapted(self) -> Vectors:
+        """All vectors as the encoder without adapter made them, float32 (n, width)."""
+        if isinstance(self.before, Pieces):
+            return self.before.vectors
+        return self.vectors if self.before is None else self.before
+
+    def unadapted_at(self, rows: NDArray[np.int64]) -> Vectors:
+        """Those of these rows, float32 (n, width); only they are read."""
+        if self.before is None:
+            return self.vectors_at(rows)
+        return self.before.vectors_at(rows) if isinstance(self.before, Pieces) else self.before[rows]
 
     @property
     def vectors(self) -> Vectors:
@@ -101,8 +117,13 @@ class ReferenceIndex:
     ['r2']
     """
 
-    def __init__(self, spec: EncoderSpec, *, exact_up_to: int = EXACT_UP_TO) -> None:
+    def __init__(
+        self, spec: EncoderSpec, *, exact_up_to: int = EXACT_UP_TO, adapter: Adapter | None = None
+    ) -> None:
+        if spec != (adapter.adapted_spec if adapter else spec.unadapted):
+            raise ValueError(f"{spec} is not the encoder of the adapter; give the adapter, or the encoder without it")
         self._spec = spec
+        self._adapter = adapter
         self.exact_up_to = exact_up_to
         self._created = ""
         self._digest = ""
@@ -120,13 +141,17 @@ class ReferenceIndex:
         folder = Path(folder)
 
         def read(manifest: dict[str, Any], digest: str) -> ReferenceIndex:
-            index = cls(store.read_spec(folder, manifest), exact_up_to=_exact_up_to(folder, manifest))
+            spec = store.read_spec(folder, manifest)
+            adapter = store.read_adapter(folder, manifest, spec)
+            index = cls(spec, exact_up_to=_exact_up_to(folder, manifest), adapter=adapter)
             index._created, index._digest = str(manifest.get("created", "")), digest
             if manifest["version"] == segments.VERSION:
                 index._state = _partitioned(index.spec, segments.read(folder, manifest, verify=verify))
             else:
                 stored = store.read_rows(folder, manifest)
-                index._state = _state(index.spec, stored.catalogue, stored.vectors, stored.features)
+                index._state = _state(
+                    index.spec, stored.catalogue, stored.vectors, stored.features, stored.unadapted
+                )
             return index
 
         return store.read(folder, read)
@@ -148,17 +173,22 @@ class ReferenceIndex:
                 catalogue=state.catalogue,
                 vectors=state.vectors,
                 features=state.features,
+                unadapted=state.before if isinstance(state.before, np.ndarray) else None,
+                adapter=self._adapter,
                 more={} if default else {"exact_up_to": self.exact_up_to},
             )
             return
         whole = segments.joined(state.whole) if len(state.whole.segments) > _MOST_SEGMENTS else state.whole
-        self._digest, whole = segments.write(Path(folder), whole, spec=self._spec, exact_up_to=self.exact_up_to)
+        self._digest, whole = segments.write(
+            Path(folder), whole, spec=self._spec, exact_up_to=self.exact_up_to, adapter=self._adapter
+        )
         self._state = replace(state, whole=whole)
 
     def compact(self) -> None:
         """Put the index in one piece: partitioned for what it holds, or exact if that is little."""
         state = self._state
         vectors = state.vectors
+        before = None if state.before is None else state.unadapted
         learnt: list[tuple[Partition, Coded]] = []
         for columns in _columns(self._spec) if len(self) > self.exact_up_to else ():
             found = learn_partition(vectors, columns=columns)
@@ -166,11 +196,46 @@ class ReferenceIndex:
                 break
             learnt.append(found)
         if len(learnt) < len(_columns(self._spec)):
-            self._state = _state(self._spec, state.catalogue, vectors, state.features)
+            self._state = _state(self._spec, state.catalogue, vectors, state.features, before)
             return
         partitions, coded = zip(*learnt, strict=True)
-        whole = Segment(state.catalogue.combine_chunks(), vectors, coded, state.features)
+        whole = Segment(state.catalogue.combine_chunks(), vectors, coded, state.features, unadapted=before)
         self._state = _partitioned(self._spec, Segments(partitions, (whole,), np.empty(0, np.int64)))
+
+    def adapted(self, adapter: Adapter | None) -> ReferenceIndex:
+        """The same references with their vectors adapted, instead of as they may be now; without an adapter, undone.
+
+        A partitioned index is partitioned again where it is searched for similarity. Raises EncoderMismatchError for an
+        adapter of another encoder.
+        """
+        spec = self._spec.unadapted
+        if adapter is not None and adapter.spec != spec:
+            raise EncoderMismatchError(
+                f"the adapter is for {adapter.spec} but the index was built with {spec}; fit one for this index with: "
+                "lookalike adapt fit"
+            )
+        index = ReferenceIndex(
+            spec if adapter is None else adapter.adapted_spec, exact_up_to=self.exact_up_to, adapter=adapter
+        )
+        index._created, index._digest = self._created, self._digest
+        whole = self._state.whole
+        if whole is not None and (len(whole.segments) > 1 or len(whole.removed)):
+            self.compact()
+        state = self._state
+        source = state.unadapted
+        vectors = source if adapter is None else adapter.map(source)
+        before = None if adapter is None else source
+        learnt = None
+        if state.whole is not None:
+            learnt = learn_partition(vectors, columns=_columns(spec)[0])
+        if state.whole is None or learnt is None:
+            index._state = _state(index.spec, state.catalogue, vectors, state.features, before)
+            return index
+        partition, coded = learnt
+        segment = segments.adapted(state.whole.segments[0], vectors, coded, unadapted=before)
+        partitions = (partition, *state.whole.partitions[1:])
+        index._state = _partitioned(index.spec, Segments(partitions, (segment,), np.empty(0, np.int64)))
+        return index
 
     def _outgrown(self) -> bool:
         whole = self._state.whole
@@ -189,8 +254,16 @@ class ReferenceIndex:
         return self._spec
 
     @property
+    def adapter(self) -> Adapter | None:
+        """What its vectors were adapted with; None if they are as the encoder made them."""
+        return self._adapter
+
+    @property
     def digest(self) -> str:
-        """The sha256, in hexadecimal, of encoder, catalogue, vectors and features; empty before they are on disk."""
+        """The sha256, in hexadecimal, of encoder, catalogue, vectors and features; empty before they are on disk.
+
+        That of an index adapted in memory is still that of what it was adapted from.
+        """
         return self._digest
 
     @property
@@ -211,6 +284,15 @@ class ReferenceIndex:
     def vectors_at(self, rows: Sequence[int]) -> Vectors:
         """The vectors of these rows of the catalogue, float32 (n, width); a partitioned index reads only them."""
         return self._state.vectors_at(np.asarray(rows, np.int64))
+
+    @property
+    def unadapted_vectors(self) -> Vectors:
+        """All vectors as the encoder without adapter made them, float32 (n, width); a copy."""
+        return self._state.unadapted.copy()
+
+    def unadapted_vectors_at(self, rows: Sequence[int]) -> Vectors:
+        """Those of these rows, float32 (n, width); a partitioned index reads only them."""
+        return self._state.unadapted_at(np.asarray(rows, np.int64))
 
     @property
     def agreement(self) -> Agreement | None:
@@ -270,6 +352,11 @@ class ReferenceIndex:
                 "(--model, --weights), or build the index again with: lookalike build"
             )
 
+    def require_source(self, spec: EncoderSpec) -> None:
+        """Raise EncoderMismatchError unless vectors of the encoder `spec` can be added: its own, without the adapter."""
+        if spec.unadapted != self._spec.unadapted or spec.adapted not in (None, self._spec.adapted):
+            self.require(spec)
+
     def add(
         self,
         references: Sequence[Reference],
@@ -279,6 +366,8 @@ class ReferenceIndex:
         features: Sequence[Packed] | None = None,
     ) -> None:
         """Add references with their vectors, float32 (n, width) as the encoder makes them, and their pictures' sha256.
+
+        An adapted index takes vectors of the encoder without adapter, and adapts them itself.
 
         `features` holds the local features of their pictures as `LocalFeatures.to_bytes` packs them, empty for a
         reference without any; such a reference is never compared point by point. A reference replaces the one that has
@@ -302,15 +391,18 @@ class ReferenceIndex:
             each = "each of their two parts" if self._spec.look_dim else "vectors"
             raise ValueError(f"{each} must have length 1; divide each row by its norm")
         old = self._state
+        before = None if self._adapter is None else vectors
+        vectors = vectors if self._adapter is None else self._adapter.map(vectors)
         kept = ~rows_with(old.catalogue, "reference_id", fresh["reference_id"])
         table = joined([old.catalogue.filter(pa.array(kept)), fresh])
         if old.whole is None:
-            there = old.vectors if kept.all() else old.vectors[kept]
-            vectors = np.concatenate([there, vectors])
-            self._state = _state(self._spec, table, vectors, [*_chosen(old.features, kept), *packed])
+            vectors = np.concatenate([_kept(old.vectors, kept), vectors])
+            before = None if before is None else np.concatenate([_kept(old.unadapted, kept), before])
+            self._state = _state(self._spec, table, vectors, [*_chosen(old.features, kept), *packed], before)
             return
         parts = zip(old.whole.partitions, self._spec.parts(vectors), strict=True)
-        segment = Segment(fresh, vectors, tuple(partition.encode(part) for partition, part in parts), packed)
+        coded = tuple(partition.encode(part) for partition, part in parts)
+        segment = Segment(fresh, vectors, coded, packed, unadapted=before)
         whole = segments.added(segments.without(old.whole, ~kept), segment)
         self._state = _partitioned(self._spec, whole, table)
 
@@ -340,7 +432,8 @@ class ReferenceIndex:
         if gone.any():
             table = old.catalogue.filter(pa.array(~gone))
             if old.whole is None:
-                self._state = _state(self._spec, table, old.vectors[~gone], _chosen(old.features, ~gone))
+                before = None if old.before is None else old.unadapted[~gone]
+                self._state = _state(self._spec, table, old.vectors[~gone], _chosen(old.features, ~gone), before)
             else:
                 self._state = _partitioned(self._spec, segments.without(old.whole, gone), table)
         return int(gone.sum())
@@ -396,9 +489,16 @@ def _columns(spec: EncoderSpec) -> list[slice]:
     return [slice(0, spec.dim), *([slice(spec.dim, spec.width)] if spec.look_dim else [])]
 
 
-def _state(spec: EncoderSpec, catalogue: pa.Table, vectors: Vectors, features: Sequence[Packed]) -> _State:
+def _state(
+    spec: EncoderSpec,
+    catalogue: pa.Table,
+    vectors: Vectors,
+    features: Sequence[Packed],
+    before: Vectors | None = None,
+) -> _State:
     catalogue = catalogue.combine_chunks()
-    return _State(catalogue, tuple(map(Exact, spec.parts(vectors))), product_codes(catalogue), features)
+    heads = tuple(map(Exact, spec.parts(vectors)))
+    return _State(catalogue, heads, product_codes(catalogue), features, before=before)
 
 
 def _partitioned(spec: EncoderSpec, whole: Segments, catalogue: pa.Table | None = None) -> _State:
@@ -414,7 +514,9 @@ def _partitioned(spec: EncoderSpec, whole: Segments, catalogue: pa.Table | None 
         for at, (partition, columns) in enumerate(zip(whole.partitions, _columns(spec), strict=True))
     )
     features = [packed for segment in whole.segments for packed in segment.features]
-    return _State(catalogue, heads, product_codes(catalogue), _chosen(features, alive), whole, pieces)
+    unadapted = [segment.unadapted for segment in whole.segments if segment.unadapted is not None]
+    before = Pieces(unadapted, alive) if unadapted else None
+    return _State(catalogue, heads, product_codes(catalogue), _chosen(features, alive), whole, pieces, before)
 
 
 def _exact_up_to(folder: Path, manifest: Mapping[str, Any]) -> int:
@@ -422,6 +524,10 @@ def _exact_up_to(folder: Path, manifest: Mapping[str, Any]) -> int:
     if type(value) is not int or value < 0:
         raise IndexDamagedError(f"exact_up_to of {folder} is {value!r}, not a whole number; build the index again")
     return value
+
+
+def _kept(vectors: Vectors, kept: NDArray[np.bool_]) -> Vectors:
+    return vectors if kept.all() else vectors[kept]
 
 
 def _chosen(features: Sequence[Packed], kept: NDArray[np.bool_]) -> list[Packed]:

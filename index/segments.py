@@ -19,6 +19,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lookalike.disk import make_folder, open_regular
+from lookalike.model.adapter import Adapter
 from lookalike.model.encoder import EncoderSpec, Vectors
 
 from . import catalogue, data_files, store
@@ -39,8 +40,8 @@ class Segment:
     """References that were written together.
 
     `vectors` is float32 (n, width), memory-mapped if it was read; `coded` has the lists and codes of each of the
-    partitions; `features` has one packed entry per row. `files` holds the manifest's entries for its files; it is
-    empty for a segment that is not on disk.
+    partitions; `features` has one packed entry per row. In an adapted index, `unadapted` are the vectors before they
+    were adapted. `files` holds the manifest's entries for those of its files that are on disk.
     """
 
     catalogue: pa.Table
@@ -48,6 +49,7 @@ class Segment:
     coded: tuple[Coded, ...]
     features: Sequence[Packed]
     files: Mapping[str, Any] = field(default_factory=dict)
+    unadapted: Vectors | None = None
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -80,8 +82,10 @@ class Segments:
         return min((partition.agreement for partition in self.partitions), key=lambda agreement: agreement.share)
 
 
-def write(folder: Path, whole: Segments, *, spec: EncoderSpec, exact_up_to: int) -> tuple[str, Segments]:
-    """Make the folder hold exactly this, in one step; segments that it holds already are not written again.
+def write(
+    folder: Path, whole: Segments, *, spec: EncoderSpec, exact_up_to: int, adapter: Adapter | None = None
+) -> tuple[str, Segments]:
+    """Make the folder hold exactly this, in one step; files that it holds already are not written again.
 
     Gives the digest of what the folder holds (see `store.digest_of`), and the same segments with the entries for their
     files.
@@ -94,6 +98,7 @@ def write(folder: Path, whole: Segments, *, spec: EncoderSpec, exact_up_to: int)
         **{name: _written_partition(folder, each) for (name, *_), each in zip(_HEADS, whole.partitions, strict=False)},
         "segments": [{"count": len(segment), "files": dict(segment.files)} for segment in written],
         "removed": {"count": len(whole.removed), "files": removed},
+        **store.adapter_entry(folder, adapter),
     }
     return store.replace_manifest(folder, manifest), replace(whole, segments=written)
 
@@ -113,14 +118,29 @@ def read(folder: Path, manifest: Mapping[str, Any], *, verify: bool) -> Segments
 
 
 def _written(folder: Path, segment: Segment) -> Segment:
-    there = (folder / entry["name"] for entry in segment.files.values())
-    if segment.files and all(path.is_file() for path in there):  # and whole, because a file gets its name last
-        return segment
-    files = store.write_rows(folder, catalogue=segment.catalogue, vectors=segment.vectors, features=segment.features)
+    # those that are there are whole, because a file gets its name last
+    known = {kind: entry for kind, entry in segment.files.items() if (folder / entry["name"]).is_file()}
+    files = store.write_rows(folder, catalogue=segment.catalogue, vectors=segment.vectors, features=segment.features,
+                             unadapted=segment.unadapted, known=known)  # fmt: skip
     for (_, in_lists, in_codes), (lists, codes) in zip(_HEADS, segment.coded, strict=False):
-        files[in_lists] = data_files.write_array(folder, "lists", lists)
-        files[in_codes] = data_files.write_array(folder, "codes", codes)
+        for kind, stem, array in ((in_lists, "lists", lists), (in_codes, "codes", codes)):
+            if kind not in files:
+                files[kind] = data_files.write_array(folder, stem, array)
     return replace(segment, files=files)
+
+
+def adapted(segment: Segment, vectors: Vectors, coded: Coded, *, unadapted: Vectors | None) -> Segment:
+    """The segment with other vectors, and lists and codes of their part for similarity; its other files stay as they are.
+
+    `unadapted` are the vectors before they were adapted; without them, `vectors` are those, which are on disk.
+    """
+    _, in_lists, in_codes = _HEADS[0]
+    kept = {kind: entry for kind, entry in segment.files.items() if kind not in (in_lists, in_codes)}
+    before = kept.pop("unadapted", None) or kept.get("vectors")
+    kept.pop("vectors", None)
+    if before is not None:
+        kept["vectors" if unadapted is None else "unadapted"] = before
+    return replace(segment, vectors=vectors, coded=(coded, *segment.coded[1:]), files=kept, unadapted=unadapted)
 
 
 def _written_partition(folder: Path, partition: Partition) -> dict[str, Any]:
@@ -152,7 +172,8 @@ class _Reader:
         )
         if not isinstance(entries, list) or not 0 < len(entries) <= _MOST_SEGMENTS:
             raise ValueError(f"segments must be a list of 1 to {_MOST_SEGMENTS}")
-        kinds = ("catalogue", "vectors", *(kind for _, *coded in _HEADS[: len(partitions)] for kind in coded))
+        unadapted = () if self._spec.adapted is None else ("unadapted",)
+        kinds = ("catalogue", "vectors", *unadapted, *(kind for _, *coded in _HEADS[: len(partitions)] for kind in coded))
         opened = [
             {
                 kind: self._open(entry["files"][kind])
@@ -188,20 +209,23 @@ class _Reader:
         self, entry: Mapping[str, Any], files: Mapping[str, BufferedReader], partitions: Sequence[Partition]
     ) -> Segment:
         count, width = _number(entry["count"], 1, 1 << 40), self._spec.width
-        vectors = self._array(files["vectors"], np.float32, (count, width), mapped=True)
-        some = np.unique(np.linspace(0, count - 1, _SPOT_CHECKS, dtype=np.int64))
-        data_files.require_unit_length(
-            vectors if self._verify or vectors.nbytes <= data_files.BIG else vectors[some],
-            self._spec,
-            files["vectors"].name,
-        )
+        vectors = self._vectors(files["vectors"], count)
+        unadapted = self._vectors(files["unadapted"], count) if "unadapted" in files else None
         coded = tuple(
             self._coded(files[lists], files[codes], partition, count)
             for (_, lists, codes), partition in zip(_HEADS, partitions, strict=False)
         )
         features = read_features(files["features"], count) if "features" in files else [NONE] * count
         table = data_files.read_catalogue(files["catalogue"], count, width)
-        return Segment(table, vectors, coded, features, dict(entry["files"]))
+        return Segment(table, vectors, coded, features, dict(entry["files"]), unadapted)
+
+    def _vectors(self, file: BufferedReader, count: int) -> Vectors:
+        vectors = self._array(file, np.float32, (count, self._spec.width), mapped=True)
+        some = np.unique(np.linspace(0, count - 1, _SPOT_CHECKS, dtype=np.int64))
+        data_files.require_unit_length(
+            vectors if self._verify or vectors.nbytes <= data_files.BIG else vectors[some], self._spec, file.name
+        )
+        return vectors
 
     def _coded(self, lists: BufferedReader, codes: BufferedReader, partition: Partition, count: int) -> Coded:
         numbers = self._array(lists, np.int32, (count,))
@@ -265,6 +289,9 @@ def joined(whole: Segments) -> Segments:
             for head in range(len(whole.partitions))
         ),
         [s.features[row] for s, k in zip(others, kept, strict=True) for row in np.flatnonzero(k).tolist()],
+        unadapted=None
+        if first.unadapted is None
+        else np.concatenate([s.unadapted[k] for s, k in zip(others, kept, strict=True) if s.unadapted is not None]),
     )
     removed = whole.removed[whole.removed < len(first)]
     return replace(whole, segments=(first, one) if len(one) else (first,), removed=removed)

@@ -22,7 +22,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from lookalike.disk import held, make_folder, open_regular, read_regular, require_local, written
-from lookalike.errors import IndexDamagedError, IndexNotFoundError, ReferenceIndexError, TableError
+from lookalike.errors import EncoderError, IndexDamagedError, IndexNotFoundError, ReferenceIndexError, TableError
+from lookalike.model.adapter import Adapter
 from lookalike.model.encoder import EncoderSpec
 
 from .data_files import (
@@ -53,11 +54,15 @@ _Read = TypeVar("_Read")
 
 @dataclass(frozen=True)
 class Stored:
-    """An index as stored: `vectors`, float32 (count, width), each with a row of the catalogue and packed `features`."""
+    """An index as stored: `vectors`, float32 (count, width), each with a row of the catalogue and packed `features`.
+
+    In an adapted index, `unadapted` are the vectors before they were, float32 (count, width).
+    """
 
     catalogue: pa.Table
     vectors: NDArray[np.float32]
     features: list[Packed]
+    unadapted: NDArray[np.float32] | None = None
 
 
 def write(
@@ -67,22 +72,63 @@ def write(
     catalogue: pa.Table,
     vectors: NDArray[np.float32],
     features: Sequence[Packed] = (),
+    unadapted: NDArray[np.float32] | None = None,
+    adapter: Adapter | None = None,
     more: Mapping[str, Any] | None = None,
 ) -> str:
     """Make the folder hold exactly this, in one step; give the digest of what it holds (see `digest_of`).
 
-    `features` has one packed entry for each row of the catalogue; no file is written for them if all are empty. `more`
-    goes into the manifest.
+    `features` has one packed entry for each row of the catalogue; no file is written for them if all are empty. An
+    adapted index has an `adapter`, and `unadapted` vectors beside its own. `more` goes into the manifest.
     """
     make_folder(folder)
-    files = write_rows(folder, catalogue=catalogue, vectors=vectors, features=features)
-    return replace_manifest(folder, manifest_head(1, spec, len(vectors)) | {"files": files} | dict(more or {}))
+    files = write_rows(folder, catalogue=catalogue, vectors=vectors, features=features, unadapted=unadapted)
+    manifest = manifest_head(1, spec, len(vectors)) | {"files": files} | adapter_entry(folder, adapter)
+    return replace_manifest(folder, manifest | dict(more or {}))
+
+
+def adapter_entry(folder: Path, adapter: Adapter | None) -> dict[str, Any]:
+    """Write an index's adapter, if it has one, and give what its manifest says of it."""
+    if adapter is None:
+        return {}
+    data = adapter.to_bytes()
+    return {
+        "adapter": {
+            "files": {"adapter": write_data(folder, "adapter", ".safetensors", lambda path: path.write_bytes(data))}
+        }
+    }
+
+
+def read_adapter(folder: Path, manifest: Mapping[str, Any], spec: EncoderSpec) -> Adapter | None:
+    """The adapter of an index, None for one that isn't adapted.
+
+    Raises IndexDamagedError for another one than `spec`, the index's encoder, names, and FileNotFoundError if it is
+    missing.
+    """
+    if spec.adapted is None:
+        return None
+    try:
+        entry = manifest["adapter"]["files"]["adapter"]
+        with open_regular(folder / data_name(entry["name"])) as file:
+            check(file, entry)
+            adapter = Adapter.from_bytes(file.read())
+    except (LookupError, TypeError, ValueError, EncoderError) as error:
+        raise unusable(folder, error) from error
+    if adapter.adapted_spec != spec:
+        raise IndexDamagedError(f"the adapter of {folder} is not the one that its manifest names; build the index again")
+    return adapter
 
 
 def write_rows(
-    folder: Path, *, catalogue: pa.Table, vectors: NDArray[np.float32], features: Sequence[Packed]
+    folder: Path,
+    *,
+    catalogue: pa.Table,
+    vectors: NDArray[np.float32],
+    features: Sequence[Packed],
+    unadapted: NDArray[np.float32] | None = None,
+    known: Mapping[str, dict[str, Any]] | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Write the files of n references, and give the manifest's entries for them.
+    """Write the files of n references, except those with `known` entries, and give the manifest's entries for them.
 
     Raises TableError, before any manifest names it, for a catalogue that couldn't be read again.
     """
@@ -96,11 +142,14 @@ def write_rows(
                 raise TableError(f"the further columns of the references can't be kept in {folder} "
                                  f"({error.__cause__}); leave them out") from error  # fmt: skip
 
-    files = {
-        "catalogue": write_data(folder, "catalogue", ".parquet", save),
-        "vectors": write_array(folder, "vectors", vectors),
-    }
-    if any(len(packed) for packed in features):
+    files = dict(known or {})
+    if "catalogue" not in files:
+        files["catalogue"] = write_data(folder, "catalogue", ".parquet", save)
+    if "vectors" not in files:
+        files["vectors"] = write_array(folder, "vectors", vectors)
+    if "unadapted" not in files and unadapted is not None:
+        files["unadapted"] = write_array(folder, "vectors", unadapted)
+    if "features" not in files and any(len(packed) for packed in features):
         files["features"] = write_data(folder, "features", ".bin", lambda path: write_features(features, path))
     return files
 
@@ -136,7 +185,7 @@ def digest_of(manifest: Mapping[str, Any]) -> str:
 
 def data_names(manifest: Mapping[str, Any]) -> set[str]:
     """The names of all data files that a manifest of any version names."""
-    parts = (manifest.get(name, {}) for name in ("partition", "look_partition", "removed"))
+    parts = (manifest.get(name, {}) for name in ("partition", "look_partition", "removed", "adapter"))
     holders = [manifest, *parts, *manifest.get("segments", ())]
     return {entry["name"] for holder in holders for entry in holder.get("files", {}).values()}
 
@@ -232,6 +281,8 @@ def read_rows(folder: Path, manifest: Mapping[str, Any]) -> Stored:
         entries = {kind: dict(manifest["files"][kind]) for kind in ("catalogue", "vectors")}
         if "features" in manifest["files"]:
             entries["features"] = dict(manifest["files"]["features"])
+        if spec.adapted is not None:
+            entries["unadapted"] = dict(manifest["files"]["unadapted"])
         paths = {kind: folder / data_name(entry["name"]) for kind, entry in entries.items()}
     except (KeyError, TypeError, ValueError) as error:
         raise unusable(folder, error) from error
@@ -244,7 +295,11 @@ def read_rows(folder: Path, manifest: Mapping[str, Any]) -> Stored:
         table = read_catalogue(files["catalogue"], count, spec.width)
         require_unit_length(rows, spec, files["vectors"].name)
         features = read_features(files["features"], count) if "features" in files else [NONE] * count
-    return Stored(table, rows, features)
+        before = None
+        if "unadapted" in files:
+            before = read_array(files["unadapted"], "<f4", (count, spec.width))
+            require_unit_length(before, spec, files["unadapted"].name)
+    return Stored(table, rows, features, before)
 
 
 def unusable(folder: Path, error: Exception) -> IndexDamagedError:

@@ -51,6 +51,8 @@ def default_cache() -> Path:
 class VectorCache(Database):
     """A file of vectors by a key that says which pixels they stand for (see `Database`), used with one encoder.
 
+    Of an encoder with an adapter, it keeps the vectors before they are adapted, so that an adapter costs no embedding.
+
     The keys are those of `index.embedding`: the sha256 of a picture's bytes, and of the encoder's input. Once the file
     holds more than `most_bytes`, the vectors unused for longest are removed. A damaged row counts as missing.
     """
@@ -58,7 +60,7 @@ class VectorCache(Database):
     def __init__(self, path: Path, spec: EncoderSpec, *, most_bytes: int = MOST_BYTES, optional: bool = False) -> None:
         super().__init__(path, _SCHEMA, optional=optional)
         self._width, self._most_bytes = spec.width, most_bytes
-        canonical = json.dumps({**spec.to_json(), "name": ""}, sort_keys=True)
+        canonical = json.dumps({**spec.unadapted.to_json(), "name": ""}, sort_keys=True)
         self._encoder = hashlib.sha256(canonical.encode()).digest()
         self._used: set[str] = set()
 

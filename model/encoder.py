@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -38,6 +39,19 @@ minute and a C++ compiler. The first is the reference for the others (see `calib
 
 
 @dataclass(frozen=True)
+class Adapted:
+    """What an adapted encoder is made of: the sha256 of the weights, and that of the adapter's file, in hexadecimal."""
+
+    weights_sha256: str
+    adapter_sha256: str
+
+    @property
+    def sha256(self) -> str:
+        """What stands for both: the sha256 of the two, in a row."""
+        return hashlib.sha256(f"{self.weights_sha256} {self.adapter_sha256}".encode()).hexdigest()
+
+
+@dataclass(frozen=True)
 class EncoderSpec:
     """Identifies an encoder, so that an index can tell whether a vector comes from the same one.
 
@@ -47,6 +61,9 @@ class EncoderSpec:
 
     An encoder with a second head has a `look_dim`. Its rows have `width` numbers: the first `dim` are the unit vector
     for `similarity`, the others the unit vector for `look`.
+
+    Of an encoder with an adapter (see `adapter.AdaptedEncoder`), `adapted` says what it is made of, and `weights_sha256`
+    stands for weights and adapter together. So whatever is bound to the weights is bound to the adapter, too.
 
     >>> preprocessing = Preprocessing((8, 8), (0.5,) * 3, (0.5,) * 3, "bicubic", "squash")
     >>> spec = EncoderSpec("toy", "toy", "ab" * 32, 4, preprocessing)
@@ -63,6 +80,24 @@ class EncoderSpec:
     preprocessing: Preprocessing
     arithmetic: str = field(default=ARITHMETICS[0], compare=False)
     look_dim: int = 0
+    adapted: Adapted | None = None
+
+    @property
+    def unadapted(self) -> EncoderSpec:
+        """The encoder without its adapter, if it has one."""
+        if self.adapted is None:
+            return self
+        return replace(self, weights_sha256=self.adapted.weights_sha256, adapted=None)
+
+    def with_adapter(self, adapter_sha256: str) -> EncoderSpec:
+        """The encoder with the adapter whose file has this sha256, in place of the one that it may have.
+
+        >>> preprocessing = Preprocessing((8, 8), (0.5,) * 3, (0.5,) * 3, "bicubic", "squash")
+        >>> print(EncoderSpec("toy", "toy", "ab" * 32, 4, preprocessing).with_adapter("cd" * 32))
+        toy@abababab+adapter@cdcdcdcd
+        """
+        adapted = Adapted(self.unadapted.weights_sha256, adapter_sha256)
+        return replace(self, weights_sha256=adapted.sha256, adapted=adapted)
 
     @property
     def width(self) -> int:
@@ -83,18 +118,25 @@ class EncoderSpec:
         return all(bool(np.all(np.abs(np.linalg.norm(part, axis=1) - 1) < 1e-3)) for part in self.parts(vectors))
 
     def __str__(self) -> str:
+        if self.adapted is not None:
+            return f"{self.unadapted}+adapter@{self.adapted.adapter_sha256[:8]}"
         return f"{self.name}@{self.weights_sha256[:8]}"
 
     def to_json(self) -> dict[str, Any]:
-        """The spec as plain JSON values; without `look_dim` if there is no second head."""
+        """The spec as plain JSON values; without `look_dim` and `adapted` if there is no second head or no adapter."""
         values = asdict(self)
-        if not self.look_dim:  # so that digests and cache keys of such encoders stay as they were
-            del values["look_dim"]
+        for name in ("look_dim", "adapted"):  # so that digests and cache keys of such encoders stay as they were
+            if not values[name]:
+                del values[name]
         return values
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> EncoderSpec:
         """The spec that `to_json` returned. Raises KeyError, TypeError or ValueError for other values."""
+        made_of = values.get("adapted")
+        adapted = None if made_of is None else Adapted(str(made_of["weights_sha256"]), str(made_of["adapter_sha256"]))
+        if adapted is not None and adapted.sha256 != values["weights_sha256"]:
+            raise ValueError("weights_sha256 does not stand for these weights and this adapter")
         given = values["preprocessing"]
         height, width = (int(v) for v in given["size"])
         preprocessing = Preprocessing(
@@ -114,6 +156,7 @@ class EncoderSpec:
             preprocessing=preprocessing,
             arithmetic=str(values.get("arithmetic", ARITHMETICS[0])),
             look_dim=int(values.get("look_dim", 0)),
+            adapted=adapted,
         )
 
 

@@ -78,11 +78,12 @@ def write(
     verdicts = [str(name) for name in verdict or [Verdict.FLAGGED]]
     rows = select_findings(read_findings(findings), verdicts=verdicts, listings=listing or [])
     with progress("bundling findings", total=len(rows), quiet=quiet) as advance:
+        loaded = ReferenceIndex.load(index)
         made = write_bundle(
             rows,
             out,
-            index=ReferenceIndex.load(index),
-            harmless=load_harmless(index),
+            index=loaded,
+            harmless=load_harmless(index, adapter=loaded.adapter),
             policy=policy,
             reader=photos.reader(),
             picture=draw_finding,

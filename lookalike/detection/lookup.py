@@ -124,18 +124,23 @@ class Lookup:
     ) -> Lookup:
         """Open an index folder with the encoder that it was built with.
 
-        `model` and `weights` are needed only if the index was built with weights of your own. `reader` sets which
+        If the index is adapted, so is the encoder. `model` and `weights` are needed only if the index was built with
+        weights of your own. `reader` sets which
         remote photos may be read (by default none) and the limits on pictures. Raises what loading the index and the
         encoder raise.
         """
         from lookalike.index.build import load_harmless
         from lookalike.index.embedding import PhotoReader
         from lookalike.index.reference_index import ReferenceIndex
+        from lookalike.model.adapter import AdaptedEncoder
         from lookalike.model.loading import load_encoder
 
         loaded = ReferenceIndex.load(index)
-        encoder = load_encoder(model or loaded.spec.name, weights=weights, device=device)
-        return cls(encoder, loaded, reader or PhotoReader(), top, load_harmless(index), reach, threads=threads)
+        encoder: Encoder = load_encoder(model or loaded.spec.name, weights=weights, device=device)
+        if loaded.adapter is not None:
+            encoder = AdaptedEncoder(encoder, loaded.adapter)
+        harmless = load_harmless(index, adapter=loaded.adapter)
+        return cls(encoder, loaded, reader or PhotoReader(), top, harmless, reach, threads=threads)
 
     def look_up(self, images: Iterable[ImageSource]) -> Iterator[PhotoMatches]:
         """The matches of each photo, the nearest products first, in the order of `images`.

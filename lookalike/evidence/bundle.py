@@ -137,10 +137,10 @@ def _checked(rows: Iterable[Row], index: ReferenceIndex, policy: Policy) -> Iter
 
     Raises BundleError or PolicyError for a row made with another encoder or policy.
     """
-    weights = index.spec.weights_sha256
+    made_of = str(index.spec).partition("@")[2]  # the name before it doesn't count
     for row in rows:
         place = f"the finding of listing {str(row['listing_id'])[:80]}"
-        if not str(row["encoder"]).endswith(f"@{weights[:8]}"):
+        if not str(row["encoder"]).endswith(f"@{made_of}"):
             raise BundleError(
                 f"{place} was made with the encoder {row['encoder']}, but the index with {index.spec}; "
                 "give the index that was scanned"

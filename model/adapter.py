@@ -1,0 +1,163 @@
+"""An adapter: a linear map, with an offset, that suits an encoder's finished vectors to one catalogue.
+
+It is fitted in `lookalike.adapting` and stored as one safetensors file, which holds no code. Only the part of a vector
+that stands for `similarity` is mapped; the one for `look` stays as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from lookalike.disk import read_regular, written
+from lookalike.errors import EncoderError, EncoderMismatchError
+
+from .encoder import Encoder, EncoderSpec, Threaded, Vectors
+
+FORMAT, VERSION = "lookalike-adapter", 1
+_MOST_BYTES = 96 << 20  # a map of 4,096 by 4,096 numbers, and what it was fitted on
+_MOST = 1e6  # a larger number could make a vector infinite
+_BLOCK = 1 << 14
+
+
+@dataclass(frozen=True, eq=False)
+class Adapter:
+    """Maps the similarity part x of a vector to the direction of matrix · (x − offset).
+
+    `matrix` is float32 (dim, dim), `offset` float32 (dim,). `spec` is the encoder that it is for, without adapter.
+    `fitted_on` holds digests of the labelled listings and photos that it was fitted to, as a policy's `tuned_on` does.
+    `figures` are plain JSON values: what the fit was measured to gain.
+    """
+
+    spec: EncoderSpec
+    matrix: NDArray[np.float32]
+    offset: NDArray[np.float32]
+    fitted_on: str = ""
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def sha256(self) -> str:
+        """The sha256 of its file, in hexadecimal."""
+        return hashlib.sha256(self.to_bytes()).hexdigest()
+
+    @property
+    def adapted_spec(self) -> EncoderSpec:
+        """The spec of the encoder with this adapter."""
+        return self.spec.with_adapter(self.sha256)
+
+    def map(self, vectors: Vectors) -> Vectors:
+        """The adapted vectors, float32 (n, width), of those that the encoder made; `vectors` may be memory-mapped.
+
+        A vector that is the offset has no direction, and stays as it is.
+        """
+        mapped = np.empty(vectors.shape, np.float32)
+        dim = self.spec.dim
+        for start in range(0, len(vectors), _BLOCK):
+            block = np.asarray(vectors[start : start + _BLOCK], np.float32)
+            similarity = (block[:, :dim] - self.offset) @ self.matrix.T
+            length = np.linalg.norm(similarity, axis=1, keepdims=True)
+            lost = ~(length > np.finfo(np.float32).tiny)
+            out = mapped[start : start + _BLOCK]
+            out[:, :dim] = np.where(lost, block[:, :dim], similarity / np.where(lost, 1, length))
+            out[:, dim:] = block[:, dim:]
+        return mapped
+
+    def to_bytes(self) -> bytes:
+        """Its file: a safetensors file of `matrix` and `offset`, with the rest as JSON in the metadata."""
+        from safetensors.numpy import save
+
+        said = {
+            "format": FORMAT,
+            "version": VERSION,
+            "encoder": self.spec.to_json(),
+            "fitted_on": self.fitted_on,
+            "figures": dict(self.figures),
+        }
+        arrays = {"matrix": np.ascontiguousarray(self.matrix), "offset": np.ascontiguousarray(self.offset)}
+        return bytes(save(arrays, metadata={"lookalike": json.dumps(said, sort_keys=True)}))
+
+    def save(self, path: str | Path) -> None:
+        """Write the file, whole or not at all."""
+        with written(Path(path)) as temporary:
+            temporary.write_bytes(self.to_bytes())
+
+    @classmethod
+    def load(cls, path: str | Path) -> Adapter:
+        """Read an adapter's file. Raises EncoderError for what is none, or was made by another version."""
+        try:
+            return cls.from_bytes(read_regular(Path(path), most=_MOST_BYTES))
+        except OSError as error:
+            raise EncoderError(f"the adapter {path} can't be read: {error.strerror or error}") from error
+        except EncoderError as error:
+            raise EncoderError(f"{path} is no adapter ({error}); make one with: lookalike adapt fit") from error
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Adapter:
+        """The adapter of a file's bytes. Raises EncoderError for what is none."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
+        try:
+            arrays = load(data)
+            said = json.loads(json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]["lookalike"])
+            if (said["format"], said["version"]) != (FORMAT, VERSION):
+                raise ValueError(f"its format is {str(said['format'])[:40]} {str(said['version'])[:10]}")
+            spec, figures = EncoderSpec.from_json(said["encoder"]), dict(said["figures"])
+            matrix, offset = arrays["matrix"], arrays["offset"]
+            if spec.adapted is not None or not isinstance(said["fitted_on"], str):
+                raise ValueError("it is for an adapted encoder, or doesn't say what it was fitted on")
+            for name, array, shape in (("matrix", matrix, (spec.dim, spec.dim)), ("offset", offset, (spec.dim,))):
+                if array.shape != shape or array.dtype != np.float32 or not np.all(np.abs(array) < _MOST):
+                    raise ValueError(f"its {name} is not float32 {shape} of finite numbers")
+        except (SafetensorError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            raise EncoderError(str(error)) from error
+        return cls(spec, matrix, offset, said["fitted_on"], figures)
+
+
+class AdaptedEncoder:
+    """An encoder with an adapter behind it. Raises EncoderMismatchError for an adapter of another encoder."""
+
+    def __init__(self, encoder: Encoder, adapter: Adapter) -> None:
+        if encoder.spec != adapter.spec:
+            raise EncoderMismatchError(
+                f"the adapter is for {adapter.spec}, but the encoder is {encoder.spec}; load that encoder (--model, "
+                "--weights), or fit an adapter for this one with: lookalike adapt fit"
+            )
+        self.encoder, self.adapter = encoder, adapter
+        self._spec = encoder.spec.with_adapter(adapter.sha256)
+
+    @property
+    def spec(self) -> EncoderSpec:
+        """Which encoder this is."""
+        return self._spec
+
+    def in_threads(self, most: int) -> AdaptedEncoder:
+        """The same encoder, computing on at most so many cores for one call of `embed`, if it can be told."""
+        encoder = self.encoder.in_threads(most) if isinstance(self.encoder, Threaded) else self.encoder
+        return AdaptedEncoder(encoder, self.adapter)
+
+    def prepare(self, image: Image.Image) -> NDArray[np.uint8]:
+        """Turn one RGB picture into input, uint8 (height, width, 3)."""
+        return self.encoder.prepare(image)
+
+    def embed(self, inputs: Sequence[NDArray[np.uint8]]) -> Vectors:
+        """Turn the results of `prepare` into vectors: float32 (n, width), in the same order."""
+        return self.adapter.map(self.encoder.embed(inputs))
+
+    def encode(self, images: Sequence[Image.Image]) -> Vectors:
+        """Turn RGB pictures into vectors, as `embed` gives them, in the same order."""
+        return self.adapter.map(self.encoder.encode(images))
+
+
+def unadapted(encoder: Encoder) -> Encoder:
+    """The encoder without its adapter, if it has one."""
+    return encoder.encoder if isinstance(encoder, AdaptedEncoder) else encoder
