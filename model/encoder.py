@@ -92,9 +92,11 @@ class EncoderSpec:
     def with_adapter(self, adapter_sha256: str) -> EncoderSpec:
         """The encoder with the adapter whose file has this sha256, in place of the one that it may have.
 
+        As text it ends, like any other, with the first digits of its `weights_sha256`.
+
         >>> preprocessing = Preprocessing((8, 8), (0.5,) * 3, (0.5,) * 3, "bicubic", "squash")
         >>> print(EncoderSpec("toy", "toy", "ab" * 32, 4, preprocessing).with_adapter("cd" * 32))
-        toy@abababab+adapter@cdcdcdcd
+        toy@abababab+adapter@ad4788d0
         """
         adapted = Adapted(self.unadapted.weights_sha256, adapter_sha256)
         return replace(self, weights_sha256=adapted.sha256, adapted=adapted)
@@ -119,7 +121,7 @@ class EncoderSpec:
 
     def __str__(self) -> str:
         if self.adapted is not None:
-            return f"{self.unadapted}+adapter@{self.adapted.adapter_sha256[:8]}"
+            return f"{self.unadapted}+adapter@{self.weights_sha256[:8]}"
         return f"{self.name}@{self.weights_sha256[:8]}"
 
     def to_json(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ PANELS = {
     "Start": ("demo",),
     "Index": ("build", "add", "remove", "compact", "info"),
     "Look": ("scan", "rescan", "recheck", "check", "explain"),
-    "Thresholds": ("tune", "policy", "evaluate", "monitor"),
+    "Thresholds": ("tune", "policy", "evaluate", "monitor", "adapt"),
     "Review": ("review", "verdicts", "shortlist"),
     "Evidence and cases": ("names", "report", "bundle", "cases", "history", "stats"),
     "Measure": ("models", "compare-encoders", "bench"),

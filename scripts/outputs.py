@@ -24,6 +24,7 @@ class Kind:
 TABLE = Kind(ENDINGS)
 PAGE = Kind((".html", ".htm"))
 POLICY = Kind((".toml",))
+ADAPTER = Kind((".safetensors",))
 PICTURE = Kind((".png", ".jpg", ".jpeg", ".webp"))
 FIGURE = Kind((".png", ".svg"))
 FILE = Kind()

@@ -137,10 +137,10 @@ def _checked(rows: Iterable[Row], index: ReferenceIndex, policy: Policy) -> Iter
 
     Raises BundleError or PolicyError for a row made with another encoder or policy.
     """
-    made_of = str(index.spec).partition("@")[2]  # the name before it doesn't count
+    weights = index.spec.weights_sha256
     for row in rows:
         place = f"the finding of listing {str(row['listing_id'])[:80]}"
-        if not str(row["encoder"]).endswith(f"@{made_of}"):
+        if not str(row["encoder"]).endswith(f"@{weights[:8]}"):
             raise BundleError(
                 f"{place} was made with the encoder {row['encoder']}, but the index with {index.spec}; "
                 "give the index that was scanned"

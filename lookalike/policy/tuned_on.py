@@ -41,6 +41,10 @@ class TunedOn:
         """The labels with these listing ids, or paths and addresses of photos."""
         return cls(base64.b64encode(b"".join(sorted({id_digest(name) for name in names}))).decode())
 
+    def joined(self, digests: str) -> TunedOn:
+        """These labels and those of other digests."""
+        return TunedOn(base64.b64encode(b"".join(sorted(self._known | TunedOn(digests)._known))).decode())
+
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and id_digest(name) in self._known
 

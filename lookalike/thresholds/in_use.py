@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from lookalike.detection.decision import judge
 from lookalike.detection.verification import as_compared
-from lookalike.errors import PolicyError
+from lookalike.errors import PolicyError, TableError
+from lookalike.model.encoder import EncoderSpec
 from lookalike.policy.policy import Policy
 from lookalike.policy.shipped import shipped_policies
 from lookalike.records import Finding, Listing, Match, Verdict
@@ -54,6 +55,16 @@ def maker_of(policy: Policy | None, labels: Sequence[Labels], *, follow: bool) -
             "with --policy"
         )
     return next(iter(makers.values()), None)
+
+
+def require_encoder(spec: EncoderSpec, labels: Sequence[Labels]) -> None:
+    """Raise TableError if another encoder made the labelled findings: its similarities mean something else."""
+    for made_by in sorted(set().union(*(each.encoders for each in labels))):
+        if not made_by.endswith(f"@{spec.weights_sha256[:8]}"):
+            raise TableError(
+                f"the findings were made with the encoder {made_by}, but the index is of {spec}; scan again with this "
+                "index, and tune on those findings"
+            )
 
 
 def flags_of(known: Labels, policy: Policy | None, tuned: Policy) -> Iterator[Flags]:

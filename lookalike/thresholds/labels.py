@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from lookalike.errors import TableError
+from lookalike.model.adapter import Adapter
 from lookalike.policy.fusion import Fusion
+from lookalike.policy.tuned_on import TunedOn
 from lookalike.records import Match, Reference, Verdict
 from lookalike.tables.candidates import matches_of
 from lookalike.tables.findings import FindingRow, last_findings, read_findings, said_by_similarity
@@ -41,7 +43,7 @@ def require_one_brand(labelled: Iterable[ProductLabel], known: Iterable[tuple[st
 class LabelledMatches:
     """The matches of one photo, or of one listing, and the products that are right.
 
-    `name` is the listing's id, or where the photo is. `decided` is the match that a finding rests on, with the
+    `name` is the listing's id, or where the photo is, and `picture` the sha256 of the photo, if known. `decided` is the match that a finding rests on, with the
     probability of its policy, if any, and `flagged` whether that finding was flagged.
     """
 
@@ -52,6 +54,7 @@ class LabelledMatches:
     decided: Match | None = None
     name: str = ""
     flagged: bool | None = None
+    picture: str | None = None
 
     def is_right(self, match: Match) -> bool:
         """Whether the photo shows or imitates the match's product."""
@@ -85,7 +88,7 @@ class Labels:
     `unknown` counts labels of listings without a finding, `other` those about another product or photo than the
     finding's. `failed` says why photos could not be read, and `remarks` which labels no promise may rest on.
     `contradicted` are listings whose labels contradict each other (see `lookalike.tables.inputs.contradicted`),
-    `policies` the labels of the policies that made the findings.
+    `policies` the labels of the policies that made the findings, and `encoders` those of the encoders.
     """
 
     photos: tuple[LabelledMatches, ...] = field(default=(), repr=False)
@@ -94,12 +97,33 @@ class Labels:
     failed: tuple[str, ...] = ()
     contradicted: tuple[str, ...] = ()
     policies: frozenset[str] = frozenset()
+    encoders: frozenset[str] = frozenset()
     remarks: tuple[str, ...] = ()
 
     @property
     def pairs(self) -> LabelledPairs:
         """Each photo with the match that its finding rests on, or without a finding with its strongest match."""
         return _pairs((photo, photo.decided or photo.answer(None)) for photo in self.photos if photo.matches)
+
+
+def unseen_by(adapter: Adapter | None, labels: Labels) -> Labels:
+    """The labels that an index's adapter was not fitted to, by the labels' names and the photos' content.
+
+    On those that it was fitted to, it does better than on others, so no promise may rest on them. A remark counts them.
+    Raises TableError if all are.
+    """
+    if adapter is None:
+        return labels
+    fitted = TunedOn(adapter.fitted_on)
+    photos = tuple(photo for photo in labels.photos if photo.name not in fitted and photo.picture not in fitted)
+    seen = len(labels.photos) - len(photos)
+    if seen and not photos:
+        raise TableError(
+            f"the index's adapter was fitted to all {seen} labels, so no promise may rest on them; give others too, or "
+            "undo it with: lookalike adapt undo"
+        )
+    remark = f"labels left out: {seen:,} that the index's adapter was fitted to"
+    return replace(labels, photos=photos, remarks=(*labels.remarks, remark)) if seen else labels
 
 
 def labels_of_findings(labels: str | Path, findings: str | Path, *, candidates: bool = False) -> Labels:
@@ -123,6 +147,7 @@ def labels_of_rows(reviews: Sequence[Review], rows: Iterable[FindingRow], *, can
     """Labels of rows of a findings table; see `labels_of_findings`."""
     verdicts = reviews_by_listing(reviews)
     policies: set[str] = set()
+    encoders: set[str] = set()
     photos: list[LabelledMatches] = []
     seen = other = 0
     found = (row for row in rows if row["similarity"] is not None and row["listing_id"] in verdicts)
@@ -136,16 +161,19 @@ def labels_of_rows(reviews: Sequence[Review], rows: Iterable[FindingRow], *, can
         matches = _matches(row, candidates)
         right = _right(verdict, _decided(row).reference, matches)
         policies.add(row["policy"])
+        encoders.add(str(row["encoder"]))
         photos.append(_labelled(row, matches, right, verdict.day))
     return Labels(tuple(photos), unknown=len(verdicts) - seen, other=other,
-                  contradicted=tuple(contradicted(reviews)), policies=frozenset(policies))  # fmt: skip
+                  contradicted=tuple(contradicted(reviews)), policies=frozenset(policies),
+                  encoders=frozenset(encoders))  # fmt: skip
 
 
 def _labelled(
     row: FindingRow, matches: tuple[Match, ...], right: frozenset[ProductLabel], day: date | None = None
 ) -> LabelledMatches:
     flagged = said_by_similarity(row) == Verdict.FLAGGED
-    return LabelledMatches(matches, right, row["territory"], day, _decided(row), row["listing_id"], flagged)
+    decided, name, picture = _decided(row), row["listing_id"], row["image_sha256"]
+    return LabelledMatches(matches, right, row["territory"], day, decided, name, flagged, picture)
 
 
 def _right(review: Review, found: Reference, matches: Sequence[Match]) -> frozenset[ProductLabel]:
@@ -163,12 +191,13 @@ def _right(review: Review, found: Reference, matches: Sequence[Match]) -> frozen
 
 def unrelated_findings(findings: str | Path, *, candidates: bool = False) -> Labels:
     """Listings believed to be unrelated, each with what it matched nevertheless, by the last finding."""
-    photos, policies = {}, set()
+    photos, policies, encoders = {}, set(), set()
     for row in read_findings(findings):
         if row["similarity"] is not None:
             photos[row["listing_id"]] = _labelled(row, _matches(row, candidates), frozenset())
             policies.add(row["policy"])
-    return Labels(tuple(photos.values()), policies=frozenset(policies))
+            encoders.add(str(row["encoder"]))
+    return Labels(tuple(photos.values()), policies=frozenset(policies), encoders=frozenset(encoders))
 
 
 def _matches(row: Mapping[str, Any], candidates: bool) -> tuple[Match, ...]:

@@ -82,7 +82,7 @@ def _looked_up(
         if photo.error is not None:
             failed.append(photo.error)
         else:
-            found.append(LabelledMatches(photo.matches, products, name=image))
+            found.append(LabelledMatches(photo.matches, products, name=image, picture=photo.sha256))
     return Labels(tuple(found), failed=tuple(failed))
 
 

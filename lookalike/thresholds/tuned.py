@@ -20,8 +20,8 @@ from lookalike.rights.claims import Claims
 from lookalike.tables.layout import PLAIN, Layout
 
 from .fusing import Fused, fuse, within
-from .in_use import Flags, flags_of, maker_of
-from .labels import Labels, labels_of_findings, pairs_of, unrelated_findings
+from .in_use import Flags, flags_of, maker_of, require_encoder
+from .labels import Labels, labels_of_findings, pairs_of, unrelated_findings, unseen_by
 from .photos import Progress, labels_of_photos, listed_images, unrelated_photos, vectors_of
 from .tuning import REVIEW_PRECISION, tune
 
@@ -178,6 +178,7 @@ def tune_on_labels(
     name: str = "tuned",
 ) -> Tuned:
     """Tune on labelled matches of findings, and unrelated `others`; see `tune_on_findings`."""
+    require_encoder(index.spec, [each for each in (known, others) if each])
     follow = goal.on is None and goal.fusion is None
     policy = maker_of(policy, [each for each in (known, others) if each], follow=follow)
     followed = goal.following(policy)
@@ -243,6 +244,8 @@ def _tuned(
     parts: int,
     policy: Policy | None,
 ) -> Tuned:
+    known = unseen_by(index.adapter, known)
+    others = None if others is None else unseen_by(index.adapter, others)
     basis = _basis(known, others, goal, parts, policy)
     searched = index.agreement
     tuned = tune(
@@ -270,7 +273,9 @@ def _tuned(
         index_digest=index.digest,
         expires=date.today() + timedelta(days=goal.days),
         claims=policy.claims if policy is not None else Claims(),
-        tuned_on=TunedOn.of(photo.name for each in (known, others) if each for photo in each.photos),
+        tuned_on=TunedOn.of(photo.name for each in (known, others) if each for photo in each.photos).joined(
+            index.adapter.fitted_on if index.adapter is not None else ""
+        ),
     )
     failed = known.failed + (others.failed if others else ())
     return Tuned(bound, known, others, failed, flags=tuple(flags_of(known, policy, bound)))

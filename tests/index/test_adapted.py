@@ -75,7 +75,7 @@ def test_adapting_maps_the_stored_vectors_and_keeps_the_others_beside_them(
     np.testing.assert_allclose(loaded.vectors, by_hand(adapter, before), atol=1e-5)
     np.testing.assert_array_equal(loaded.unadapted_vectors, before)
     assert loaded.spec == adapter.adapted_spec
-    assert str(loaded.spec) == f"toy@00000000+adapter@{adapter.sha256[:8]}"
+    assert str(loaded.spec) == f"toy@00000000+adapter@{loaded.spec.weights_sha256[:8]}"
     assert encoder.embedded == 0
 
 
