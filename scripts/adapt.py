@@ -1,11 +1,11 @@
-"""Suit the encoder to a catalogue: fit an adapter to labels, apply it to an index, undo it.
+"""Suit the encoder to your catalogue, by labels.
 
 An adapter is a small map behind the encoder. It learns from labels which differences matter, and it needs no picture
 of the index.
 
 Examples:
-lookalike adapt fit labels.csv --index genuine.index --out adapter.safetensors
-lookalike adapt apply adapter.safetensors --index genuine.index
+lookalike adapt fit labels.csv --index genuine.index --out a.safetensors
+lookalike adapt apply a.safetensors --index genuine.index
 lookalike adapt undo --index genuine.index
 """
 
@@ -54,8 +54,8 @@ def fit(
     help to fit, and those drawn at random say how good it is. The exit status is 1 if no adapter was written.
 
     Examples:
-    lookalike adapt fit labels.csv --index genuine.index --out adapter.safetensors
-    lookalike adapt fit verdicts.jsonl --findings f.parquet --index i --out a.safetensors
+    lookalike adapt fit labels.csv --index genuine.index --out a.safetensors
+    lookalike adapt fit v.jsonl --findings f.csv --index i --out a.safetensors
     """
     from lookalike.adapting.adapting import adapt
     from lookalike.adapting.labelled import images_of_findings, images_of_photos
@@ -101,7 +101,7 @@ def apply(
     The vectors before stay in the index. Policies are for one encoder, so tune again, on the labels that are left.
 
     Examples:
-    lookalike adapt apply adapter.safetensors --index genuine.index
+    lookalike adapt apply a.safetensors --index genuine.index
     """
     from lookalike.index.build import adapt_index
     from lookalike.model.adapter import Adapter

@@ -1,0 +1,275 @@
+"""Measure what an adapter gains, how often it is refused, whether it ever harms, and whether promises hold behind it.
+
+DATA holds storefront/ and clothing/; --market is a folder that scripts/marketplace/render.py --split test wrote. Labels
+come from half of the products of a set, drawn anew in each run, and from half of its unrelated photos; what they gain is
+measured on the others. As `lookalike adapt fit` does, half of the labels are fitted to, and the rest is left for tuning.
+Where the adapter is refused, a run counts as it is without. For 5,000 labels, the storefront's photos are edited several
+times.
+
+Vectors are kept in the folder --keep, so that a second run opens no picture.
+"""
+
+from __future__ import annotations
+
+import argparse
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.adapting.fitting import LabelledVectors, LinearMap, answers, fit_map
+from lookalike.adapting.judging import judge_map
+from lookalike.binomial import Share
+from lookalike.disk import make_folder, written
+from lookalike.model.encoder import Vectors
+from lookalike.model.loading import load_encoder
+from lookalike.scripts.benchmarks.harness import one_line_errors
+from lookalike.scripts.benchmarks.sets import BenchmarkSet, described, market_set, storefront_sets
+from lookalike.scripts.timing import show_table
+from lookalike.thresholds.guarantees import Kept, precision_threshold
+from lookalike.thresholds.metrics import Retrieval, evaluate_retrieval
+
+LABELS, EDITINGS = (50, 200, 1000, 5000), 8
+"""How many labels; and how often the storefront's photos are edited: once to measure on, the other times for labels."""
+METRICS = {"R@1": "recall_at_1", "µAP": "micro_average_precision", "recall at 90 %": "recall_at_precision_90"}
+PRECISION, CONFIDENCE = 0.9, 0.95
+
+
+@one_line_errors
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, metavar="DATA", help="folder that holds storefront/ and clothing/")
+    parser.add_argument("--market", type=Path, required=True, help="folder of the rendered test split")
+    parser.add_argument("--keep", type=Path, required=True, help="folder that keeps vectors")
+    parser.add_argument("--runs", type=int, default=20, help="draws of products and labels (default 20)")
+    parser.add_argument("--draws", type=int, default=500, help="draws of labels for the promise (default 500)")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args(argv)
+    make_folder(arguments.keep)
+    sets = list(labelled_sets(arguments.data, arguments.market, arguments.keep))
+    show_gains(sets, arguments.runs, arguments.seed)
+    show_promise(sets[:2], arguments.draws, np.random.default_rng(arguments.seed))
+    show_orders(sets[0], arguments.runs, arguments.seed)
+    return 0
+
+
+@dataclass(frozen=True)
+class LabelledSet:
+    """A set with its labels: those to measure on (`asked`), and those to learn from (`known`), often the same.
+
+    `look` is the look's part of the vectors: of `known` photos, and of references.
+    """
+
+    name: str
+    asked: LabelledVectors
+    known: LabelledVectors
+    look: tuple[Vectors, Vectors]
+
+
+def labelled_sets(data: Path, market: Path, keep: Path) -> Iterator[LabelledSet]:
+    """The rendered test market, and the storefront's edited copies and other views."""
+    rendered = _vectors(keep / "market.npz", lambda: market_set(market, data))
+    yield _labelled_set("rendered market", rendered, [rendered])
+    edited = [
+        _vectors(keep / f"copies-{seed}.npz", lambda seed=seed: storefront_sets(data, seed=seed)[0])  # type: ignore[misc]
+        for seed in range(1, 1 + EDITINGS)
+    ]
+    yield _labelled_set("storefront, edited copies", edited[0], edited[1:])
+    views = _vectors(keep / "views.npz", lambda: storefront_sets(data)[1])
+    yield _labelled_set("storefront, other views", views, [views])
+
+
+Stored = dict[str, NDArray[np.float32] | NDArray[np.str_]]
+
+
+def _vectors(path: Path, pictures: Callable[[], BenchmarkSet]) -> Stored:
+    """The vectors of a set's pictures, and what they show; computed only if the file isn't there."""
+    if not path.is_file():
+        encoder, each = load_encoder("embedded"), pictures()
+        references, queries = (described(images, encoder.encode) for images in (each.references, each.queries))
+        with written(path) as temporary, open(temporary, "wb") as file:
+            np.savez(file, references=references, queries=queries,
+                     products=np.array(each.products), shown=np.array(each.shown))  # fmt: skip
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in ("references", "queries", "products", "shown")}
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise SystemExit(f"{path} is damaged ({error}); remove it") from error
+
+
+def _labelled_set(name: str, asked: Stored, known: Sequence[Stored]) -> LabelledSet:
+    queries = np.concatenate([each["queries"] for each in known])
+    dim = load_encoder("embedded").spec.dim
+    shown = np.concatenate([each["shown"] for each in known])
+    return LabelledSet(
+        name,
+        _labelled(asked, asked["queries"], asked["shown"], dim),
+        _labelled(asked, queries, shown, dim),
+        (queries[:, dim:], asked["references"][:, dim:]),
+    )
+
+
+def _labelled(stored: Stored, queries: Vectors, shown: NDArray[np.str_], dim: int) -> LabelledVectors:
+    number = {product: at for at, product in enumerate(np.unique(stored["products"]).tolist())}
+    return LabelledVectors(
+        np.ascontiguousarray(queries[:, :dim]),
+        tuple(frozenset({number[product]} if product else ()) for product in shown.tolist()),
+        np.ones(len(shown), bool),
+        np.ascontiguousarray(stored["references"][:, :dim]),
+        np.array([number[product] for product in stored["products"].tolist()], np.int64),
+    )
+
+
+def at(labelled: LabelledVectors, rows: NDArray[np.intp]) -> LabelledVectors:
+    """These of the labelled photos."""
+    right = tuple(labelled.right[row] for row in rows.tolist())
+    return LabelledVectors(
+        labelled.photos[rows], right, labelled.counted[rows], labelled.references, labelled.product
+    )
+
+
+def _halves(each: LabelledSet, rng: np.random.Generator) -> tuple[NDArray[np.intp], LabelledVectors]:
+    """The rows of `known` photos of half of the products, and the `asked` photos of the others; unrelated ones alike."""
+    products = int(each.asked.product.max()) + 1
+    half = set(rng.permutation(products)[: products // 2].tolist())
+    known, asked = each.known.right, each.asked.right
+    strangers = rng.random(len(asked)) < 0.5
+    learnt = [bool(right & half) if right else bool(strangers[row % len(asked)]) for row, right in enumerate(known)]
+    measured = [not right & half if right else not strangers[row] for row, right in enumerate(asked)]
+    return np.flatnonzero(learnt), at(each.asked, np.flatnonzero(measured))
+
+
+def _figures(asked: LabelledVectors, mapped: LinearMap | None) -> Retrieval:
+    return evaluate_retrieval(*answers(asked, np.arange(len(asked.photos)), mapped), related=asked.related)
+
+
+def _fitted(known: LabelledVectors, seed: int) -> tuple[LinearMap, bool]:
+    """The map, and whether it is certain to be better."""
+    gain = judge_map(known, seed=seed)
+    fitted = fit_map(known, known.partners(), np.arange(len(known.photos)))
+    return fitted, gain is not None and gain.is_certain
+
+
+def show_gains(sets: Sequence[LabelledSet], runs: int, seed: int) -> None:
+    """What labels of some products gain on others: without an adapter, and with it where it is used."""
+    rows: list[tuple[object, ...]] = []
+    for each in sets:
+        for count in LABELS:
+            found = [_run(each, count, np.random.default_rng([seed, run])) for run in range(runs)]
+            labels = found[0][0]
+            used = [bool(use) for _, _, _, use in found]
+            harmed = sum(
+                use and after.micro_average_precision < before.micro_average_precision
+                for _, before, after, use in found
+            )
+            cells = []
+            for of in METRICS.values():
+                off = np.array([getattr(before, of) for _, before, _, _ in found])
+                on = np.array([getattr(after if use else before, of) for _, before, after, use in found])
+                low, high = np.quantile(on - off, [0.025, 0.975])
+                cells.append(f"{off.mean():.3f} -> {on.mean():.3f} ({low:+.3f} to {high:+.3f})")
+            share = Share.of(harmed, runs)
+            rows.append((each.name, f"{labels:,}", *cells, f"{1 - np.mean(used):.0%}",
+                         f"{harmed} of {runs} (up to {share.high:.0%})"))  # fmt: skip
+            if labels < count:
+                break
+    show_table(
+        ("set", "labels", *METRICS, "refused", "used and harmed"), rows, width=200,
+        title=f"Without and with an adapter (range of 95 % of {runs} runs); µAP decides what harm is",
+    )  # fmt: skip
+
+
+def _run(each: LabelledSet, count: int, rng: np.random.Generator) -> tuple[int, Retrieval, Retrieval, bool]:
+    pool, asked = _halves(each, rng)
+    drawn = rng.permutation(pool)[:count]
+    fitted, use = _fitted(at(each.known, drawn[::2]), int(rng.integers(1 << 31)))
+    return len(drawn), _figures(asked, None), _figures(asked, fitted), use
+
+
+def show_promise(sets: Sequence[LabelledSet], draws: int, rng: np.random.Generator) -> None:
+    """How often a threshold breaks its promise behind an adapter, set on labels that it has not seen or has seen."""
+    rows: list[tuple[object, ...]] = []
+    for each in sets:
+        population, every = each.asked, np.arange(len(each.asked.photos))
+        for count in (200, 1000):
+            kept: dict[str, list[tuple[bool, float] | None]] = {"without": [], "left": [], "fitted to": []}
+            for _ in range(draws):
+                drawn = rng.integers(len(every), size=count)  # with replacement: the population is then the truth
+                own, left = at(population, drawn[::2]), drawn[1::2]
+                fitted, use = _fitted(own, int(rng.integers(1 << 31)))
+                similarity, right = answers(population, every, fitted if use else None)
+                before = answers(population, every, None)
+                kept["without"].append(_kept(*before, left))
+                kept["left"].append(_kept(similarity, right, left))
+                kept["fitted to"].append(_kept(similarity, right, drawn[::2]))
+            for name, results in kept.items():
+                made = [result for result in results if result is not None]
+                share = Share.of(sum(broken for broken, _ in made), draws)
+                recall = sum(found for _, found in made) / draws / population.related.mean()
+                rows.append((each.name, f"{count:,}", name, f"{share.value:.1%} ({share.low:.1%}–{share.high:.1%})",
+                             f"{recall:.3f}", f"{1 - len(made) / draws:.0%}"))  # fmt: skip
+    show_table(
+        ("set", "labels", "threshold set on", "broken", "recall", "none possible"), rows, width=140,
+        title=f"A promise of precision {PRECISION} with confidence {CONFIDENCE}, {draws} draws: half of the labels for "
+        "the adapter, the threshold on those left",
+    )  # fmt: skip
+
+
+def _kept(
+    similarity: NDArray[np.float64], right: NDArray[np.bool_], rows: NDArray[np.intp]
+) -> tuple[bool, float] | None:
+    """Whether the threshold set on these rows breaks its promise among all, and the share of all that it finds."""
+    result = precision_threshold(similarity[rows], right[rows], precision=PRECISION, confidence=CONFIDENCE)
+    if not isinstance(result, Kept):
+        return None
+    flagged = similarity >= result.threshold
+    return bool(right[flagged].mean() < PRECISION), float((flagged & right).mean())
+
+
+def show_orders(each: LabelledSet, runs: int, seed: int) -> None:
+    """What the first labels teach if photos are labelled in other orders than at random."""
+    known = each.known
+    similarity, look = known.photos @ known.references.T, each.look[0] @ each.look[1].T
+    nearest, strength = known.product[similarity.argmax(axis=1)], similarity.max(axis=1)
+    disagree = nearest != known.product[look.argmax(axis=1)]
+    gains: dict[str, dict[int, list[float]]] = {}
+    for run in range(runs):
+        rng = np.random.default_rng([seed, run])
+        pool, asked = _halves(each, rng)
+        pool = rng.permutation(pool)
+        before = _figures(asked, None).micro_average_precision
+        times: dict[int, int] = {}
+        turn = [_count(times, product) for product in nearest[pool].tolist()]
+        orders = {
+            "at random": pool,
+            "the two heads disagree": pool[np.argsort(~disagree[pool], kind="stable")],
+            "nearest to a threshold of 0.6": pool[np.argsort(np.abs(strength[pool] - 0.6))],
+            "product by product": pool[np.argsort(turn, kind="stable")],
+        }
+        for name, order in orders.items():
+            for count in (50, 100, 200, 400):
+                own = at(known, order[:count])
+                fitted = fit_map(own, own.partners(), np.arange(len(own.photos)))
+                gain = _figures(asked, fitted).micro_average_precision - before
+                gains.setdefault(name, {}).setdefault(count, []).append(gain)
+    columns = list(gains["at random"])
+    rows = [(name, *(_range(values) for values in by.values())) for name, by in gains.items()]
+    show_table(("labelled first", *(f"{count} labels" for count in columns)), rows, width=140,
+               title=f"Gain in µAP of an adapter fitted to the first labels, {each.name} (95 % of {runs} runs)")  # fmt: skip
+
+
+def _count(times: dict[int, int], product: int) -> int:
+    times[product] = times.get(product, 0) + 1
+    return times[product]
+
+
+def _range(values: Sequence[float]) -> str:
+    low, high = np.quantile(values, [0.025, 0.975])
+    return f"{np.mean(values):+.3f} ({low:+.3f} to {high:+.3f})"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
