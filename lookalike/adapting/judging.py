@@ -21,9 +21,9 @@ _TOGETHER = 100  # rounds in memory at once
 
 @dataclass(frozen=True)
 class Gain:
-    """What a map gains on photos of products that it wasn't fitted to: in µAP, with a 95 % interval (`low`, `high`).
+    """What a map, or another encoder, gains in µAP on products that it wasn't fitted to; `low` and `high` end its interval.
 
-    `before` and `after` are all metrics without and with the map, of `photos` labelled photos that show one of
+    The interval holds with 95 % confidence. `before` and `after` are all metrics without and with the map, of `photos` labelled photos that show one of
     `products`, or none. `more_needed` is about how many more labels like these it takes until the interval is above
     zero: 0 if it is, None if more of them are not expected to help.
     """
@@ -68,14 +68,28 @@ def judge_map(labelled: LabelledVectors, *, seed: int = 0) -> Gain | None:
         here = fold[rows] == number
         after[0][here], after[1][here] = answers(labelled, rows[here], fitted)
     could = related[rows]
-    drawn = _drawn_gains(before, after, could, groups[rows], rng)
-    low, high = np.quantile(drawn, [0.025, 0.975]).tolist()
-    was, now = (evaluate_retrieval(values, right, related=could) for values, right in (before, after))
-    value = now.micro_average_precision - was.micro_average_precision
-    return Gain(was, now, low, high, len(rows), products, _more_needed(value, low, len(rows)))
+    return gain_of(before, after, related=could, groups=groups[rows], rng=rng)
 
 
 Answered = tuple[NDArray[np.float64], NDArray[np.bool_]]
+"""The similarity of each of n photos to its nearest reference (n,), and whether that is right (n,)."""
+
+
+def gain_of(
+    before: Answered,
+    after: Answered,
+    *,
+    related: NDArray[np.bool_],
+    groups: NDArray[np.int64],
+    rng: np.random.Generator,
+) -> Gain:
+    """What other answers to the same photos gain; `related` and `groups`, both (n,), are those of `LabelledVectors`."""
+    drawn = _drawn_gains(before, after, related, groups, rng)
+    low, high = np.quantile(drawn, [0.025, 0.975]).tolist()
+    was, now = (evaluate_retrieval(values, right, related=related) for values, right in (before, after))
+    value = now.micro_average_precision - was.micro_average_precision
+    products = len(np.unique(groups[related]))
+    return Gain(was, now, low, high, len(related), products, _more_needed(value, low, len(related)))
 
 
 def _drawn_gains(
