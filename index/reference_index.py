@@ -117,9 +117,7 @@ class ReferenceIndex:
     ['r2']
     """
 
-    def __init__(
-        self, spec: EncoderSpec, *, exact_up_to: int = EXACT_UP_TO, adapter: Adapter | None = None
-    ) -> None:
+    def __init__(self, spec: EncoderSpec, *, exact_up_to: int = EXACT_UP_TO, adapter: Adapter | None = None) -> None:
         if spec != (adapter.adapted_spec if adapter else spec.unadapted):
             raise ValueError(f"{spec} is not the encoder of the adapter; give the adapter, or the encoder without it")
         self._spec = spec
@@ -149,9 +147,7 @@ class ReferenceIndex:
                 index._state = _partitioned(index.spec, segments.read(folder, manifest, verify=verify))
             else:
                 stored = store.read_rows(folder, manifest)
-                index._state = _state(
-                    index.spec, stored.catalogue, stored.vectors, stored.features, stored.unadapted
-                )
+                index._state = _state(index.spec, stored.catalogue, stored.vectors, stored.features, stored.unadapted)
             return index
 
         return store.read(folder, read)
@@ -353,7 +349,7 @@ class ReferenceIndex:
             )
 
     def require_source(self, spec: EncoderSpec) -> None:
-        """Raise EncoderMismatchError unless vectors of the encoder `spec` can be added: its own, without the adapter."""
+        """Raise EncoderMismatchError unless vectors of the encoder `spec` can be added: its own, adapted or not."""
         if spec.unadapted != self._spec.unadapted or spec.adapted not in (None, self._spec.adapted):
             self.require(spec)
 

@@ -130,7 +130,7 @@ def _written(folder: Path, segment: Segment) -> Segment:
 
 
 def adapted(segment: Segment, vectors: Vectors, coded: Coded, *, unadapted: Vectors | None) -> Segment:
-    """The segment with other vectors, and lists and codes of their part for similarity; its other files stay as they are.
+    """The segment with other vectors, and lists and codes of their part for similarity; its other files stay.
 
     `unadapted` are the vectors before they were adapted; without them, `vectors` are those, which are on disk.
     """
@@ -173,7 +173,12 @@ class _Reader:
         if not isinstance(entries, list) or not 0 < len(entries) <= _MOST_SEGMENTS:
             raise ValueError(f"segments must be a list of 1 to {_MOST_SEGMENTS}")
         unadapted = () if self._spec.adapted is None else ("unadapted",)
-        kinds = ("catalogue", "vectors", *unadapted, *(kind for _, *coded in _HEADS[: len(partitions)] for kind in coded))
+        kinds = (
+            "catalogue",
+            "vectors",
+            *unadapted,
+            *(kind for _, *coded in _HEADS[: len(partitions)] for kind in coded),
+        )
         opened = [
             {
                 kind: self._open(entry["files"][kind])

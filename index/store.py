@@ -115,7 +115,9 @@ def read_adapter(folder: Path, manifest: Mapping[str, Any], spec: EncoderSpec) -
     except (LookupError, TypeError, ValueError, EncoderError) as error:
         raise unusable(folder, error) from error
     if adapter.adapted_spec != spec:
-        raise IndexDamagedError(f"the adapter of {folder} is not the one that its manifest names; build the index again")
+        raise IndexDamagedError(
+            f"the adapter of {folder} is not the one that its manifest names; build the index again"
+        )
     return adapter
 
 

@@ -23,6 +23,7 @@ from .errors import TableError as TableError
 from .errors import UnknownModelError as UnknownModelError
 from .errors import WeightsError as WeightsError
 from .index.build import BuildSummary as BuildSummary
+from .index.build import adapt_index as adapt_index
 from .index.build import add_harmless as add_harmless
 from .index.build import add_references as add_references
 from .index.build import build_index as build_index
@@ -32,6 +33,7 @@ from .index.description import IndexDescription as IndexDescription
 from .index.description import describe_index as describe_index
 from .index.embedding import PhotoReader as PhotoReader
 from .index.reference_index import ReferenceIndex as ReferenceIndex
+from .model.adapter import Adapter as Adapter
 from .model.encoder import Encoder as Encoder
 from .model.encoder import EncoderSpec as EncoderSpec
 from .model.images import ImageLimits as ImageLimits

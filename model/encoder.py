@@ -62,8 +62,8 @@ class EncoderSpec:
     An encoder with a second head has a `look_dim`. Its rows have `width` numbers: the first `dim` are the unit vector
     for `similarity`, the others the unit vector for `look`.
 
-    Of an encoder with an adapter (see `adapter.AdaptedEncoder`), `adapted` says what it is made of, and `weights_sha256`
-    stands for weights and adapter together. So whatever is bound to the weights is bound to the adapter, too.
+    Of an encoder with an adapter (see `adapter.AdaptedEncoder`), `adapted` says what it is made of, and
+    `weights_sha256` stands for weights and adapter together. So what is bound to the weights is bound to the adapter.
 
     >>> preprocessing = Preprocessing((8, 8), (0.5,) * 3, (0.5,) * 3, "bicubic", "squash")
     >>> spec = EncoderSpec("toy", "toy", "ab" * 32, 4, preprocessing)

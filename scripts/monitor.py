@@ -1,7 +1,8 @@
 """Watch whether a policy still keeps its promise.
 
-It also watches whether similarities have drifted, and whether one reference is flooded with hits. Verdicts on listings
-that the policy was tuned on are left out. The exit status is 0 if nothing was raised, and 1 if something was, or if
+It also watches whether similarities have drifted, and whether one reference is flooded with hits, and says of which
+brands how many more flags must be judged, by an audit, until the promise is shown anew. Verdicts on listings that the
+policy was tuned on are left out. The exit status is 0 if nothing was raised, and 1 if something was, or if
 there was not one verdict to test a promise by.
 
 Examples:
@@ -93,10 +94,11 @@ def said(report: MonitorReport) -> dict[str, Any]:
 def _show(report: MonitorReport) -> None:
     console = output(soft_wrap=True)
     if report.promises:
-        table = Table("promise for", "promised", "reviewed", "wrong", "p", "", box=None)
+        table = Table("promise for", "promised", "reviewed", "wrong", "p", "", "to show it anew", box=None)
         for check in report.promises:
             counts = (f"{100 * check.promised:.3g} %", f"{check.reviewed:,}", f"{check.wrong:,}", f"{check.p:.2g}")
-            table.add_row(_where(check), *counts, _state(check))
+            more = f"{check.needed:,} more" if check.needed else "shown"
+            table.add_row(_where(check), *counts, _state(check), more)
         print_table(table, console)
     for check in report.broken:
         console.print(f"{_where(check)}: {check.reason(report.day)}")

@@ -240,7 +240,10 @@ def test_an_adapter_is_shown_with_what_it_gains_and_what_it_costs() -> None:
     assert "refused" in printed  # the sample has few labels, and the notebook says that they don't suffice
     counts = names["outcomes"]["photos of products"]
     assert sum(counts.values()) == sum(bool(truth("truth_product")[row["listing_id"]]) for row in rows("listings"))
-    assert counts["becomes right"] - counts["becomes wrong"] == names["right"]["after"].sum() - names["right"]["before"].sum()
+    assert (
+        counts["becomes right"] - counts["becomes wrong"]
+        == names["right"]["after"].sum() - names["right"]["before"].sum()
+    )
     shown = [axes.get_title() for axes in figures[1].axes if axes.get_title()]
     assert [title.split(":")[0] for title in shown[:4]] == ["photo", "before", "after", "right"]
 

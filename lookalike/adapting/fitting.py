@@ -4,7 +4,7 @@ Labelled photos show two things: how a listing's photo differs from its product'
 and along which directions any photos vary, which say little because all of them do. The map divides by the root of the
 mean of both covariances. The first is within-class covariance normalisation (Hatch, Kajarekar and Stolcke, Interspeech
 2006), the second whitening. Both are drawn towards a multiple of the identity, as by Ledoit and Wolf ("A
-well-conditioned estimator for large-dimensional covariance matrices", 2004), and the more so the fewer labels there are.
+well-conditioned estimator for large-dimensional covariance matrices", 2004), the more so the fewer labels there are.
 """
 
 from __future__ import annotations

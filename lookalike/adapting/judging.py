@@ -21,11 +21,11 @@ _TOGETHER = 100  # rounds in memory at once
 
 @dataclass(frozen=True)
 class Gain:
-    """What a map, or another encoder, gains in µAP on products that it wasn't fitted to; `low` and `high` end its interval.
+    """What a map, or another encoder, gains in µAP on products that it wasn't fitted to: `low` to `high` with 95 %.
 
-    The interval holds with 95 % confidence. `before` and `after` are all metrics without and with the map, of `photos` labelled photos that show one of
-    `products`, or none. `more_needed` is about how many more labels like these it takes until the interval is above
-    zero: 0 if it is, None if more of them are not expected to help.
+    `before` and `after` are all metrics without and with it, of `photos` labelled photos that show one of `products`,
+    or none. `more_needed` is about how many more labels like these it takes until the interval is above zero: 0 if it
+    is, None if more of them are not expected to help.
     """
 
     before: Retrieval
@@ -48,7 +48,7 @@ class Gain:
 
 
 def judge_map(labelled: LabelledVectors, *, seed: int = 0) -> Gain | None:
-    """The gain of the map that these labels ask for; None if the counted ones are of fewer than LEAST_PRODUCTS products.
+    """The gain of the map that these labels ask for; None if the counted ones show fewer than LEAST_PRODUCTS products.
 
     Each photo is answered by a map fitted to none of the photos of its product. The interval is that of a paired
     bootstrap by product, as `lookalike.thresholds.metrics.bootstrap_retrieval` draws them. `seed` draws folds and

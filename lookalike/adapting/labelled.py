@@ -78,7 +78,10 @@ def images_of_findings(labels: str | Path, findings: str | Path) -> list[Labelle
     reviews = read_reviews(labels).reviews
     drawn = read_reviews(labels, promise=True).reviews if is_verdict_file(labels) else reviews
     audited = {review.listing_id for review in drawn}
-    rows: dict[str, FindingRow] = {row["listing_id"]: row for row in read_findings(findings) if row["image"]}
+    asked = {review.listing_id for review in reviews}
+    rows: dict[str, FindingRow] = {
+        row["listing_id"]: row for row in read_findings(findings) if row["image"] and row["listing_id"] in asked
+    }
     found = labels_of_rows(reviews, rows.values())
     if not found.photos:
         raise TableError(f"none of the {len(reviews)} labels of {labels} is about a finding in {findings}")

@@ -43,8 +43,9 @@ def require_one_brand(labelled: Iterable[ProductLabel], known: Iterable[tuple[st
 class LabelledMatches:
     """The matches of one photo, or of one listing, and the products that are right.
 
-    `name` is the listing's id, or where the photo is, and `picture` the sha256 of the photo, if known. `decided` is the match that a finding rests on, with the
-    probability of its policy, if any, and `flagged` whether that finding was flagged.
+    `name` is the listing's id, or where the photo is, and `picture` the sha256 of the photo, if known. `decided` is the
+    match that a finding rests on, with the probability of its policy, if any, and `flagged` whether that finding was
+    flagged.
     """
 
     matches: tuple[Match, ...]

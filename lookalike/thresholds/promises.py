@@ -10,6 +10,7 @@ from datetime import date
 import numpy as np
 from numpy.typing import NDArray
 
+from lookalike.binomial import trials_needed
 from lookalike.policy.policy import Policy
 
 from .e_values import likely_start, log_evidence
@@ -24,7 +25,8 @@ class PromiseCheck:
     `p` holds at any time: while the promise is kept, the chance that it ever gets this small is at most `p`. If it is
     `broken`, that showed after `raised_after` verdicts, on the day `raised_on`; the errors most likely began on the day
     `since`, and from then on `stretch_wrong` of `stretch_reviewed` flags were wrong. Without brand, territory and
-    kind the check is about all flags.
+    kind the check is about all flags. `needed` is how many more flags must be judged, all of them right, to show anew,
+    with the policy's confidence, that it is kept.
     """
 
     promised: float
@@ -40,6 +42,7 @@ class PromiseCheck:
     stretch_reviewed: int = 0
     stretch_wrong: int = 0
     kind: str | None = None
+    needed: int = 0
 
     @property
     def tested(self) -> bool:
@@ -68,8 +71,9 @@ def check_promises(flags: Sequence[ReviewedFlag], policy: Policy, *, alpha: floa
     independence (averaging e-values would only say that some promise is broken, not which one). Returns nothing if no
     precision is promised.
     """
-    promised = policy.promise.precision if policy.promise else None
-    if promised is None:
+    promise = policy.promise
+    promised = promise.precision if promise else None
+    if promise is None or promised is None:
         return ()
     checks, streams = [PromiseCheck(promised)], [list(flags)]
     for kind, scope in promising(policy):
@@ -77,7 +81,11 @@ def check_promises(flags: Sequence[ReviewedFlag], policy: Policy, *, alpha: floa
         streams.append([flag for flag in flags if policy.scope(flag.brand, flag.territory).of(flag.kind) is scope])
     evidence = [log_evidence(_wrong(stream), promised) for stream in streams]
     needed = _holm([float(values.max(initial=0.0)) for values in evidence], alpha=alpha)
-    return tuple(_checked(*one) for one in zip(checks, streams, evidence, needed, strict=True))
+    found = (_checked(*one) for one in zip(checks, streams, evidence, needed, strict=True))
+    return tuple(
+        replace(check, needed=max(0, trials_needed(promised, promise.confidence, check.wrong) - check.reviewed))
+        for check in found
+    )
 
 
 def _holm(evidence: Sequence[float], *, alpha: float) -> list[float]:

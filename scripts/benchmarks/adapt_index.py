@@ -37,9 +37,8 @@ def main(argv: list[str] | None = None) -> int:
         blocks = (unit_parts(block, spec) for block in drawn_vectors(count, spec.width, rng))
         vectors = mapped_vectors(blocks, folder / "vectors.npy", (count, spec.width))
         adapter = drawn_adapter(vectors)
-        index = made(vectors, None)
-        print(f"{count:,} references: made and saved in {seconds_of(lambda: index.save(folder / 'index')):.1f} s")
-        del index
+        seconds = seconds_of(lambda: made(vectors, None).save(folder / "index"))
+        print(f"{count:,} references: made and saved in {seconds:.1f} s")
         seconds = seconds_of(lambda: adapt_index(adapter, index=folder / "index"))
         print(f"adapted in {seconds:.1f} s, {1e6 * seconds / count:.0f} s for a million")
         beside = made(vectors, adapter)
@@ -65,9 +64,7 @@ def made(vectors: Vectors, adapter: Adapter | None) -> ReferenceIndex:
     rows = [str(row) for row in range(len(vectors))]
     products = [f"p{row // 3}" for row in range(len(vectors))]
     brands = ["Brand"] * len(rows)
-    catalogue = pa.table(
-        {"reference_id": rows, "product_id": products, "brand": brands, "image": rows, "sha256": rows}
-    )
+    catalogue = pa.table({"reference_id": rows, "product_id": products, "brand": brands, "image": rows, "sha256": rows})
     index = ReferenceIndex(spec if adapter is None else adapter.adapted_spec, adapter=adapter)
     index.add_rows(catalogue, vectors, [b""] * len(rows))
     return index

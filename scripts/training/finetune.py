@@ -1,8 +1,8 @@
 """Fine-tune an image tower on a catalogue and labels: the last blocks of any tower that open_clip builds.
 
-REFERENCES is a table of genuine photos, LABELS one of labelled photos (image, product_id, lookalike). One product in four
-is held out, with the photos that show it; training stops once the tower gets no better on those. It minimises InfoNCE
-between two photos of one product, edited at random, with SSCD's entropy term (see `run.contrast`).
+REFERENCES is a table of genuine photos, LABELS one of labelled photos (image, product_id, lookalike). One product in
+four is held out, with the photos that show it; training stops once the tower gets no better on those. It minimises
+InfoNCE between two photos of one product, edited at random, with SSCD's entropy term (see `run.contrast`).
 
 Writes to OUT: checkpoint.pt (the same command resumes from it) and tower.safetensors, the best tower so far, to be used
 with --model ARCHITECTURE --weights OUT/tower.safetensors. At the end it prints what the tower gains, with an interval,
@@ -43,7 +43,7 @@ from lookalike.thresholds.labels import is_named
 from lookalike.thresholds.metrics import evaluate_retrieval
 
 HELD_OUT, PATIENCE, EVERY = 4, 5, 50
-"""One product in so many is held out; training ends after so many looks at them, every so many steps, without a gain."""
+"""One product in so many is held out; training ends after so many looks, every so many steps, without a gain."""
 
 
 @one_line_errors
@@ -91,8 +91,8 @@ class Photos:
         read = cls(genuine, labelled, [list(dict.fromkeys(each)) for each in products.values()])
         if len(products) < 2 or not any(photo.products for photo in read.held_out):
             raise TableError(
-                f"{len(products)} products are left to train on, and {len(read.held_out)} labelled photos are held out; "
-                "give labels of more products"
+                f"{len(products)} products are left to train on, and {len(read.held_out)} labelled photos are held "
+                "out; give labels of more products"
             )
         return read
 
@@ -170,7 +170,9 @@ class FineTuning:
 
     def _inputs(self, images: Sequence[Image.Image]) -> torch.Tensor:
         pixels = np.stack([np.asarray(fitted(image, self.preprocessing)) for image in images])
-        mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (self.preprocessing.mean, self.preprocessing.std))
+        mean, std = (
+            torch.tensor(values).view(1, 3, 1, 1) for values in (self.preprocessing.mean, self.preprocessing.std)
+        )
         return ((torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255 - mean) / std).to(self._device)
 
     def _vectors(self, images: Sequence[ImageSource]) -> NDArray[np.float32]:
@@ -223,9 +225,11 @@ class FineTuning:
         rng = np.random.default_rng(self._arguments.seed)
         gain = gain_of(self._before, self._after, related=self._related, groups=self._groups, rng=rng)
         use = "" if gain.is_certain else "; that isn't certain, so don't use it"
-        print(f"{gain.photos} photos of {gain.products} held-out products: µAP "
-              f"{gain.before.micro_average_precision:.3f} -> {gain.after.micro_average_precision:.3f} (gain 95 % "
-              f"{gain.low:+.3f} to {gain.high:+.3f}; the best step was chosen on them, which flatters){use}")  # fmt: skip
+        before, after = (found.micro_average_precision for found in (gain.before, gain.after))
+        print(
+            f"{gain.photos} photos of {gain.products} held-out products: µAP {before:.3f} -> {after:.3f} (gain 95 % "
+            f"{gain.low:+.3f} to {gain.high:+.3f}; the best step was chosen on them, which flatters){use}"
+        )
 
 
 def trained_names(tower: torch.nn.Module, blocks: int) -> set[str]:

@@ -17,7 +17,7 @@ from toy import ToyEncoder, clustered, near, save_pictures, unit_vectors
 
 from lookalike.detection.lookup import Lookup
 from lookalike.errors import EncoderMismatchError, IndexDamagedError, ReferenceIndexError
-from lookalike.index import store
+from lookalike.index import reference_index, store
 from lookalike.index.build import (
     adapt_index,
     add_harmless,
@@ -207,9 +207,7 @@ def test_building_again_makes_an_index_without_adapter_of_known_vectors(
 
 
 @pytest.mark.parametrize("change", ["adapter", "unadapted"])
-def test_a_damaged_file_of_an_adapted_index_is_noticed(
-    built: tuple[Path, list[Path], ToyEncoder], change: str
-) -> None:
+def test_a_damaged_file_of_an_adapted_index_is_noticed(built: tuple[Path, list[Path], ToyEncoder], change: str) -> None:
     index, _, encoder = built
     adapt_index(drawn_adapter(encoder.spec), index=index)
     manifest, _ = store.read_manifest(index)
@@ -229,7 +227,10 @@ def large(count: int, *, look: bool) -> tuple[EncoderSpec, NDArray[np.float32], 
     return spec, vectors, [Reference(f"r{at}", f"p{at // 3}", "Brand", f"{at}.jpg") for at in range(count)]
 
 
-def test_a_partitioned_index_is_partitioned_again_and_decides_as_an_exact_search(tmp_path: Path) -> None:
+def test_a_partitioned_index_is_partitioned_again_and_decides_as_an_exact_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reference_index, "_MOST_SEGMENTS", 2)  # so that what is added later is joined
     spec, vectors, rows = large(600, look=True)
     index = ReferenceIndex(spec, exact_up_to=280)
     index.add(rows[:560], vectors[:560], hashes=[row.id for row in rows[:560]])
@@ -238,9 +239,13 @@ def test_a_partitioned_index_is_partitioned_again_and_decides_as_an_exact_search
     adapt_index(adapter, index=tmp_path / "i")
     loaded = ReferenceIndex.load(tmp_path / "i", verify=True)
     assert loaded.agreement is not None
-    loaded.add(rows[560:], vectors[560:], hashes=[row.id for row in rows[560:]])
+    loaded.add(rows[560:590], vectors[560:590], hashes=[row.id for row in rows[560:590]])
     loaded.remove(references=["r5"])
     loaded.save(tmp_path / "i")
+    for row in (590, 595):
+        loaded = ReferenceIndex.load(tmp_path / "i")
+        loaded.add(rows[row : row + 5], vectors[row : row + 5], hashes=[each.id for each in rows[row : row + 5]])
+        loaded.save(tmp_path / "i")
     again = ReferenceIndex.load(tmp_path / "i", verify=True)
     kept = [row for row in range(600) if row != 5]
     truth = by_hand(adapter, vectors[kept])

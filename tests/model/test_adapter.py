@@ -49,9 +49,7 @@ def test_an_adapted_encoder_maps_what_the_encoder_makes_and_leaves_the_look() ->
     inputs = [np.random.default_rng(seed).integers(0, 255, (3, 3, 3), np.uint8) for seed in range(3)]
     plain, mapped = encoder.embed(inputs), adapted.embed(inputs)
     by_hand = (plain[:, :28].astype(float) - adapter().offset) @ adapter().matrix.T.astype(float)
-    np.testing.assert_allclose(
-        mapped[:, :28], by_hand / np.sqrt((by_hand**2).sum(axis=1, keepdims=True)), atol=1e-5
-    )
+    np.testing.assert_allclose(mapped[:, :28], by_hand / np.sqrt((by_hand**2).sum(axis=1, keepdims=True)), atol=1e-5)
     np.testing.assert_array_equal(mapped[:, 28:], plain[:, 28:])
     assert adapted.spec.are_unit(mapped)
 

@@ -7,8 +7,9 @@ from datetime import date
 import numpy as np
 from watched import DAY, POLICY, flags
 
+from lookalike.binomial import lower_bound
 from lookalike.policy.policy import Policy
-from lookalike.policy.terms import Promise
+from lookalike.policy.terms import Evidence, Promise, Scope
 from lookalike.thresholds.e_values import log_evidence
 from lookalike.thresholds.observed import ReviewedFlag
 from lookalike.thresholds.promises import check_promises
@@ -62,3 +63,15 @@ def test_holm_asks_the_most_of_the_strongest_and_stops_at_the_first_that_lacks_i
 def test_without_a_promised_precision_nothing_is_tested() -> None:
     for promise in (None, Promise(0.95, false_flags=0.01)):
         assert check_promises(flags((60, 60)), Policy("none", 0.8, 0.7, promise=promise)) == ()
+
+
+def test_says_how_many_more_right_flags_show_the_promise_anew() -> None:
+    flags = [ReviewedFlag(right=at > 0, brand="Acme") for at in range(30)]
+    policy = Policy("p", 0.8, 0.7, scopes=(Scope(0.85, 0.7, brand="Acme", evidence=Evidence("Acme", 300)),),
+                    promise=Promise(0.95, precision=0.95))  # fmt: skip
+    everywhere, acme = check_promises(flags, policy)
+    assert (everywhere.needed, acme.needed) == (63, 63)  # 93 with one error show 95 % (Clopper and Pearson)
+    assert float(lower_bound(92, 93, confidence=0.95)) >= 0.95 > float(lower_bound(91, 92, confidence=0.95))
+    enough = [ReviewedFlag(right=True, brand="Acme") for _ in range(59)]
+    assert [check.needed for check in check_promises(enough, policy)] == [0, 0]
+    assert [check.needed for check in check_promises(enough[:58], policy)] == [1, 1]
