@@ -42,6 +42,7 @@ def fit(
     out: Annotated[Path, typer.Option("--out", help="Adapter to write, such as adapter.safetensors.")],
     *,
     findings: Annotated[Path | None, typer.Option("--findings", help="Findings that LABELS are about.")] = None,
+    use_all: Annotated[bool, typer.Option("--all", help="Fit to all labels; tune then needs other ones.")] = False,
     encoder: EncoderOptions,
     photos: PhotoOptions,
     cache: CacheOptions,
@@ -50,8 +51,9 @@ def fit(
     """Fit an adapter to labels, and write it only if it is better with confidence.
 
     It is judged on photos of products that it was not fitted to. Half of the labels are left for tune: the thresholds
-    of an adapted index need labels that the adapter has not seen. Of a review's verdicts all are used: those of triage
-    help to fit, and those drawn at random say how good it is. The exit status is 1 if no adapter was written.
+    of an adapted index need labels that the adapter has not seen, and with few of them they find less than the adapter
+    gains; with --all, none are left. Of a review's verdicts all are used: those of triage help to fit, and those drawn
+    at random say how good it is. The exit status is 1 if no adapter was written.
 
     Examples:
     lookalike adapt fit labels.csv --index genuine.index --out a.safetensors
@@ -72,7 +74,7 @@ def fit(
         progress("embedding labelled photos", total=lambda: len(images), quiet=quiet) as advance,
         cache.open(lookup.encoder) as vectors,
     ):
-        halved = not is_verdict_file(labels)
+        halved = not use_all and not is_verdict_file(labels)
         found = adapt(images, lookup=lookup, cache=vectors, progress=advance, halved=halved)
     note_first(found.failed)
     if found.unknown:
