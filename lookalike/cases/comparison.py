@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lookalike.errors import ImageReadError
+from lookalike.model.adapter import unadapted
 
 from .shared_photos import SellerPhoto, SharedPhoto, SharedPhotos, photograph_name
 
@@ -63,10 +64,13 @@ def find_shared(
 
     Every photo is read; photos whose vector is in `cache` are not embedded again. `near` is the similarity from which
     a pair is compared point by point. With `verified` false it decides alone, and a photo that near to a reference is
-    the brand's. `progress` is called with the number of photos read. Raises EncoderMismatchError if the index was built
+    the brand's. Of an adapted index, the vectors before are compared. `progress` is called with the number of photos
+    read. Raises EncoderMismatchError if the index was built
     with another encoder.
     """
     index.require(encoder.spec)
+    if index.adapter is not None:  # whether two pictures are one photograph is no question of a catalogue
+        index, encoder = index.adapted(None), unadapted(encoder)
     by_image: dict[str, list[SellerPhoto]] = {}
     for photo in photos:
         by_image.setdefault(photo.image, []).append(photo)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lookalike.cases.comparison import find_shared
+from lookalike.cases.comparison import NEAR, find_shared
 from lookalike.cases.shared_photos import SellerPhoto, SharedPhotos
 from lookalike.index.build import build_index
 from lookalike.index.embedding import PhotoReader
 from lookalike.index.reference_index import ReferenceIndex
 from lookalike.index.vector_cache import VectorCache
+from lookalike.model.adapter import AdaptedEncoder, Adapter
 from lookalike.model.encoder import Encoder
 from lookalike.model.loading import load_encoder
 from lookalike.records import BadRow
@@ -72,6 +73,18 @@ def test_an_own_photograph_put_up_again_with_an_edit_joins_and_the_brands_never_
     (shared,) = found.shared
     assert (shared.sellers, shared.images) == (("a", "b"), {"a": str(desk.own), "b": str(desk.own_edited)})
     assert (found.photos, found.brands, found.unread) == (4, 2, 0)
+
+
+def test_an_adapter_changes_nothing_about_what_is_one_photograph(desk: Desk) -> None:
+    given = photos(a=desk.own, b=desk.own_edited, c=desk.stock, d=desk.stock_edited)
+    pair = desk.encoder.encode([Image.open(path).convert("RGB") for path in (desk.own, desk.own_edited)])
+    apart = (pair[0] - pair[1])[: desk.encoder.spec.dim]
+    stretched = np.eye(len(apart)) + 80 * np.outer(apart, apart) / (apart @ apart)
+    adapter = Adapter(desk.encoder.spec, stretched.astype(np.float32), np.zeros(len(apart), np.float32))
+    one, other = desk.encoder.spec.parts(adapter.map(pair))[0]
+    assert one @ other < NEAR
+    adapted = replace(desk, index=desk.index.adapted(adapter), encoder=AdaptedEncoder(desk.encoder, adapter))
+    assert find(adapted, given) == find(desk, given)
 
 
 def test_a_file_that_a_finding_calls_copied_joins_nobody(desk: Desk) -> None:
