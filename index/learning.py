@@ -27,21 +27,24 @@ _SAME = 1e-5  # two ways to sum a product of float32 vectors of length 1 differ 
 _CANDIDATE_COST = 16  # comparing a candidate in full takes as long as scanning this many codes
 
 
-def learn_partition(vectors: Vectors, *, columns: slice = slice(None), seed: int = 0) -> tuple[Partition, Coded] | None:
+def learn_partition(
+    vectors: Vectors, *, columns: slice = slice(None), least: float = LEAST_THRESHOLD, seed: int = 0
+) -> tuple[Partition, Coded] | None:
     """Learn a partition for `columns` of `vectors`, float32 (n, dim) of length 1; give it with their lists and codes.
 
     `vectors` may be memory-mapped; only a bounded part is in memory at a time. The way to search is the cheapest with
     which each of 2,048 probes finds its nearest reference. It is then measured on 4,096 other probes; if fewer than
-    WANTED_AGREEMENT of them agree, the next cheapest way is tried. Gives None if no way is good enough, or if n is
+    WANTED_AGREEMENT of them agree, the next cheapest way is tried; agreement is about thresholds from `least` up. Gives
+    None if no way is good enough, or if n is
     below LEAST. The same seed, vectors and machine give the same bits.
     """
     if len(vectors) < LEAST:
         return None
     with threads_up_to(1) if vectors.size < _LITTLE else nullcontext():
-        return _learnt(vectors, columns, seed)
+        return _learnt(vectors, columns, least, seed)
 
 
-def _learnt(whole: Vectors, columns: slice, seed: int) -> tuple[Partition, Coded] | None:
+def _learnt(whole: Vectors, columns: slice, least: float, seed: int) -> tuple[Partition, Coded] | None:
     import faiss
 
     rng = np.random.default_rng(seed)
@@ -60,8 +63,8 @@ def _learnt(whole: Vectors, columns: slice, seed: int) -> tuple[Partition, Coded
     codebook = faiss.vector_to_array(index.pq.centroids).reshape(_parts(dim), _CODES, -1).astype(np.float32)
     partition = Partition(centroids, codebook, 1, 1, Agreement(0, 0, count, 0.0))
     searched = partition.lists_of(lists, codes)
-    choosing = Probes(whole, min(_CHOOSING, 4 * count), rng, columns)
-    confirming = Probes(whole, min(_CONFIRMING, 8 * count), rng, columns)
+    choosing = Probes(whole, min(_CHOOSING, 4 * count), rng, columns, least)
+    confirming = Probes(whole, min(_CONFIRMING, 8 * count), rng, columns, least)
     for nprobe, candidates in _good_enough(searched, choosing, number, count):
         agreement = confirming.measure(searched, nprobe, candidates)
         if agreement.share >= WANTED_AGREEMENT:
@@ -72,8 +75,15 @@ def _learnt(whole: Vectors, columns: slice, seed: int) -> tuple[Partition, Coded
 class Probes:
     """Vectors to look up, made from `columns` of the index's own, and what exact search finds for them."""
 
-    def __init__(self, whole: Vectors, count: int, rng: np.random.Generator, columns: slice = slice(None)) -> None:
-        self._whole, self._columns = whole, columns
+    def __init__(
+        self,
+        whole: Vectors,
+        count: int,
+        rng: np.random.Generator,
+        columns: slice = slice(None),
+        least: float = LEAST_THRESHOLD,
+    ) -> None:
+        self._whole, self._columns, self._least = whole, columns, least
         vectors = whole[:, columns]
         own = rng.choice(len(vectors), count, replace=count > len(vectors))
         kind = np.arange(count) % 3
@@ -81,7 +91,7 @@ class Probes:
         other = np.asarray(vectors[rng.integers(0, len(vectors), count)])
         noise = rng.standard_normal(start.shape, dtype=np.float32)
         noise = _unit(noise - np.sum(noise * start, axis=1, keepdims=True) * start)
-        alike = rng.uniform(LEAST_THRESHOLD, 1, (count, 1)).astype(np.float32)
+        alike = rng.uniform(least, 1, (count, 1)).astype(np.float32)
         share = rng.uniform(0, 0.5, (count, 1)).astype(np.float32)
         moved, mixed = alike * start + np.sqrt(1 - alike**2) * noise, (1 - share) * start + share * other
         self.queries = _unit(np.choose(kind[:, None], [moved, mixed, start]))
@@ -96,10 +106,10 @@ class Probes:
         similarity = similarities_at(self.queries, self._whole, found, columns=self._columns)
         similarity, _ = self._without_itself(similarity, found)
         width = min(5, similarity.shape[1], len(self._whole) - 1)
-        missed = (similarity[:, 0] < self.similarity[:, 0] - _SAME) & (self.similarity[:, 0] >= LEAST_THRESHOLD)
+        missed = (similarity[:, 0] < self.similarity[:, 0] - _SAME) & (self.similarity[:, 0] >= self._least)
         five = similarity[:, :width] >= self.similarity[:, width - 1, None] - _SAME
         count = len(self.queries)
-        return Agreement(count - int(missed.sum()), count, len(self._whole), float(five.mean()))
+        return Agreement(count - int(missed.sum()), count, len(self._whole), float(five.mean()), self._least)
 
     def _without_itself(
         self, similarity: NDArray[np.float32], rows: NDArray[np.int64]

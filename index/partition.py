@@ -23,8 +23,9 @@ from .comparison import blocks
 if TYPE_CHECKING:
     import faiss
 
-LEAST_THRESHOLD = 0.5
-"""Agreement is measured for every threshold from this one up."""
+LEAST_THRESHOLD, LEAST_ADAPTED = 0.5, 0.25
+"""Agreement is measured for every threshold from the first one up, and from the second where vectors are adapted: an
+adapter makes similarities lower, and thresholds with them."""
 
 MOST_CANDIDATES = 4096
 
@@ -34,11 +35,11 @@ Coded = tuple[NDArray[np.int32], NDArray[np.uint8]]
 
 @dataclass(frozen=True)
 class Agreement:
-    """For how many probes a search decided as an exact one does, at any threshold from LEAST_THRESHOLD up.
+    """For how many probes a search decided as an exact one does, at any threshold from `least` up.
 
     A probe is a vector of the index that was moved in a random direction or towards another vector, or that was left
     out and looked up among the others. It agrees if its nearest reference was found, or is less similar than
-    LEAST_THRESHOLD. `nearest_five` is the share of the five nearest references that was found, and `vectors` is the
+    `least`. `nearest_five` is the share of the five nearest references that was found, and `vectors` is the
     number of vectors that were searched.
     """
 
@@ -46,6 +47,7 @@ class Agreement:
     probes: int
     vectors: int
     nearest_five: float
+    least: float = LEAST_THRESHOLD
 
     @property
     def share(self) -> float:
@@ -65,13 +67,14 @@ class Agreement:
     def to_json(self) -> dict[str, Any]:
         """All of it as plain JSON values."""
         low, high = self.interval
-        return asdict(self) | {"share": self.share, "low": low, "high": high, "least_threshold": LEAST_THRESHOLD}
+        values = asdict(self)
+        return values | {"share": self.share, "low": low, "high": high, "least_threshold": values.pop("least")}
 
     def __str__(self) -> str:
         low, high = self.interval
         return (
             f"{self.share:.2%} of {self.probes:,} probes decided as by exact search "
-            f"(95 % interval {low:.2%} to {high:.2%}; thresholds of {LEAST_THRESHOLD} and more; "
+            f"(95 % interval {low:.2%} to {high:.2%}; thresholds of {self.least} and more; "
             f"measured on {self.vectors:,} references)"
         )
 

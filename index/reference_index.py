@@ -28,7 +28,7 @@ from .catalogue import all_references, catalogue_of, joined, product_codes, refe
 from .features import NONE, Packed, Unpacked
 from .learning import learn_partition
 from .nearest import Exact, Partitioned, Pieces, best_of_each_product, united
-from .partition import Agreement, Coded, Partition
+from .partition import LEAST_ADAPTED, LEAST_THRESHOLD, Agreement, Coded, Partition
 from .segments import Segment, Segments
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ class ReferenceIndex:
         before = None if state.before is None else state.unadapted
         learnt: list[tuple[Partition, Coded]] = []
         for columns in _columns(self._spec) if len(self) > self.exact_up_to else ():
-            found = learn_partition(vectors, columns=columns)
+            found = learn_partition(vectors, columns=columns, least=_least(self._spec, columns))
             if found is None:
                 break
             learnt.append(found)
@@ -223,7 +223,8 @@ class ReferenceIndex:
         before = None if adapter is None else source
         learnt = None
         if state.whole is not None:
-            learnt = learn_partition(vectors, columns=_columns(spec)[0])
+            similarity = _columns(spec)[0]
+            learnt = learn_partition(vectors, columns=similarity, least=_least(index.spec, similarity))
         if state.whole is None or learnt is None:
             index._state = _state(index.spec, state.catalogue, vectors, state.features, before)
             return index
@@ -483,6 +484,11 @@ class ReferenceIndex:
 def _columns(spec: EncoderSpec) -> list[slice]:
     """Which columns of vectors stand for `similarity` and, if there is a second head, for `look`."""
     return [slice(0, spec.dim), *([slice(spec.dim, spec.width)] if spec.look_dim else [])]
+
+
+def _least(spec: EncoderSpec, columns: slice) -> float:
+    """The least threshold that a search in these columns is measured for; only those for `similarity` are adapted."""
+    return LEAST_ADAPTED if spec.adapted is not None and columns.start == 0 else LEAST_THRESHOLD
 
 
 def _state(

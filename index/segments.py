@@ -24,7 +24,7 @@ from lookalike.model.encoder import EncoderSpec, Vectors
 
 from . import catalogue, data_files, store
 from .features import NONE, Packed, read_features
-from .partition import MOST_CANDIDATES, Agreement, Coded, Partition
+from .partition import LEAST_THRESHOLD, MOST_CANDIDATES, Agreement, Coded, Partition
 
 VERSION = 2
 
@@ -149,12 +149,19 @@ def _written_partition(folder: Path, partition: Partition) -> dict[str, Any]:
         "parts": len(partition.codebook),
         "nprobe": partition.nprobe,
         "candidates": partition.candidates,
-        "agreement": asdict(partition.agreement),
+        "agreement": _written_agreement(partition.agreement),
         "files": {
             "centroids": data_files.write_array(folder, "centroids", partition.centroids),
             "codebook": data_files.write_array(folder, "codebook", partition.codebook),
         },
     }
+
+
+def _written_agreement(agreement: Agreement) -> dict[str, Any]:
+    values = asdict(agreement)
+    if agreement.least == LEAST_THRESHOLD:  # so that the digest of an index stays as it was
+        del values["least"]
+    return values
 
 
 class _Reader:
@@ -206,6 +213,7 @@ class _Reader:
         agreement = Agreement(
             _number(measured["agreeing"], 0, probes), probes, _number(measured["vectors"], 1, 1 << 40),
             min(1.0, max(0.0, float(measured["nearest_five"]))),
+            min(1.0, max(0.0, float(measured.get("least", LEAST_THRESHOLD)))),
         )  # fmt: skip
         nprobe, candidates = _number(entry["nprobe"], 1, lists), _number(entry["candidates"], 1, MOST_CANDIDATES)
         return Partition(centroids, codebook, nprobe, candidates, agreement)

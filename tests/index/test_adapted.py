@@ -239,6 +239,9 @@ def test_a_partitioned_index_is_partitioned_again_and_decides_as_an_exact_search
     adapt_index(adapter, index=tmp_path / "i")
     loaded = ReferenceIndex.load(tmp_path / "i", verify=True)
     assert loaded.agreement is not None
+    partitions = ReferenceIndex.load(tmp_path / "i")._state.whole.partitions  # type: ignore[union-attr]
+    assert [partition.agreement.least for partition in partitions] == [0.25, 0.5]  # the look is not adapted
+    assert "thresholds of 0.25 and more" in str(partitions[0].agreement)
     loaded.add(rows[560:590], vectors[560:590], hashes=[row.id for row in rows[560:590]])
     loaded.remove(references=["r5"])
     loaded.save(tmp_path / "i")
@@ -254,12 +257,13 @@ def test_a_partitioned_index_is_partitioned_again_and_decides_as_an_exact_search
     asked = np.hstack([queries, queries])
     best = (queries @ truth[:, :32].T).max(axis=1)
     found = np.array([matches[0].similarity for matches in again.search(asked, top=1)])
-    decided = best >= 0.5
+    decided = best >= 0.25
     assert np.mean(np.abs(found - best)[decided] < 1e-4) > 0.98
     adapt_index(None, index=tmp_path / "i")
     undone = ReferenceIndex.load(tmp_path / "i", verify=True)
     np.testing.assert_array_equal(undone.vectors, vectors[kept])
     assert undone.agreement is not None
+    assert undone.agreement.least == 0.5
     assert undone.spec == spec
 
 
