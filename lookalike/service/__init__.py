@@ -1,1 +1,1 @@
-"""The HTTP API: one process that stays up, checks listings, and takes over what changes."""
+"""The HTTP API: listings in, findings out, behind a gateway or alone; it needs the extra `serve`."""

@@ -1,0 +1,103 @@
+"""Errors as problems (RFC 9457): one shape for all of them, and nothing of the inside."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+from lookalike.errors import LookalikeError
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from starlette.requests import Request
+
+_log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+_MOST_ERRORS = 10
+_LONGEST = 300
+
+
+class ProblemBody(BaseModel):
+    """What every error answers: the status with its name, what happened, and a short, stable `reason`."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    reason: str
+    errors: list[dict[str, str]] | None = None
+
+
+class Problem(HTTPException):
+    """An error that is answered: `reason` is a short, stable word."""
+
+    def __init__(self, status: int, reason: str, detail: str, *, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(status, detail, dict(headers or {}))
+        self.reason = reason
+
+
+def too_many(reason: str, detail: str, *, after: float) -> Problem:
+    """429 with the seconds after which it is worth trying again."""
+    return Problem(429, reason, detail, headers={"Retry-After": str(max(1, round(after)))})
+
+
+def answer(
+    status: int,
+    reason: str,
+    detail: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    errors: Sequence[dict[str, str]] | None = None,
+) -> JSONResponse:
+    """A problem as a response."""
+    body = ProblemBody(title=HTTPStatus(status).phrase, status=status, detail=detail[:_LONGEST], reason=reason,
+                       errors=list(errors) if errors is not None else None)  # fmt: skip
+    return JSONResponse(body.model_dump(exclude_none=True), status, headers, media_type=MEDIA_TYPE)
+
+
+def handle_errors(app: FastAPI) -> None:
+    """Have the application answer every error as a problem."""
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(LookalikeError, _said)
+
+
+_REASONS = {400: "bad_request", 404: "not_found", 405: "method_not_allowed"}
+
+
+async def _http(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    reason = error.reason if isinstance(error, Problem) else _REASONS.get(error.status_code, "http_error")
+    return answer(error.status_code, reason, str(error.detail), headers=error.headers)
+
+
+async def _invalid(_: Request, error: Exception) -> JSONResponse:
+    """What is wrong with a request, without repeating what it holds."""
+    assert isinstance(error, RequestValidationError)
+    found = [{"where": ".".join(map(str, each["loc"]))[:_LONGEST], "what": str(each["msg"])[:_LONGEST]}
+             for each in error.errors()[:_MOST_ERRORS]]  # fmt: skip
+    first = found[0] if found else {"where": "body", "what": "can't be read"}
+    return answer(422, "invalid", f"{first['where']}: {first['what']}", errors=found)
+
+
+async def _said(_: Request, error: Exception) -> JSONResponse:
+    """An error of the library that no route foresaw: the service can't do its work now."""
+    _log.error("unforeseen: %s", error)
+    return answer(503, "unavailable", str(error))
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """These statuses for a route's documentation, beside those that every route may answer."""
+    every = {400, 401, 403, 408, 413, 415, 422, 429, 500, 503, *statuses}
+    return {
+        status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {}}, "model": ProblemBody}
+        for status in sorted(every)
+    }
