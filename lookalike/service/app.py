@@ -6,13 +6,15 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
 import lookalike
 
-from . import check_routes, status_routes
+from . import check_routes, finding_routes, job_routes, status_routes
+from .background import opened
 from .checking import Checks
 from .gate import Door, Gate
 from .problems import handle_errors
@@ -44,7 +46,10 @@ def create_app(settings: Settings, *, encoder: Encoder | None = None) -> FastAPI
         )  # fmt: skip
         watcher.start()
         try:
-            yield
+            with opened(settings) as kept:
+                app.state.background = kept
+                shared.checks.kept.append(partial(finding_routes.keep, kept))
+                yield
         finally:
             stop.set()
             await asyncio.to_thread(watcher.join)
@@ -55,5 +60,7 @@ def create_app(settings: Settings, *, encoder: Encoder | None = None) -> FastAPI
     handle_errors(app)
     app.include_router(check_routes.router)
     app.include_router(status_routes.router)
+    app.include_router(finding_routes.router)
+    app.include_router(job_routes.router)
     app.add_middleware(Gate, door=door)
     return app

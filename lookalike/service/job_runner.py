@@ -105,12 +105,15 @@ class JobRunner:
                 self._died(name, worker)
                 return
             if "done" in said:
-                self._end(name, JobState.DONE, judged=said["judged"], **said["done"])
+                self._end(name, JobState.DONE, **said["done"])
                 return
             if "failed" in said:
                 self._end(name, JobState.FAILED, error=said["failed"])
                 return
-            self.store.judged(name, said["judged"])
+            if "index" in said:
+                self._note(name, index=said["index"])
+            else:
+                self.store.judged(name, said["judged"])
 
     def _wanted(self, name: str) -> bool:
         with self._changed:
@@ -120,22 +123,22 @@ class JobRunner:
     def _died(self, name: str, worker: SpawnProcess) -> None:
         worker.join(_TO_END)
         _log.warning("the worker of job %s died with the exit status %s", name, worker.exitcode)
-        with self._changed:
-            job = self.store.get(name)
-            if job is None or job.state.ended:
-                return
-            deaths = job.deaths + 1
-            self.store.change(name, deaths=deaths)
+        job = self.store.get(name)
+        deaths = job.deaths + 1 if job is not None else 0
+        self._note(name, deaths=deaths)
         if deaths >= _MOST_DEATHS:
             what = f"{deaths} workers died at it, the last with the exit status {worker.exitcode}"
             self._end(name, JobState.FAILED, error=f"{what}; memory may be short, or one listing the cause")
 
     def _end(self, name: str, state: JobState, **values: Any) -> None:
-        """Say how a job ended, unless it was cancelled meanwhile."""
+        self._note(name, state=state, ended=time_text(), **values)
+
+    def _note(self, name: str, **values: Any) -> None:
+        """Have a job say this, unless it was cancelled meanwhile."""
         with self._changed:
             job = self.store.get(name)
             if job is not None and not job.state.ended:
-                self.store.change(name, state=state, ended=time_text(), **values)
+                self.store.change(name, **values)
 
 
 def _end(worker: SpawnProcess) -> None:

@@ -23,8 +23,12 @@ from filelock import FileLock
 
 from lookalike.disk import written
 from lookalike.errors import LookalikeError, PolicyWarning
+from lookalike.scanning.scan import scan_listings
 from lookalike.scanning.tables import DetectorSettings, scan_table
+from lookalike.tables.files import table_fingerprint
 from lookalike.tables.findings import read_findings
+from lookalike.tables.inputs import read_listings, require_listings
+from lookalike.tables.layout import PLAIN
 
 if TYPE_CHECKING:
     from lookalike.model.access import Access
@@ -47,13 +51,17 @@ class Task:
 
 
 def work(task: Task, pipe: Connection) -> None:
-    """Judge the table, or what is left of it, and tell the server: {"judged": n} now and then, then how it ended."""
+    """Judge the table, or what is left of it, and tell the server how it goes, in JSON.
+
+    First {"index": its digest}, {"judged": n} now and then, then {"done": counts} or {"failed": why}.
+    """
     _end_with_server()
     try:
         # the worker of a server that was killed a moment ago may still be at it
         with FileLock(task.out.with_name("worker.lock"), timeout=_UNTIL_DEAD):
-            _judge(task, _Reporter(pipe))
-        _tell(pipe, {"judged": (counts := _counts(task.out)).pop("judged"), "done": counts})
+            if not task.out.exists():  # it appears whole, so all that could lack is to say so
+                _judge(task, pipe)
+        _tell(pipe, {"done": _counts(task.out)})
     except LookalikeError as error:
         _tell(pipe, {"failed": str(error)})
     except OSError as error:  # a full disk, a folder that is gone
@@ -78,11 +86,16 @@ def _end_after(server: Callable[[], object]) -> None:
     os._exit(1)
 
 
-def _judge(task: Task, progress: Callable[[int], None]) -> None:
-    if task.out.exists():  # it appears whole, so all that lacked was to say so
-        return
+def _judge(task: Task, pipe: Connection) -> None:
     table = Path(task.listings) if task.fetched_by is None else _fetched(task.listings, task.out, task.fetched_by)
-    scan_table(table, task.out, settings=task.settings, cluster=task.cluster, progress=progress)
+    require_listings(table, PLAIN)
+    detector, progress = task.settings.open(), _Reporter(pipe)
+    _tell(pipe, {"index": detector.index.digest})
+    if task.cluster is not None:
+        scan_table(table, task.out, settings=task.settings, cluster=task.cluster, progress=progress)
+    else:
+        scan_listings(read_listings(table), detector=detector, out=task.out, fingerprint=table_fingerprint(table),
+                      progress=progress)  # fmt: skip
 
 
 def _fetched(url: str, out: Path, access: Access) -> Path:

@@ -46,7 +46,8 @@ class Job:
     """A table of listings to be judged: `listings` is its path or address, `by` the name of the key that asked.
 
     Times are in UTC by ISO 8601. `judged` counts listings so far, `deaths` the workers that died at it. Once it is done,
-    `verdicts` counts them and `errors` the listings with an error. `error` says why it failed.
+    `verdicts` counts them and `errors` the listings with an error; `index` is the digest of the index that they were
+    found in. `error` says why it failed.
     """
 
     id: str
@@ -59,6 +60,7 @@ class Job:
     judged: int = 0
     verdicts: Mapping[str, int] = field(default_factory=dict)
     errors: int = 0
+    index: str | None = None
     error: str | None = None
     deaths: int = 0
 

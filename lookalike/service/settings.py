@@ -72,6 +72,8 @@ class Settings(BaseSettings):
     reload_seconds: _Seconds = 2.0
 
     keep_photos_bytes: _Bytes = 2**30
+    keep_findings: _Count = 100_000
+    keep_days: Annotated[float, Field(gt=0, le=36_500)] = 30.0
     tables_under: tuple[Path, ...] = ()
     ray: str | None = None
     findings: Path | None = None
