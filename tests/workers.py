@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.connection import Connection
@@ -29,6 +29,14 @@ def running(store: JobStore, index: Path, **options: Any) -> Iterator[JobRunner]
         yield runner
     finally:
         runner.close()
+
+
+def until(true: Callable[[], object], seconds: float = 60) -> None:
+    """Return once it is true; the test fails if that takes too long."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.02)
 
 
 def dies(task: Task, pipe: Connection) -> None:

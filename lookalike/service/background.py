@@ -75,8 +75,8 @@ def opened(settings: Settings) -> Iterator[Background]:
 def _task(settings: Settings, job: Job, out: Path) -> Task:
     policy = settings.policy
     opening = DetectorSettings(
-        located(settings.index),
-        policy=None if policy is None else Path(policy) if is_shipped(policy) else located(policy),
+        located(settings.index, settings),
+        policy=None if policy is None else Path(policy) if is_shipped(policy) else located(policy, settings),
         model=settings.model,
         weights=settings.weights,
         device=settings.device,

@@ -7,15 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 from toy import save_pictures
-from workers import dies, running, waits
+from workers import dies, running, until, waits
 
 from lookalike import Reference, read_findings
 from lookalike.index.build import build_index
@@ -35,13 +33,6 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     listings = [f"L{i},{path}" for i, path in enumerate([*paths, folder / "missing.png"] * 3)]
     (folder / "listings.csv").write_text("\n".join(["listing_id,image", *listings]))
     return folder
-
-
-def until(true: Callable[[], object], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it took too long"
-        time.sleep(0.02)
 
 
 def state(store: JobStore, name: str) -> JobState:

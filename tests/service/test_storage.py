@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from serving import place_in, served
 from toy import ToyEncoder, save_pictures, unit_vectors
+from workers import until
 
 from lookalike import IndexDamagedError, Policy, Reference, ReferenceIndex
 from lookalike.errors import LookalikeError, PolicyError
@@ -201,3 +203,21 @@ def test_an_error_is_one_line_that_says_where(tmp_path: Path, bucket: Any) -> No
     with pytest.raises(LookalikeError) as raised:
         Storage(tmp_path / "cache").local_copy("s3://brands/nothing.toml")
     assert str(raised.value) == "s3://brands/nothing.toml is missing; upload it again"
+
+
+def test_the_service_takes_over_what_is_uploaded(bucket: Any, tmp_path: Path) -> None:
+    place = place_in(tmp_path, 3)
+    upload(bucket, place.index)
+    bucket.put_file(str(place.policy), "brands/policy.toml")
+    add_references(references(tmp_path, 1, seed=1), index=place.index, encoder=ToyEncoder())
+    new = ReferenceIndex.load(place.index).digest
+    with served(place, index=BUCKET, policy="s3://brands/policy.toml") as running:
+        holder = running.app.state.services.holder
+        assert holder.borrow().versions.index != new
+        upload(bucket, place.index)
+        Policy("tighter", 0.95, 0.9).save(place.policy)
+        bucket.put_file(str(place.policy), "brands/policy.toml")
+        until(lambda: holder.borrow().versions.index == new and holder.borrow().policy.name == "tighter")
+        bucket.pipe_file(f"{BUCKET}/manifest.json", b"{}")
+        until(lambda: holder.failures)
+        assert holder.borrow().versions.index == new, "what is open stays"
