@@ -18,6 +18,7 @@ from .background import opened
 from .checking import Checks
 from .gate import Door, Gate
 from .problems import handle_errors
+from .review_mount import PATH, ReviewMount
 from .services import Services
 from .serving import Holder, watch
 
@@ -35,6 +36,8 @@ def create_app(settings: Settings, *, encoder: Encoder | None = None) -> FastAPI
     door = Door(settings.keys, per_minute=settings.rate_per_minute)
     holder = Holder(settings, encoder=encoder)
     shared = Services(settings, holder, Checks(settings))
+
+    reviews = ReviewMount(settings, door) if settings.findings and settings.verdicts else None
 
     @asynccontextmanager
     async def running(_: FastAPI) -> AsyncIterator[None]:
@@ -54,6 +57,8 @@ def create_app(settings: Settings, *, encoder: Encoder | None = None) -> FastAPI
             stop.set()
             await asyncio.to_thread(watcher.join)
             await asyncio.to_thread(shared.checks.close)
+            if reviews is not None:
+                reviews.close()
 
     app = FastAPI(title="lookalike", version=lookalike.__version__, lifespan=running, docs_url=None, redoc_url=None)
     app.state.services = shared
@@ -62,5 +67,7 @@ def create_app(settings: Settings, *, encoder: Encoder | None = None) -> FastAPI
     app.include_router(status_routes.router)
     app.include_router(finding_routes.router)
     app.include_router(job_routes.router)
+    if reviews is not None:
+        app.mount(PATH, reviews)
     app.add_middleware(Gate, door=door)
     return app
