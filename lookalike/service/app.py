@@ -12,12 +12,16 @@ from fastapi import FastAPI
 
 import lookalike
 
-from . import check_routes, status_routes
+from . import check_routes, reference_routes, status_routes
+from .bodies import Bodies, Room
+from .changes import Changes
 from .checking import Checks
 from .gate import Door, Gate
+from .log import Requests
+from .metrics import Metrics
 from .problems import handle_errors
 from .services import Services
-from .serving import Holder, watch
+from .serving import Holder
 
 if TYPE_CHECKING:
     from lookalike.model.encoder import Encoder
@@ -26,34 +30,56 @@ if TYPE_CHECKING:
 
 
 def create_app(settings: Settings, *, encoder: Encoder | None = None) -> FastAPI:
-    """The application. It opens index and policy when it starts; `encoder` computes in place of the index's own.
+    """The application. It opens index and policy when it starts, unless `app.state.services.holder` was opened before.
 
-    Raises LookalikeError for a file of keys that can't be read.
+    `encoder` computes in place of the index's own. Raises LookalikeError for a file of keys that can't be read.
     """
-    door = Door(settings.keys, per_minute=settings.rate_per_minute)
-    holder = Holder(settings, encoder=encoder)
-    shared = Services(settings, holder, Checks(settings))
-
-    @asynccontextmanager
-    async def running(_: FastAPI) -> AsyncIterator[None]:
-        stop = threading.Event()
-        await asyncio.to_thread(holder.open)
-        watcher = threading.Thread(
-            target=watch, args=(holder,), kwargs={"seconds": settings.reload_seconds, "stop": stop, "each": door.refresh},
-            name="lookalike-watch", daemon=True,
-        )  # fmt: skip
-        watcher.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            await asyncio.to_thread(watcher.join)
-            await asyncio.to_thread(shared.checks.close)
-
-    app = FastAPI(title="lookalike", version=lookalike.__version__, lifespan=running, docs_url=None, redoc_url=None)
-    app.state.services = shared
+    door, metrics, room = (
+        Door(settings.keys, per_minute=settings.rate_per_minute),
+        Metrics(),
+        Room(settings.memory_bytes),
+    )
+    holder, checks = Holder(settings, encoder=encoder), Checks(settings, room=room, metrics=metrics)
+    metrics.watch(holder, lambda: checks.waiting)
+    app = FastAPI(
+        title="lookalike",
+        version=lookalike.__version__,
+        lifespan=_running,
+        docs_url=None,  # its page loads scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.services = Services(settings, holder, checks, Changes(settings, holder), metrics, door)
     handle_errors(app)
-    app.include_router(check_routes.router)
-    app.include_router(status_routes.router)
+    for router in (check_routes.router, reference_routes.router, status_routes.router):
+        app.include_router(router)
+    # the last is the first that sees a request
+    app.add_middleware(Bodies, most=settings.body_bytes, seconds=settings.body_seconds, room=room)
     app.add_middleware(Gate, door=door)
+    app.add_middleware(Requests, metrics=metrics)
     return app
+
+
+@asynccontextmanager
+async def _running(app: FastAPI) -> AsyncIterator[None]:
+    """Open what there is, and watch it while the application runs."""
+    shared: Services = app.state.services
+    holder, stop = shared.holder, threading.Event()
+    if holder.current is None:
+        await asyncio.to_thread(holder.open)
+    await asyncio.to_thread(shared.changes.tidy)
+
+    def watch() -> None:
+        while not stop.wait(shared.settings.reload_seconds):
+            holder.refresh()
+            shared.door.refresh()
+
+    watcher = threading.Thread(target=watch, name="lookalike-watch", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        await asyncio.to_thread(watcher.join)
+        await asyncio.to_thread(shared.changes.close)
+        await asyncio.to_thread(shared.checks.close)
