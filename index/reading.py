@@ -70,7 +70,7 @@ class View:
 
 @dataclass(frozen=True)
 class Read:
-    """A picture that was read: its `views`, the whole first, or an `error` and its `reason`, as an ImageReadError has it.
+    """A picture that was read: its `views`, the whole first, or an `error` with the `reason` of an ImageReadError.
 
     `names` are further names of the picture, besides its sha256, that a cache should know it by.
     """

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from lookalike.disk import held, make_folder, open_regular, read_regular, require_local, written
-from lookalike.errors import IndexDamagedError, IndexNotFoundError, ReferenceIndexError, TableError
+from lookalike.errors import IndexBusyError, IndexDamagedError, IndexNotFoundError, ReferenceIndexError, TableError
 from lookalike.model.encoder import EncoderSpec
 
 from .data_files import (
@@ -203,11 +203,11 @@ def _unfinished(folder: Path) -> str:
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Keep other writers out of the folder; raises ReferenceIndexError while another one is at work."""
+    """Keep other writers out of the folder; raises IndexBusyError while another one is at work."""
     require_local(folder)
     if folder.exists() and not folder.is_dir():
         raise ReferenceIndexError(f"{folder} is not a folder, so it can't hold an index; use another --index")
-    busy = ReferenceIndexError(f"another process is changing the index {folder}; wait until it is done")
+    busy = IndexBusyError(f"another process is changing the index {folder}; wait until it is done")
     with held(folder, busy):
         yield
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,14 +13,18 @@ from fastapi import FastAPI
 
 import lookalike
 
-from . import check_routes, finding_routes, job_routes, status_routes
+from . import check_routes, finding_routes, job_routes, reference_routes, status_routes
 from .background import opened
+from .bodies import Bodies, Room
+from .changes import Changes
 from .checking import Checks
 from .gate import Door, Gate
+from .log import Requests
+from .metrics import Metrics
 from .problems import handle_errors
-from .review_mount import PATH, ReviewMount
+from .review_mount import ReviewMount
 from .services import Services
-from .serving import Holder, watch
+from .serving import Holder
 
 if TYPE_CHECKING:
     from lookalike.model.encoder import Encoder
@@ -29,45 +33,60 @@ if TYPE_CHECKING:
 
 
 def create_app(settings: Settings, *, encoder: Encoder | None = None) -> FastAPI:
-    """The application. It opens index and policy when it starts; `encoder` computes in place of the index's own.
+    """The application. It opens index and policy when it starts, unless `app.state.services.holder` was opened before.
 
-    Raises LookalikeError for a file of keys that can't be read.
+    `encoder` computes in place of the index's own. Raises LookalikeError for a file of keys that can't be read.
     """
-    door = Door(settings.keys, per_minute=settings.rate_per_minute)
-    holder = Holder(settings, encoder=encoder)
-    shared = Services(settings, holder, Checks(settings))
-
-    reviews = ReviewMount(settings, door) if settings.findings and settings.verdicts else None
-
-    @asynccontextmanager
-    async def running(_: FastAPI) -> AsyncIterator[None]:
-        stop = threading.Event()
-        await asyncio.to_thread(holder.open)
-        watcher = threading.Thread(
-            target=watch, args=(holder,), kwargs={"seconds": settings.reload_seconds, "stop": stop, "each": door.refresh},
-            name="lookalike-watch", daemon=True,
-        )  # fmt: skip
-        watcher.start()
-        try:
-            with opened(settings) as kept:
-                app.state.background = kept
-                shared.checks.kept.append(partial(finding_routes.keep, kept))
-                yield
-        finally:
-            stop.set()
-            await asyncio.to_thread(watcher.join)
-            await asyncio.to_thread(shared.checks.close)
-            if reviews is not None:
-                reviews.close()
-
-    app = FastAPI(title="lookalike", version=lookalike.__version__, lifespan=running, docs_url=None, redoc_url=None)
-    app.state.services = shared
+    door, metrics, room = (
+        Door(settings.keys, per_minute=settings.rate_per_minute),
+        Metrics(),
+        Room(settings.memory_bytes),
+    )
+    holder, checks = Holder(settings, encoder=encoder), Checks(settings, room=room, metrics=metrics)
+    metrics.watch(holder, lambda: checks.waiting)
+    app = FastAPI(
+        title="lookalike",
+        version=lookalike.__version__,
+        lifespan=_running,
+        docs_url=None,  # its page loads scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.services = Services(settings, holder, checks, Changes(settings, holder), metrics, door)
     handle_errors(app)
-    app.include_router(check_routes.router)
-    app.include_router(status_routes.router)
-    app.include_router(finding_routes.router)
-    app.include_router(job_routes.router)
-    if reviews is not None:
-        app.mount(PATH, reviews)
+    app.state.reviews = ReviewMount(settings, door)
+    app.state.reviews.mount(app)
+    for routes in (check_routes, reference_routes, job_routes, finding_routes, status_routes):
+        app.include_router(routes.router)
+    # the last is the first that sees a request
+    app.add_middleware(Bodies, most=settings.body_bytes, seconds=settings.body_seconds, room=room)
     app.add_middleware(Gate, door=door)
+    app.add_middleware(Requests, metrics=metrics)
     return app
+
+
+@asynccontextmanager
+async def _running(app: FastAPI) -> AsyncIterator[None]:
+    """Open what there is, and watch it while the application runs."""
+    shared: Services = app.state.services
+    holder, stop = shared.holder, threading.Event()
+    if holder.current is None:
+        await asyncio.to_thread(holder.open)
+    await asyncio.to_thread(shared.changes.tidy)
+
+    def watch() -> None:
+        while not stop.wait(shared.settings.reload_seconds):
+            holder.refresh()
+            shared.door.refresh()
+
+    watcher = threading.Thread(target=watch, name="lookalike-watch", daemon=True)
+    watcher.start()
+    try:
+        with closing(app.state.reviews), opened(shared.settings) as app.state.background:
+            shared.checks.kept.append(partial(finding_routes.keep, app.state.background))
+            yield
+    finally:
+        stop.set()
+        await asyncio.to_thread(watcher.join)
+        await asyncio.to_thread(shared.changes.close)
+        await asyncio.to_thread(shared.checks.close)

@@ -2,97 +2,112 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-from typing import Annotated
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from starlette.datastructures import UploadFile
 
-from lookalike.records import Listing, Match, photo_name
+from lookalike.errors import LookalikeError
+from lookalike.records import Listing
+from lookalike.tables.gathering import MOST_PHOTOS
 
-from .checking import Checked
-from .problems import Problem, responses
-from .schemas import FindingOut, ListingIn, MatchOut, PhotoIn, PhotoOut, VersionsOut
-from .services import Services, require, services
+from .answers import finding_out, listing_of, offered
+from .problems import Problem, problem_of, responses
+from .schemas import Batch, BatchLine, FindingOut, ListingIn, Offer
+from .services import Services, Shared, queued, require, services, tell
+from .serving import Serving
 
-router = APIRouter(prefix="/v1", tags=["check"], dependencies=[Depends(require("check"))])
+_log = logging.getLogger(__name__)
 
+_TOGETHER = 8  # listings of a batch that are checked at the same time
+_FORM = "multipart/form-data"
 
-@router.post("/check", responses=responses(), operation_id="check")
-async def check(given: ListingIn, with_: Annotated[Services, Depends(services)]) -> FindingOut:
-    """Judge one listing."""
-    listing = listing_of(given, most=with_.settings.photos_per_listing)
-    with with_.checks.place():
-        return finding_out(await with_.checks.check(listing, with_.holder.borrow()))
-
-
-def listing_of(given: ListingIn, *, most: int) -> Listing:
-    """The listing as the library takes it. Raises a Problem, 422, for too many photos or what is no base64."""
-    if len(given.photos) > most:
-        raise Problem(422, "too_many_photos", f"listing {given.id[:60]} has {len(given.photos)} photos, "
-                      f"of which up to {most} are looked at; leave some out")  # fmt: skip
-    images = [_image(photo, at) for at, photo in enumerate(given.photos)]
-    return Listing(given.id, images, given.seller, given.territory, given.price, given.currency, given.title, given.url)
+router = APIRouter(prefix="/v1", tags=["check"], dependencies=[Depends(require("check")), Depends(queued)])
 
 
-def _image(photo: PhotoIn, at: int) -> str | bytes:
-    if photo.url is not None:
-        return photo.url
+def _form_schema() -> dict[str, Any]:
+    """What a form has: the entries of an offer, and files."""
+    offer = Offer.model_json_schema()
+    files = {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1, "maxItems": MOST_PHOTOS}
+    entries = {name: {**each.get("anyOf", [each])[0]} for name, each in offer["properties"].items()}
+    return {"type": "object", "required": ["id", "photo"], "additionalProperties": False,
+            "properties": {**entries, "photo": files}}  # fmt: skip
+
+
+_BODY = {
+    "required": True,
+    "content": {
+        "application/json": {"schema": {"$ref": "#/components/schemas/ListingIn"}},
+        _FORM: {"schema": _form_schema()},
+    },
+}
+
+
+@router.post("/check", operation_id="check", responses=responses(), openapi_extra={"requestBody": _BODY})
+async def check(request: Request) -> FindingOut:
+    """Judge one listing: JSON, or a form with the same entries and its photos as files called `photo`."""
+    shared = services(request)
+    listing = await _listing(request, shared.settings.photos_per_listing)
+    found = finding_out(await shared.checks.check(listing, shared.holder.borrow()))
+    tell(request, listing=listing.id, verdict=found.verdict, finding=found.finding)
+    return found
+
+
+async def _listing(request: Request, most: int) -> Listing:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
-        return base64.b64decode(photo.base64 or "", validate=True)
-    except binascii.Error:
-        raise Problem(422, "base64", f"photo {at} is not base64; encode its bytes by RFC 4648, 4") from None
+        if kind == "application/json":
+            return listing_of(ListingIn.model_validate_json(await request.body()), most=most)
+        if kind == _FORM:
+            return await _from_form(request, most)
+    except ValidationError as error:
+        raise RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in error.errors()]) from None
+    raise Problem(415, "media_type", f"the body is {kind[:60] or 'of no type'}; send application/json or {_FORM}")
 
 
-def finding_out(checked: Checked) -> FindingOut:
-    """The answer; never a photo's bytes."""
-    finding, candidates = checked.finding, [match_out(match) for match in checked.finding.matches]
-    photos = [
-        PhotoOut(
-            name=photo_name(image, read.sha256),
-            sha256=read.sha256,
-            reason=read.reason,
-            error=read.error,
-            hint=read.hint,
-        )
-        for image, read in zip(finding.listing.images, checked.reads, strict=True)
-    ]
-    return FindingOut.model_validate({
-        "finding": checked.id,
-        "listing": finding.listing.id,
-        "verdict": str(finding.verdict),
-        "kind": finding.kind,
-        "match": candidates[0] if candidates else None,
-        "candidates": candidates,
-        "photos": photos,
-        "error": finding.error,
-        "hint": finding.hint,
-        "rights": None if finding.rights is None else [dict(each) for each in finding.rights],
-        "scanned_at": finding.scanned_at,
-        "versions": VersionsOut(**vars(checked.serving.versions)),
-        "milliseconds": {stage: round(1000 * value, 1) for stage, value in checked.seconds.items()},
-    })  # fmt: skip
+async def _from_form(request: Request, most: int) -> Listing:
+    async with request.form(max_files=most + 1, max_fields=len(Offer.model_fields) + 1) as form:
+        files = [value for name, value in form.multi_items() if name == "photo" and isinstance(value, UploadFile)]
+        given = Offer.model_validate({
+            name: value for name, value in form.multi_items() if not (name == "photo" and isinstance(value, UploadFile))
+        })  # fmt: skip
+        images: list[str | bytes] = [await each.read() for each in files]
+    if not images:
+        raise Problem(422, "no_photo", "the form has no file called photo; add one for each photo")
+    return offered(given, images, most=most)
 
 
-def match_out(match: Match) -> MatchOut:
-    """A match as it is answered."""
-    compared = match.verification
-    return MatchOut(
-        reference=match.reference.id,
-        product=match.reference.product,
-        brand=match.reference.brand,
-        verdict=None if match.verdict is None else str(match.verdict),
-        kind=match.kind,
-        similarity=match.similarity,
-        look=match.look,
-        probability=match.probability,
-        threshold=match.threshold,
-        flag_threshold=match.flag_threshold,
-        points=None if compared is None else compared.inliers,
-        coverage=None if compared is None else compared.coverage,
-        mirrored=None if compared is None else compared.mirrored,
-        photo=match.image,
-        photo_sha256=match.image_sha256,
-        region=match.region,
-        suppressed_by=match.suppressed_by,
-    )
+@router.post("/check:batch", operation_id="check_batch", responses=responses())
+async def check_batch(given: Batch, shared: Shared) -> AsyncIterator[BatchLine]:
+    """Judge listings; a line comes back for each, in their order, as soon as it is there."""
+    serving, few = shared.holder.borrow(), asyncio.Semaphore(_TOGETHER)
+
+    async def one(listing: ListingIn) -> BatchLine:
+        async with few:
+            return await _line(listing, shared, serving)
+
+    lines = [asyncio.create_task(one(listing)) for listing in given.listings]
+    try:
+        for line in lines:
+            yield await line
+    finally:  # also when the client has gone
+        for line in lines:
+            line.cancel()
+
+
+async def _line(given: ListingIn, shared: Services, serving: Serving) -> BatchLine:
+    try:
+        listing = listing_of(given, most=shared.settings.photos_per_listing)
+        found = finding_out(await shared.checks.check(listing, serving))
+    except Problem as problem:
+        return BatchLine(listing=given.id, status=problem.status_code, problem=problem_of(problem))
+    except LookalikeError as error:
+        _log.error("listing %s could not be checked: %s", given.id, error)
+        problem = Problem(503, "unavailable", str(error))
+        return BatchLine(listing=given.id, status=503, problem=problem_of(problem))
+    return BatchLine(listing=given.id, status=200, finding=found)

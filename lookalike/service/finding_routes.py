@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Depends
 from fastapi import Path as InPath
 from starlette.responses import Response
 
 from lookalike.disk import open_regular
-from lookalike.tables.candidates import matches_of
+from lookalike.tables.candidates import deciding_match, matches_of
 from lookalike.tables.findings import finding_row, typed_row
 
+from .answers import finding_out, match_out
 from .background import Background, background
-from .check_routes import finding_out, match_out
 from .checking import Checked
 from .findings import Pair
 from .problems import Problem, responses
@@ -100,26 +101,21 @@ def row_at(path: Path, place: int) -> Mapping[str, Any] | None:
 
 def row_out(name: str, row: Mapping[str, Any], job: Job) -> FindingOut:
     """A row of a job's findings as an answer; of its photos, only the one that decided is known."""
-    candidates = [match_out(match) for match in matches_of(row)]
+    matches = matches_of(row)
+    decided = deciding_match(matches, row["brand"], row["product_id"])
     photo = PhotoOut(name=row["image"] or "", sha256=row["image_sha256"], reason=None, error=None, hint=None)
     return FindingOut.model_validate({
         "finding": name,
         "listing": row["listing_id"],
         "verdict": row["verdict"],
         "kind": row["kind"],
-        "match": candidates[0] if candidates else None,
-        "candidates": candidates,
+        "match": None if decided is None else match_out(decided),
+        "candidates": list(map(match_out, matches)),
         "photos": [photo] if row["image"] else [],
         "error": row["error"],
         "hint": row["hint"],
-        "rights": _rights(row["rights"]),
+        "rights": None if row["rights"] is None else json.loads(row["rights"]),
         "scanned_at": row["scanned_at"],
         "versions": VersionsOut(index=job.index or "", harmless=None, policy=row["policy"], encoder=row["encoder"]),
         "milliseconds": {},
     })  # fmt: skip
-
-
-def _rights(text: str | None) -> Any:
-    import json
-
-    return None if text is None else json.loads(text)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
+
+from lookalike.errors import LookalikeError
 
 from .keys import Keys, Rates
 from .problems import answer
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
 
     from .keys import Key
 
+_log = logging.getLogger(__name__)
+
 OPEN = ("/healthz", "/readyz")
 """What anybody may ask."""
 
@@ -25,17 +30,22 @@ OWN_DOOR = ("/review",)
 
 
 class Door:
-    """The keys and their rates; `refresh` reads the file again if it changed."""
+    """The keys of a file, and how often each may ask."""
 
     def __init__(self, path: Path, *, per_minute: int) -> None:
         self._path, self._seen = path, _seen(path)
         self.keys, self.rates = Keys.read(path), Rates(per_minute)
 
     def refresh(self) -> None:
-        """Raises LookalikeError if the file can't be read; the keys known so far stay."""
+        """Read the file again if it changed; if that can't be done, the keys known so far stay."""
         seen = _seen(self._path)
-        if seen != self._seen:
-            self.keys, self._seen = Keys.read(self._path), seen
+        if seen == self._seen:
+            return
+        self._seen = seen
+        try:
+            self.keys = Keys.read(self._path)
+        except LookalikeError as error:
+            _log.error("the keys known so far stay: %s", error)
 
 
 def _seen(path: Path) -> tuple[int, int] | None:

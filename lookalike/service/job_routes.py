@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from fastapi import Path as InPath
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import FileResponse, Response
@@ -15,15 +15,13 @@ from lookalike.model.sources import is_remote
 
 from .background import Background, background
 from .jobs import Job, JobError, JobState
-from .keys import Key
 from .problems import Problem, responses, too_many
-from .services import require
+from .services import key_of, require, tell
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=[Depends(require("check"))])
 
 _ENDINGS = (".csv", ".tsv", ".txt", ".parquet", ".jsonl", ".xlsx")
 _MOST_LISTED = 1000
-_Asking = Annotated[Key, Depends(require("check"))]
 _Background = Annotated[Background, Depends(background)]
 _JobId = Annotated[str, InPath(min_length=1, max_length=60)]
 _LINKS = {
@@ -59,27 +57,28 @@ class JobOut(BaseModel):
 @router.post(
     "", operation_id="add_job", status_code=202, responses={**responses(), 202: {"links": _LINKS, "model": JobOut}}
 )
-async def add_job(given: JobIn, key: _Asking, kept: _Background, response: Response) -> JobOut:
+async def add_job(given: JobIn, kept: _Background, request: Request, response: Response) -> JobOut:
     """Have a table of listings judged; the answer's Location says how it goes."""
     table = given.listings if is_remote(given.listings) else str(table_under(kept.settings.tables_under, given.listings))
     if is_remote(table):
         _require_allowed(table, kept.settings.schemes)
     try:
-        job = kept.jobs.submit(table, key.name)
+        job = kept.jobs.submit(table, key_of(request).name)
     except JobError as error:
         raise too_many("jobs", str(error), after=60) from error
     response.headers["Location"] = f"/v1/jobs/{job.id}"
+    tell(request, job=job.id)
     return _out(job)
 
 
 @router.get("", operation_id="jobs", responses=responses())
-async def jobs(_: _Asking, kept: _Background) -> list[JobOut]:
+async def jobs(kept: _Background) -> list[JobOut]:
     """The last jobs, the newest first."""
     return [_out(job) for job in kept.jobs.store.all()[:_MOST_LISTED]]
 
 
 @router.get("/{job}", operation_id="job", responses=responses(404))
-async def job(job: _JobId, _: _Asking, kept: _Background) -> JobOut:
+async def job(job: _JobId, kept: _Background) -> JobOut:
     """Where a job stands."""
     return _out(_known(job, kept))
 
@@ -91,7 +90,7 @@ async def job(job: _JobId, _: _Asking, kept: _Background) -> JobOut:
     responses={**responses(404, 409),
                200: {"content": {"application/vnd.apache.parquet": {}}, "description": "The findings table"}},
 )  # fmt: skip
-async def job_findings(job: _JobId, _: _Asking, kept: _Background) -> FileResponse:
+async def job_findings(job: _JobId, kept: _Background) -> FileResponse:
     """What a job found, as a findings table in Parquet: a row for each listing, in the table's order."""
     known = _known(job, kept)
     if known.state is not JobState.DONE:
@@ -101,7 +100,7 @@ async def job_findings(job: _JobId, _: _Asking, kept: _Background) -> FileRespon
 
 
 @router.delete("/{job}", operation_id="end_job", status_code=204, responses=responses(404))
-async def end_job(job: _JobId, _: _Asking, kept: _Background) -> None:
+async def end_job(job: _JobId, kept: _Background) -> None:
     """Cancel a job that waits or runs; forget one that has ended, with its findings."""
     known = _known(job, kept)
     if kept.jobs.cancel(known.id) is None:

@@ -86,7 +86,7 @@ def _entries(path: Path) -> dict[str, Any]:
         return dict(entries)
     except FileNotFoundError as error:
         raise LookalikeError(
-            f"there is no file of keys {path}; make one with: lookalike serve keys add NAME --scopes check --keys {path}"
+            f"there is no file of keys {path}; make one with: lookalike serve keys add NAME --keys {path}"
         ) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise LookalikeError(f"{path} is no file of keys ({type(error).__name__}: {error}); make it anew") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -49,18 +49,28 @@ def too_many(reason: str, detail: str, *, after: float) -> Problem:
     return Problem(429, reason, detail, headers={"Retry-After": str(max(1, round(after)))})
 
 
+def problem_of(error: Problem) -> ProblemBody:
+    """The body of a problem."""
+    return _body(error.status_code, error.reason, str(error.detail))
+
+
 def answer(
     status: int,
     reason: str,
     detail: str,
     *,
     headers: Mapping[str, str] | None = None,
-    errors: Sequence[dict[str, str]] | None = None,
+    errors: Sequence[Mapping[str, str]] | None = None,
 ) -> JSONResponse:
     """A problem as a response."""
-    body = ProblemBody(title=HTTPStatus(status).phrase, status=status, detail=detail[:_LONGEST], reason=reason,
-                       errors=list(errors) if errors is not None else None)  # fmt: skip
+    body = _body(status, reason, detail, errors)
     return JSONResponse(body.model_dump(exclude_none=True), status, headers, media_type=MEDIA_TYPE)
+
+
+def _body(status: int, reason: str, detail: str, errors: Sequence[Mapping[str, str]] | None = None) -> ProblemBody:
+    given = None if errors is None else [dict(each) for each in errors]
+    return ProblemBody(title=HTTPStatus(status).phrase, status=status, detail=detail[:_LONGEST], reason=reason,
+                       errors=given)  # fmt: skip
 
 
 def handle_errors(app: FastAPI) -> None:
@@ -94,10 +104,11 @@ async def _said(_: Request, error: Exception) -> JSONResponse:
     return answer(503, "unavailable", str(error))
 
 
-def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """These statuses for a route's documentation, beside those that every route may answer."""
-    every = {400, 401, 403, 408, 413, 415, 422, 429, 500, 503, *statuses}
-    return {
-        status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {}}, "model": ProblemBody}
-        for status in sorted(every)
-    }
+def responses(*statuses: int, only: Collection[int] | None = None) -> dict[int | str, dict[str, Any]]:
+    """Statuses of problems for a route's documentation: these, and those of every route, or `only` some."""
+    shown = {*_EVERYWHERE, *statuses} if only is None else only
+    described = {"content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}}
+    return {status: {"description": HTTPStatus(status).phrase, **described} for status in sorted(shown)}
+
+
+_EVERYWHERE = (400, 401, 403, 408, 413, 415, 422, 429, 500, 503)

@@ -22,6 +22,7 @@ from lookalike.review.opening import open_review
 from .serving import located
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from .gate import Door
@@ -63,6 +64,14 @@ class ReviewMount:
         self._opened = _Opened(settings)
         self._page = page_template("review_sign_in.html")
 
+    def mount(self, app: FastAPI) -> None:
+        """Have an application answer below `PATH`, if the settings name findings and a file of verdicts."""
+        from starlette.responses import RedirectResponse
+
+        if self._settings.findings is not None and self._settings.verdicts is not None:
+            app.add_route(PATH, lambda _: RedirectResponse(f"{PATH[1:]}/"), include_in_schema=False)
+            app.mount(PATH, self)
+
     def close(self) -> None:
         """Close all reviews."""
         self._opened.close()
@@ -78,7 +87,7 @@ class ReviewMount:
             return
         key = self._key(headers.get(b"cookie", ""))
         if path == "/sign-in" and scope["method"] == "POST":
-            await self._sign_in(scope, receive, send)
+            await self._sign_in(scope, receive, send, secure=headers.get(b"origin", "").startswith("https://"))
         elif key is not None:
             await self._through(key, path, scope, receive, send)
         elif path.startswith("/assets/") and path.removeprefix("/assets/") in _OPEN_ASSETS:
@@ -102,7 +111,7 @@ class ReviewMount:
         page = HTMLResponse(self._page.render(refused=refused), 403 if refused else 401, {"cache-control": "no-store"})
         await page(scope, receive, with_headers(send, **_SIGN_IN))
 
-    async def _sign_in(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _sign_in(self, scope: Scope, receive: Receive, send: Send, *, secure: bool) -> None:
         from starlette.requests import Request
 
         data = b""
@@ -116,8 +125,7 @@ class ReviewMount:
         if key is None or "review" not in key.scopes:
             await self._ask(scope, receive, send, refused=True)
             return
-        secure = "; Secure" if scope.get("scheme") == "https" else ""
-        cookie = f"{_COOKIE}={self._begin(given)}; HttpOnly; SameSite=Strict; Path=/{secure}"
+        cookie = f"{_COOKIE}={self._begin(given)}; HttpOnly; SameSite=Strict; Path=/{'; Secure' if secure else ''}"
         await answer(send, 303, "", ((b"location", b"./"), (b"set-cookie", cookie.encode())))
 
     def _begin(self, key: str) -> str:

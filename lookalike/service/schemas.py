@@ -1,65 +1,83 @@
-"""What the API takes and gives, as its documentation says it. Photos come in; none goes out."""
+"""What the API takes and gives for a check, as its documentation says it. Photos come in; none goes out."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
+from lookalike.records import Verdict
 from lookalike.tables.gathering import MOST_PHOTOS
 
-_Id = Annotated[str, Field(min_length=1, max_length=500)]
+from .problems import ProblemBody
+
+MOST_LISTINGS = 100
+"""How many listings a batch may have."""
+
+Id = Annotated[str, Field(min_length=1, max_length=500)]
 _Text = Annotated[str, Field(max_length=2000)]
+_Code = Annotated[str, Field(max_length=20)]
+_Address = Annotated[str, Field(min_length=1, max_length=8000)]
+_Price = Annotated[str, Field(pattern=r"^[0-9]{1,18}(\.[0-9]{1,10})?$", description="Exact, as text.")]
 
 
-class _Given(BaseModel):
+class Given(BaseModel):
+    """What comes in: no further entries than these."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class PhotoIn(_Given):
-    """A photo: its address, or its bytes in base64."""
+class PhotoAt(Given):
+    """A photo by its address."""
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, json_schema_extra={"oneOf": [{"required": ["url"]}, {"required": ["base64"]}]}
-    )
-
-    url: Annotated[str, Field(min_length=1, max_length=8000)] | None = None
-    base64: Annotated[str, Field(min_length=1)] | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> PhotoIn:
-        if (self.url is None) == (self.base64 is None):
-            raise ValueError("give either url or base64")
-        return self
+    url: _Address
 
 
-class OfferIn(_Given):
+class PhotoBytes(Given):
+    """A photo as the bytes of its file, in base64 (RFC 4648, 4)."""
+
+    base64: Annotated[str, Field(min_length=1, json_schema_extra={"format": "byte"})]
+
+
+Photo = PhotoAt | PhotoBytes
+
+
+class Offer(Given):
     """What is known of a listing besides its photos."""
 
-    id: _Id
+    id: Id
     seller: _Text | None = None
-    territory: Annotated[str, Field(max_length=20)] | None = None
-    price: Annotated[Decimal, Field(max_digits=30, decimal_places=10)] | None = None
-    currency: Annotated[str, Field(max_length=20)] | None = None
+    territory: _Code | None = None
+    price: _Price | None = None
+    currency: _Code | None = None
     title: _Text | None = None
     url: Annotated[str, Field(max_length=8000)] | None = None
 
 
-class ListingIn(OfferIn):
+class ListingIn(Offer):
     """A listing to check."""
 
-    photos: Annotated[list[PhotoIn], Field(min_length=1, max_length=MOST_PHOTOS)]
+    photos: Annotated[list[Photo], Field(min_length=1, max_length=MOST_PHOTOS)]
+
+
+class Batch(Given):
+    """Listings to check."""
+
+    listings: Annotated[list[ListingIn], Field(min_length=1, max_length=MOST_LISTINGS)]
 
 
 class MatchOut(BaseModel):
-    """A product that a photo of the listing resembles. `region` is left, top, right, bottom in 0 to 1 of the photo."""
+    """A product that a photo of the listing resembles.
+
+    `region` is left, top, right and bottom of the part that matched, in 0 to 1 of the photo, null for the whole photo.
+    `points` is how many points agree, null if the two weren't compared point by point.
+    """
 
     reference: str
     product: str
     brand: str
-    verdict: str | None
+    verdict: Verdict | None
     kind: str
     similarity: float
     look: float | None
@@ -95,11 +113,11 @@ class VersionsOut(BaseModel):
 
 
 class FindingOut(BaseModel):
-    """The decision about a listing: `match` decided, `candidates` are all products that were found, it included."""
+    """The decision about a listing. `match` decided; `candidates` are all products that were found, it included."""
 
     finding: str
     listing: str
-    verdict: Literal["flagged", "review", "clear", "authorised", "unprotected", "unreadable"]
+    verdict: Verdict
     kind: str | None
     match: MatchOut | None
     candidates: list[MatchOut]
@@ -107,6 +125,15 @@ class FindingOut(BaseModel):
     error: str | None
     hint: str | None
     rights: list[dict[str, Any]] | None
-    scanned_at: datetime
+    scanned_at: datetime | None
     versions: VersionsOut
     milliseconds: dict[str, float]
+
+
+class BatchLine(BaseModel):
+    """The answer about one listing of a batch: its `finding` with status 200, or the `problem` with another."""
+
+    listing: str
+    status: int
+    finding: FindingOut | None = None
+    problem: ProblemBody | None = None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -77,14 +76,14 @@ class Holder:
         self._settings, self._encoder = settings, encoder
         self._lock = threading.Lock()
         self._open: WeakSet[Serving] = WeakSet()
-        self._current: Serving | None = None
+        self.current: Serving | None = None
         self._tried: tuple[Signature, float] | None = None
         self.reloads = self.failures = 0
         self.error: str | None = None
 
     def borrow(self) -> Serving:
         """What is open now, for one answer: all of the answer is made with it. Raises LookalikeError if nothing is."""
-        current = self._current
+        current = self.current
         if current is None:
             raise LookalikeError(
                 f"nothing is open yet{f' ({self.error})' if self.error else ''}; wait until it is ready"
@@ -100,9 +99,9 @@ class Holder:
         """Open everything for the first time. Raises what loading it raises."""
         with self._lock:
             signature = _signature(self._settings)
-            self._current = self._load()
+            self.current = self._load()
             self._tried = signature, time.monotonic()
-            return self._current
+            return self.current
 
     def refresh(self, *, force: bool = False) -> bool:
         """Load what has changed, if anything has; whether something else is open now.
@@ -124,9 +123,9 @@ class Holder:
                     raise
                 return False
             self.error = None
-            if self._current is not None and fresh.versions == self._current.versions and not force:
+            if self.current is not None and fresh.versions == self.current.versions and not force:
                 return False
-            self._current = fresh
+            self.current = fresh
             self.reloads += 1
             _log.info("opened index %s, policy %s", fresh.versions.index[:8], fresh.versions.policy)
             return True
@@ -211,11 +210,3 @@ def _seen(path: Path) -> Signature:
     except FileNotFoundError:
         return (str(path),)
     return str(path), status.st_ino, status.st_mtime_ns, status.st_size
-
-
-def watch(holder: Holder, *, seconds: float, stop: threading.Event, each: Callable[[], None] | None = None) -> None:
-    """Refresh every so many seconds until told to stop; the work of one thread."""
-    while not stop.wait(seconds):
-        holder.refresh()
-        if each is not None:
-            each()

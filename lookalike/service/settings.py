@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -29,10 +29,12 @@ _Seconds = Annotated[float, Field(gt=0, le=86_400)]
 class Settings(BaseSettings):
     """What the service opens, whom it lets in, and its limits.
 
-    `index` and `policy` are paths, or addresses of object storage of one of the `protocols` (see `storage`). `keys` is the file of keys (see
-    `keys`), `state` the folder for what the service keeps. Photos are fetched from addresses with one of `schemes`, of
+    `index` and `policy` are paths, or addresses of object storage with one of the `protocols` (see `storage`). `keys`
+    is the file of keys (see `keys`), `state` the folder for what the service keeps. Photos are fetched from addresses with one of `schemes`, of
     one of `hosts` if there are any, and from private addresses only with `private`. A limit on time is in seconds, one
-    on size in bytes. `batch` photos are embedded together at most, and wait `batch_wait` seconds for others.
+    on size in bytes; `memory_bytes` is for all bodies and photos that are held at once. `queue` is how many requests
+    may be in work or wait. `batch` views of photos are embedded together at most, and wait `batch_wait` seconds for
+    others.
     """
 
     model_config = SettingsConfigDict(env_prefix="LOOKALIKE_", extra="forbid", frozen=True)
@@ -54,19 +56,18 @@ class Settings(BaseSettings):
     schemes: Annotated[frozenset[str], NoDecode] = frozenset({"https"})
     hosts: Annotated[frozenset[str], NoDecode] = frozenset()
     private: bool = False
-    photo_bytes: _Count = 64 * _MiB
+    photo_bytes: _Count = 20 * _MiB
     photo_pixels: _Count = 128_000_000
     photo_seconds: _Seconds = 15.0
     fetching: _Count = 32
 
     body_bytes: _Count = 32 * _MiB
     body_seconds: _Seconds = 30.0
-    bodies_bytes: _Count = 512 * _MiB
+    memory_bytes: _Count = 1024 * _MiB
     deadline_seconds: _Seconds = 30.0
     queue: _Count = 64
     photos_per_listing: Annotated[int, Field(ge=1, le=MOST_PHOTOS)] = MOST_PHOTOS
-    batch_listings: _Count = 100
-    rate_per_minute: _Bytes = 0
+    rate_per_minute: Annotated[int, Field(ge=0)] = 0
     batch: _Count = 32
     batch_wait: Annotated[float, Field(ge=0, le=1)] = 0.0
     reload_seconds: _Seconds = 2.0
@@ -75,10 +76,16 @@ class Settings(BaseSettings):
     keep_photos_bytes: _Bytes = 2**30
     keep_findings: _Count = 100_000
     keep_days: Annotated[float, Field(gt=0, le=36_500)] = 30.0
-    tables_under: tuple[Path, ...] = ()
+    tables_under: Annotated[tuple[Path, ...], NoDecode] = ()
     ray: str | None = None
     findings: Path | None = None
     verdicts: Path | None = None
+
+    @field_validator("schemes", "hosts", "tables_under", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        """Several, separated by commas, in the environment and as an option."""
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
     @classmethod
     def settings_customise_sources(

@@ -66,8 +66,8 @@ def test_a_key_opens_the_review_under_its_name(running: Running) -> None:
 
 def test_without_signing_in_there_is_a_form_and_nothing_else(running: Running) -> None:
     with browser(running) as client:
-        page = client.get("/review/")
-        assert page.status_code == 401 and 'action="sign-in"' in page.text
+        page = client.get("/review", follow_redirects=True)
+        assert page.url.path == "/review/" and page.status_code == 401 and 'action="sign-in"' in page.text
         assert client.get("/review/assets/review.css").status_code == 200
         for path in ("next", "finding/0", "photo/0/0.jpg", "live", "cases", "assets/review.js", "nothing", "assets/../x"):
             assert client.get(f"/review/{path}").status_code == 401, path

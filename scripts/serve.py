@@ -1,0 +1,134 @@
+"""Answer checks over HTTP, and make the keys for it.
+
+The settings are in a file, in the environment (LOOKALIKE_INDEX …) or given as options; docs/service.md lists them. Each
+request needs a key. When references or the policy change, by the service or beside it, the new ones are opened without
+an interruption.
+
+Examples:
+lookalike serve keys add gateway --scopes check --keys keys.json
+lookalike serve --config serve.toml
+lookalike serve --index genuine.index --keys keys.json --state state
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from lookalike.errors import LookalikeError, MissingExtraError
+from lookalike.scripts.command import Exit, run
+from lookalike.scripts.terminal import note, print_line
+
+if TYPE_CHECKING:
+    import socket
+
+_NEEDED = ("fastapi", "uvicorn", "pydantic_settings", "prometheus_client", "python_multipart", "aiohttp")
+
+
+def serve(
+    *,
+    config: Annotated[Path | None, typer.Option("--config", help="File of settings, such as serve.toml.")] = None,
+    index: Annotated[str | None, typer.Option("--index", help="Folder of the index.")] = None,
+    policy: Annotated[str | None, typer.Option("--policy", help="Policy; by default the encoder's own.")] = None,
+    keys: Annotated[Path | None, typer.Option("--keys", help="File of keys, such as keys.json.")] = None,
+    state: Annotated[Path | None, typer.Option("--state", help="Folder for what the service keeps.")] = None,
+    host: Annotated[str | None, typer.Option("--host", help="Address to listen on; by default 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option("--port", min=0, max=65535, help="Port; by default 8000.")] = None,
+    more: Annotated[list[str] | None, typer.Option("--set", help="Any setting, as NAME=VALUE. Repeatable.")] = None,
+) -> int:
+    """Answer requests until it is interrupted.
+
+    Examples:
+    lookalike serve --config serve.toml
+    lookalike serve --config serve.toml --port 8080 --set deadline_seconds=10
+    """
+    _require_extra()
+    import uvicorn
+
+    from lookalike.service.app import create_app
+    from lookalike.service.log import log_lines
+    from lookalike.service.settings import read_settings
+
+    given: dict[str, Any] = {"index": index, "policy": policy, "keys": keys, "state": state, "host": host, "port": port}
+    settings = read_settings(config, **(given | dict(map(_pair, more or ()))))
+    app = create_app(settings)
+    app.state.services.holder.open()
+    log_lines()
+    with _listening(settings.host, settings.port) as opened:
+        print_line(f"http://{settings.host}:{opened.getsockname()[1]}")
+        server = uvicorn.Server(uvicorn.Config(
+            app, log_config=None, access_log=False, server_header=False, proxy_headers=False, ws="none",
+            timeout_graceful_shutdown=30,
+        ))  # fmt: skip
+        with suppress(KeyboardInterrupt):  # how it is ended
+            server.run(sockets=[opened])
+    return Exit.DONE
+
+
+def keys(
+    action: Annotated[Literal["add", "remove"], typer.Argument(help="Make a key, or remove one.")],
+    name: Annotated[str, typer.Argument(help="Whose key it is; it stands in the log.")],
+    *,
+    file: Annotated[Path, typer.Option("--keys", help="File of keys; it is made if there is none.")],
+    scopes: Annotated[
+        str, typer.Option("--scopes", help="What the key is for: check, review, admin, separated by commas.")
+    ] = "",
+) -> int:
+    """Make a key for somebody, or remove one.
+
+    The key is printed once; the file keeps its hash only. A running service sees the change within seconds. A key
+    without scopes may ask for metrics and versions.
+
+    Examples:
+    lookalike serve keys add gateway --scopes check --keys keys.json
+    lookalike serve keys remove gateway --keys keys.json
+    """
+    _require_extra()
+    from lookalike.service.keys import add_key, remove_key
+
+    if action == "remove":
+        remove_key(file, name)
+        note(f"removed the key {name}")
+        return Exit.DONE
+    print_line(add_key(file, name, [each.strip() for each in scopes.split(",") if each.strip()]))
+    note(f"this is the key of {name}; it is shown only now")
+    return Exit.DONE
+
+
+VERBS = {"run": serve, "keys": keys}
+DEFAULT = "run"
+
+
+def _require_extra() -> None:
+    for name in _NEEDED:
+        if find_spec(name) is None:
+            raise MissingExtraError(name, "serve")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise typer.BadParameter(f"--set {text[:40]!r} has no value; write NAME=VALUE")
+    return name.strip(), value.strip()
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    import socket
+
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=512)
+    except OSError as error:
+        raise LookalikeError(f"port {port} of {host} can't be used: {error.strerror}; give another --port") from error
+
+
+def main(argv: list[str] | None = None) -> int:
+    return run(__name__, argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
