@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers
@@ -12,6 +13,10 @@ from .problems import answer
 if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+
+_CLOSE = {"Connection": "close"}  # the rest of the body would be in the way of the next request
+_DROPPED, _DROPPING = 64 * 2**20, 2.0  # bytes of a refused body, and seconds, that are read for nothing
 
 
 class Room:
@@ -34,9 +39,11 @@ class Room:
 
 
 class _RefusedError(Exception):
-    def __init__(self, response: Response) -> None:
+    """The body can't be used; `more` says whether there is more of it to come."""
+
+    def __init__(self, response: Response, *, more: bool = True) -> None:
         super().__init__()
-        self.response = response
+        self.response, self.more = response, more
 
 
 class _GoneError(Exception):
@@ -59,7 +66,7 @@ class Bodies:
             try:
                 await self._read(Headers(scope=scope), receive, body)
             except _RefusedError as refused:
-                await refused.response(scope, receive, send)
+                await refuse(refused.response, receive, send, more=refused.more)
                 return
             except _GoneError:
                 return
@@ -80,28 +87,41 @@ class Bodies:
                     pass
         except TimeoutError:
             what = f"the body took longer than {self._seconds:g} s; send it faster"
-            raise _RefusedError(answer(408, "slow", what, headers=_CLOSE)) from None
+            raise _RefusedError(answer(408, "slow", what, headers=_CLOSE), more=False) from None
 
     async def _read_part(self, receive: Receive, body: bytearray) -> bool:
         """Read what came, and say whether there is more."""
         message = await receive()
         if message["type"] == "http.disconnect":
             raise _GoneError
-        part = message.get("body", b"")
+        part, more = message.get("body", b""), bool(message.get("more_body", False))
         if len(body) + len(part) > self._most:
-            raise self._too_large()
+            raise self._too_large(more=more)
         if not self._room.take(len(part)):
             what = "there is no room for more bodies now; try again"
-            raise _RefusedError(answer(429, "no_room", what, headers={"Retry-After": "1", **_CLOSE}))
+            raise _RefusedError(answer(429, "no_room", what, headers={"Retry-After": "1", **_CLOSE}), more=more)
         body += part
-        return bool(message.get("more_body", False))
+        return more
 
-    def _too_large(self) -> _RefusedError:
+    def _too_large(self, *, more: bool = True) -> _RefusedError:
         what = f"the body is larger than {self._most:,} bytes; send less, or addresses of photos"
-        return _RefusedError(answer(413, "too_large", what, headers=_CLOSE))
+        return _RefusedError(answer(413, "too_large", what, headers=_CLOSE), more=more)
 
 
-_CLOSE = {"Connection": "close"}  # so that nobody waits for the rest of the body
+async def refuse(response: Response, receive: Receive, send: Send, *, more: bool = True) -> None:
+    """Answer a request before its body was read, then drop a bounded part of the rest.
+
+    Most clients read no answer before they have sent everything, and lose it if the connection is closed meanwhile.
+    """
+    await send({"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers})
+    await send({"type": "http.response.body", "body": bytes(response.body), "more_body": True})
+    left = _DROPPED if more else 0
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_DROPPING):
+            while left > 0:
+                message = await receive()
+                left = left - len(message.get("body", b"")) if message.get("more_body", False) else 0
+    await send({"type": "http.response.body"})
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:

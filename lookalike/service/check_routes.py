@@ -25,6 +25,7 @@ from .serving import Serving
 _log = logging.getLogger(__name__)
 
 _TOGETHER = 8  # listings of a batch that are checked at the same time
+_MOST_FILES = 1000  # of a form; how many may be photos is said in a clearer way
 _FORM = "multipart/form-data"
 
 router = APIRouter(prefix="/v1", tags=["check"], dependencies=[Depends(require("check")), Depends(queued)])
@@ -71,7 +72,7 @@ async def _listing(request: Request, most: int) -> Listing:
 
 
 async def _from_form(request: Request, most: int) -> Listing:
-    async with request.form(max_files=most + 1, max_fields=len(Offer.model_fields) + 1) as form:
+    async with request.form(max_files=_MOST_FILES, max_fields=len(Offer.model_fields) + 1) as form:
         files = [value for name, value in form.multi_items() if name == "photo" and isinstance(value, UploadFile)]
         given = Offer.model_validate({
             name: value for name, value in form.multi_items() if not (name == "photo" and isinstance(value, UploadFile))
@@ -108,6 +109,6 @@ async def _line(given: ListingIn, shared: Services, serving: Serving) -> BatchLi
         return BatchLine(listing=given.id, status=problem.status_code, problem=problem_of(problem))
     except LookalikeError as error:
         _log.error("listing %s could not be checked: %s", given.id, error)
-        problem = Problem(503, "unavailable", str(error))
-        return BatchLine(listing=given.id, status=503, problem=problem_of(problem))
+        unavailable = problem_of(Problem(503, "unavailable", str(error)))
+        return BatchLine(listing=given.id, status=503, problem=unavailable)
     return BatchLine(listing=given.id, status=200, finding=found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -86,7 +86,7 @@ class Checks:
         begun = time.perf_counter()
         work = _Work(self, serving, until=time.monotonic() + self._settings.deadline_seconds)
         try:
-            reads = await asyncio.gather(*map(work.photo, listing.images))
+            reads = await _all(map(work.photo, listing.images))
             finding = await work.judge(listing, reads)
             seconds = {**work.seconds, "total": time.perf_counter() - begun}
             checked = Checked(secrets.token_hex(12), finding, tuple(reads), work.data, serving, seconds)
@@ -96,6 +96,17 @@ class Checks:
             self.room.give(work.taken)
         self._metrics.checked(checked)
         return checked
+
+
+async def _all(works: Iterable[Coroutine[None, None, Read]]) -> list[Read]:
+    """What all of these give. When one raises, the others are ended first: they use what is given back afterwards."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class _Work:

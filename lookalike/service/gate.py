@@ -11,6 +11,7 @@ from starlette.datastructures import Headers
 
 from lookalike.errors import LookalikeError
 
+from .bodies import refuse
 from .keys import Keys, Rates
 from .problems import answer
 
@@ -70,7 +71,10 @@ class Gate:
         if scope["type"] != "http":
             return
         refused = self._refused(scope, Headers(scope=scope))
-        await (refused or self._app)(scope, receive, send)
+        if refused is not None:
+            await refuse(refused, receive, send)
+            return
+        await self._app(scope, receive, send)
 
     def _refused(self, scope: Scope, headers: Headers) -> Response | None:
         path = scope["path"]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+_OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 
 
 class Lines(logging.Formatter):

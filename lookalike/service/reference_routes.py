@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Path, Request, Response
 from pydantic import BaseModel, Field
@@ -22,7 +22,7 @@ _TABLES = {"text/csv": ".csv", "application/jsonl": ".jsonl", "application/x-ndj
 _MOST_FAILED = 100
 _Name = Annotated[str, Path(min_length=1, max_length=500)]
 
-_CREATED = {201: {"description": "Added"}}
+_CREATED: dict[int | str, dict[str, Any]] = {201: {"description": "Added"}}
 _TABLE_BODY = {
     "required": True,
     "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in _TABLES},

@@ -115,7 +115,7 @@ class Holder:
                     return False
                 self._tried = signature, time.monotonic()
                 fresh = self._load()
-            except (LookalikeError, OSError, MemoryError) as error:
+            except Exception as error:  # damaged files make libraries raise anything; what is open must stay
                 self.failures += 1
                 self.error = str(error) or type(error).__name__
                 _log.error("what is open stays, because the new could not be loaded: %s", self.error)
