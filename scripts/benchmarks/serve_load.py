@@ -98,6 +98,7 @@ class Measured:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=600, help="of load in all")
+    parser.add_argument("--at-once", type=int, nargs="+", default=CONCURRENCY, help="how many ask at once")
     parser.add_argument("--checks", type=int, default=20_000, help="until memory is measured the last time; 0 for none")
     parser.add_argument("--first", type=int, default=1000, help="checks until memory is measured the first time")
     parser.add_argument("--tower", default="ViT-B-32", help="of the script; none leaves it out")
@@ -125,9 +126,9 @@ def _compare(stand: Stand, arguments: argparse.Namespace) -> None:
             contestants[SCRIPT] = lambda at_once, seconds: asyncio.run(
                 ask(address, stand, asked, at_once, seconds=seconds)
             )
-        each = arguments.seconds / len(contestants) / len(CONCURRENCY)
+        each = arguments.seconds / len(contestants) / len(arguments.at_once)
         rows = []
-        for at_once in CONCURRENCY:
+        for at_once in arguments.at_once:
             found = {name: measure(at_once, each) for name, measure in contestants.items()}
             rows += [one.row(name, at_once, found[LIBRARY].rate) for name, one in found.items()]
             print(*rows[-len(found) :], sep="\n", file=sys.stderr)
