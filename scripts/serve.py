@@ -1,6 +1,6 @@
 """Answer checks over HTTP, and make the keys for it.
 
-The settings are in a file, in the environment (LOOKALIKE_INDEX …) or given as options; docs/service.md lists them. Each
+The settings are in a file, in the environment (LOOKALIKE_INDEX and so on) or given as options; docs/service.md lists them. Each
 request needs a key. When references or the policy change, by the service or beside it, the new ones are opened without
 an interruption.
 
@@ -43,8 +43,8 @@ def serve(
     """Answer requests until it is interrupted.
 
     Examples:
-    lookalike serve --config serve.toml
-    lookalike serve --config serve.toml --port 8080 --set deadline_seconds=10
+    lookalike serve run --config serve.toml
+    lookalike serve run --config serve.toml --set deadline_seconds=10
     """
     _require_extra()
     import uvicorn

@@ -61,33 +61,42 @@ class Bodies:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        body = bytearray()
+        body, taken = bytearray(), 0
         try:
-            try:
-                await self._read(Headers(scope=scope), receive, body)
-            except _RefusedError as refused:
-                await refuse(refused.response, receive, send, more=refused.more)
-                return
-            except _GoneError:
-                return
-            await self._app(scope, _replayed(bytes(body), receive), send)
+            refused = await self._read(Headers(scope=scope), receive, body)
+            taken = len(body)
+            if refused is None:
+                await self._app(scope, _replayed(body, receive), send)
+        except _GoneError:
+            return
         finally:
-            self._room.give(len(body))
+            self._room.give(taken or len(body))
+        if refused is not None:
+            body.clear()  # dropping the rest may take a while
+            await refuse(refused.response, receive, send, more=refused.more)
 
-    async def _read(self, headers: Headers, receive: Receive, body: bytearray) -> None:
-        """Read the body. Nothing of it is read if its headers say already that it can't be used."""
-        if headers.get("content-encoding", "identity").lower() != "identity":
-            raise _RefusedError(answer(415, "encoding", "the body is packed; send it without Content-Encoding"))
-        length = headers.get("content-length", "0")
-        if length.isascii() and length.isdigit() and int(length[:20]) > self._most:
-            raise self._too_large()
+    async def _read(self, headers: Headers, receive: Receive, body: bytearray) -> _RefusedError | None:
+        """Read the body, or say why it is refused."""
         try:
+            self._check(headers)
             async with asyncio.timeout(self._seconds):
                 while await self._read_part(receive, body):
                     pass
+        except _RefusedError as refused:
+            return refused
         except TimeoutError:
             what = f"the body took longer than {self._seconds:g} s; send it faster"
-            raise _RefusedError(answer(408, "slow", what, headers=_CLOSE), more=False) from None
+            return _RefusedError(answer(408, "slow", what, headers=_CLOSE), more=False)
+        return None
+
+    def _check(self, headers: Headers) -> None:
+        """Refuse a body that can't be used by what its headers say, before any of it is read."""
+        if headers.get("content-encoding", "identity").lower() != "identity":
+            what = "the body is packed; send it without Content-Encoding"
+            raise _RefusedError(answer(415, "encoding", what, headers=_CLOSE))
+        length = headers.get("content-length", "0")
+        if length.isascii() and length.isdigit() and int(length[:20]) > self._most:
+            raise self._too_large()
 
     async def _read_part(self, receive: Receive, body: bytearray) -> bool:
         """Read what came, and say whether there is more."""
@@ -124,15 +133,16 @@ async def refuse(response: Response, receive: Receive, send: Send, *, more: bool
     await send({"type": "http.response.body"})
 
 
-def _replayed(body: bytes, receive: Receive) -> Receive:
-    """What gives the body as one message, and then whatever else comes."""
+def _replayed(body: bytearray, receive: Receive) -> Receive:
+    """What gives the body as one message, which empties it, and then whatever else comes."""
     given = False
 
     async def receiving() -> Message:
         nonlocal given
         if given:
             return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
+        given, whole = True, bytes(body)
+        body.clear()
+        return {"type": "http.request", "body": whole, "more_body": False}
 
     return receiving

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from lookalike.disk import make_folder, written
-from lookalike.errors import IndexBusyError
+from lookalike.errors import IndexBusyError, TableError
 from lookalike.index.build import BuildSummary, add_harmless, add_references, harmless_folder, remove_references
 from lookalike.records import BadRow, Reference
 from lookalike.tables.inputs import read_harmless, read_references
@@ -55,7 +56,10 @@ class Changes:
         """Add a reference, or replace the one with its id. Raises TableError if its picture can't be read."""
         if isinstance(reference.image, bytes):
             reference = replace(reference, image=self._kept(reference.image))
-        self._made(lambda: self._add([reference], harmless=harmless))
+        try:
+            self._made(lambda: self._add([reference], harmless=harmless))
+        except TableError as error:
+            raise TableError(self._said(str(error))) from error
 
     def take(self, table: bytes, ending: str, *, harmless: bool) -> BuildSummary:
         """Add the rows of a table. Raises TableError for one that can't be read, or of which no row can be used."""
@@ -64,12 +68,17 @@ class Changes:
         path.write_bytes(table)
         try:
             read = read_harmless if harmless else read_references
-            return self._made(lambda: self._add(read(path), harmless=harmless))
+            done = self._made(lambda: self._add(read(path), harmless=harmless))
+            failed = tuple(replace(row, error=self._said(row.error)) for row in done.failed)
+            return replace(done, failed=failed)
+        except TableError as error:
+            raise TableError(self._said(str(error).replace(str(path), "the table"))) from error
         finally:
             path.unlink(missing_ok=True)
 
     def remove(self, name: str, *, harmless: bool) -> bool:
         """Remove the reference with that id; whether there was one. Raises a Problem, 409, for the last one."""
+        self._holder.refresh()
         known = _index(self._holder.borrow(), harmless=harmless)
         if known is None:
             return False
@@ -100,6 +109,13 @@ class Changes:
         add = add_harmless if harmless else add_references
         return add(references, index=self._folder(), encoder=encoder, reader=self._reader)
 
+    def _said(self, message: str) -> str:
+        """A message without this machine's paths."""
+        said = message.partition("; nothing was written to ")[0]
+        for folder in (self._tables, self._photos):
+            said = said.replace(f"{folder}{os.sep}", "")
+        return said
+
     def _folder(self) -> Path:
         if is_address(self._settings.index):
             raise Problem(409, "elsewhere", "the index is in object storage; change it where it is made, and upload it")
@@ -115,7 +131,8 @@ class Changes:
                     break
                 except IndexBusyError as error:
                     if time.monotonic() > until:
-                        raise Problem(409, "busy", str(error), headers={"Retry-After": "10"}) from error
+                        what = "another process is changing the index; try again when it is done"
+                        raise Problem(409, "busy", what, headers={"Retry-After": "10"}) from error
                     time.sleep(0.1)
             self._holder.refresh()
             if self._holder.error is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -17,12 +16,10 @@ from lookalike.records import Listing
 from lookalike.tables.gathering import MOST_PHOTOS
 
 from .answers import finding_out, listing_of, offered
-from .problems import Problem, problem_of, responses
+from .problems import Problem, problem_of, responses, unavailable
 from .schemas import Batch, BatchLine, FindingOut, ListingIn, Offer
 from .services import Services, Shared, queued, require, services, tell
 from .serving import Serving
-
-_log = logging.getLogger(__name__)
 
 _TOGETHER = 8  # listings of a batch that are checked at the same time
 _MOST_FILES = 1000  # of a form; how many may be photos is said in a clearer way
@@ -108,7 +105,5 @@ async def _line(given: ListingIn, shared: Services, serving: Serving) -> BatchLi
     except Problem as problem:
         return BatchLine(listing=given.id, status=problem.status_code, problem=problem_of(problem))
     except LookalikeError as error:
-        _log.error("listing %s could not be checked: %s", given.id, error)
-        unavailable = problem_of(Problem(503, "unavailable", str(error)))
-        return BatchLine(listing=given.id, status=503, problem=unavailable)
+        return BatchLine(listing=given.id, status=503, problem=unavailable(error))
     return BatchLine(listing=given.id, status=200, finding=found)

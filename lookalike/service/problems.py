@@ -109,8 +109,14 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
 
 async def _said(_: Request, error: Exception) -> JSONResponse:
     """An error of the library that no route foresaw: the service can't do its work now."""
-    _log.error("unforeseen: %s", error)
-    return answer(503, "unavailable", str(error))
+    body = unavailable(error)
+    return answer(body.status, body.reason, body.detail)
+
+
+def unavailable(error: LookalikeError) -> ProblemBody:
+    """A problem for what the service can't do now. Why goes into the log: it may name files of the server."""
+    _log.error("could not be done: %s", error)
+    return _body(503, "unavailable", "the service can't do this now; its log says why")
 
 
 def responses(*statuses: int, only: Collection[int] | None = None) -> dict[int | str, dict[str, Any]]:

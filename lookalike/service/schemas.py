@@ -104,12 +104,16 @@ class PhotoOut(BaseModel):
 
 
 class VersionsOut(BaseModel):
-    """What the answer was made with: digests of the index and its harmless photos, labels of policy and encoder."""
+    """What the answer was made with: digests of the index and its harmless photos, labels of policy and encoder.
+
+    `rights` has the start of the sha256 of each table of rights and sellers.
+    """
 
     index: str
     harmless: str | None
     policy: str
     encoder: str
+    rights: dict[str, str] | None
 
 
 class FindingOut(BaseModel):

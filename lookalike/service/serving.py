@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,12 +44,13 @@ Signature = tuple[object, ...]
 
 @dataclass(frozen=True)
 class Versions:
-    """Which versions an answer was made with. `index` and `harmless` are digests, the others labels."""
+    """Which versions an answer was made with: digests, labels, and of tables of rights the start of their sha256."""
 
     index: str
     harmless: str | None
     policy: str
     encoder: str
+    rights: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +166,7 @@ def load(settings: Settings, *, encoder: Encoder | None = None) -> Serving:
     lookup = Lookup(encoder, index, settings.reader, harmless=harmless, threads=settings.threads)
     detector = Detector(lookup, _policy(settings, encoder), rights)
     versions = Versions(index.digest, None if harmless is None else harmless.digest, str(detector.policy),
-                        str(encoder.spec))  # fmt: skip
+                        str(encoder.spec), None if rights is None else rights.tables)  # fmt: skip
     return Serving(detector, versions, datetime.now(UTC))
 
 
@@ -193,6 +195,8 @@ def self_check(serving: Serving) -> None:
     finding = serving.detector.check(Listing("self-check", Image.fromarray(pixels)))
     if finding.verdict is Verdict.UNREADABLE or finding.error:
         raise LookalikeError(f"the self-check failed: {finding.error}; look at the encoder and the index")
+    if not finding.matches or not all(-1 <= match.similarity <= 1 for match in finding.matches):
+        raise LookalikeError("the self-check failed: the encoder's vectors make no sense; look at its weights")
 
 
 def _signature(settings: Settings) -> Signature:

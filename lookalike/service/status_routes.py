@@ -27,7 +27,11 @@ class Health(BaseModel):
 
 
 class Info(BaseModel):
-    """What the service answers with. `promise_expires` is the policy's last day."""
+    """What the service answers with.
+
+    `policy_expires` is the policy's last day. `reloads` counts how often something else was opened, `failures` how
+    often that could not be done; the log says why.
+    """
 
     lookalike: str
     versions: VersionsOut
@@ -38,7 +42,6 @@ class Info(BaseModel):
     tuned_on_this_index: bool | None
     reloads: int
     failures: int
-    error: str | None
 
 
 @router.get("/healthz", operation_id="healthz")
@@ -91,5 +94,4 @@ def _info(shared: Shared, serving: Serving) -> Info:
         tuned_on_this_index=None if policy.index_digest is None else policy.index_digest == index.digest,
         reloads=holder.reloads,
         failures=holder.failures,
-        error=holder.error,
     )

@@ -93,6 +93,7 @@ def test_an_answer_names_its_versions_and_stages_and_holds_no_bytes(running: Run
     index = ReferenceIndex.load(running.place.index)
     assert found["versions"] == {
         "index": index.digest, "harmless": None, "policy": str(POLICY), "encoder": str(ToyEncoder().spec),
+        "rights": None,
     }  # fmt: skip
     assert set(found["milliseconds"]) == {"fetching", "reading", "embedding", "comparing", "total"}
     assert found["milliseconds"]["total"] >= max(found["milliseconds"].values()) > 0
