@@ -35,6 +35,9 @@ POLICY = Policy("toy", 0.9, 0.5, reach=Reach(references=0))
 SCOPES = {"check": ["check"], "review": ["review"], "admin": ["admin", "check"], "nothing": []}
 
 
+_STATES: list[Path] = []
+
+
 @dataclass(frozen=True)
 class Place:
     """A folder with an index of toy pictures, a policy and keys."""
@@ -103,7 +106,11 @@ class Running:
 @contextmanager
 def served(place: Place, *, encoder: Any = None, **more: Any) -> Iterator[Running]:
     """The service on a free port of this machine."""
-    app = create_app(place.settings(**more), encoder=encoder or ToyEncoder())
+    settings = place.settings(**more)
+    if settings.state in _STATES:  # of a server that runs beside this one
+        settings = place.settings(**more, state=place.folder / f"state{len(_STATES)}")
+    app = create_app(settings, encoder=encoder or ToyEncoder())
+    _STATES.append(settings.state)
     with socket.socket() as opened:
         opened.bind(("127.0.0.1", 0))
         opened.listen(128)
@@ -121,6 +128,7 @@ def served(place: Place, *, encoder: Any = None, **more: Any) -> Iterator[Runnin
         finally:
             server.should_exit = True
             thread.join()
+            _STATES.remove(settings.state)
 
 
 class Photos(ThreadingHTTPServer):

@@ -102,7 +102,9 @@ class Client(_Requests[Values, list[Values], bytes]):
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
-    def _send(self, method: str, path: str, values: Any = None, read: Callable[[httpx.Response], Any] | None = None) -> Any:
+    def _send(
+        self, method: str, path: str, values: Any = None, read: Callable[[httpx.Response], Any] | None = None
+    ) -> Any:
         for left in range(self._retries, -1, -1):
             response = self._http.request(method, path, json=values)
             if not left or (wait := _wait(response)) is None:

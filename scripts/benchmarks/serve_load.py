@@ -35,7 +35,7 @@ CONCURRENCY = (1, 4, 16, 64)
 SERVICE, LIBRARY, SCRIPT = "lookalike serve", "the bare library", "FastAPI + open_clip + FAISS"
 _WARM_UP = 20
 
-_SCRIPT = '''
+_SCRIPT = """
 import base64, io, socket, sys
 import faiss, numpy as np, open_clip, torch, uvicorn
 from fastapi import FastAPI
@@ -70,7 +70,7 @@ def check(listing: dict):
 opened = socket.create_server(("127.0.0.1", 0))
 print(f"http://127.0.0.1:{{opened.getsockname()[1]}}", flush=True)
 uvicorn.Server(uvicorn.Config(app, log_level="error")).run(sockets=[opened])
-'''
+"""
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,9 @@ def test_a_job_finds_what_a_scan_finds(shop: Path, tmp_path: Path) -> None:
     summary = scan_table(
         shop / "listings.csv", tmp_path / "f.parquet", settings=DetectorSettings(shop / "index", device="cpu")
     )
-    assert (done.judged, done.errors, done.verdicts) == (summary.listings, summary.errors, summary.verdicts) != (0, 0, {})
+    assert (
+        (done.judged, done.errors, done.verdicts) == (summary.listings, summary.errors, summary.verdicts) != (0, 0, {})
+    )
     ours, theirs = (
         [{**row, "scanned_at": None} for row in read_findings(path)]
         for path in (store.findings(job.id), tmp_path / "f.parquet")
@@ -90,12 +92,14 @@ def test_a_cancelled_job_ends_at_once_and_the_next_one_begins(shop: Path, tmp_pa
         jobs = [runner.submit("l.csv", "gateway") for _ in range(3)]
         pid = store.findings(jobs[0].id).with_name("pid")
         until(lambda: pid.is_file() and pid.read_text())
-        assert runner.cancel(jobs[1].id) is not None, "one that waits"
-        assert runner.cancel(jobs[0].id) is not None, "one that runs"
+        worker = int(pid.read_text())
+        assert runner.remove(jobs[1].id), "one that waits"
+        assert runner.remove(jobs[0].id), "one that runs"
         until(lambda: state(store, jobs[2].id) is JobState.RUNNING)
-        assert not alive(int(pid.read_text()))
-        assert runner.cancel(jobs[0].id) is None and runner.cancel("0" * 28) is None
-    assert [job.state for job in JobStore(tmp_path / "jobs").all()] == ["running", "cancelled", "cancelled"]
+        assert not alive(worker)
+        assert not runner.remove(jobs[0].id) and not runner.remove("0" * 28)
+    assert [job.id for job in JobStore(tmp_path / "jobs").all()] == [jobs[2].id]
+    assert [path.name for path in (tmp_path / "jobs").iterdir()] == [jobs[2].id], "nothing is left of them"
 
 
 def test_a_job_whose_workers_die_fails_after_three(shop: Path, tmp_path: Path) -> None:
