@@ -1,8 +1,8 @@
 """Answer checks over HTTP, and make the keys for it.
 
-The settings are in a file, in the environment (LOOKALIKE_INDEX and so on) or given as options; docs/service.md lists them. Each
-request needs a key. When references or the policy change, by the service or beside it, the new ones are opened without
-an interruption.
+The settings are in a file, in the environment (LOOKALIKE_INDEX and so on) or given as options; docs/service.md lists
+them. Each request needs a key. When references or the policy change, by the service or beside it, the new ones are
+opened without an interruption.
 
 Examples:
 lookalike serve keys add gateway --scopes check --keys keys.json
