@@ -136,9 +136,14 @@ def digest_of(manifest: Mapping[str, Any]) -> str:
 
 def data_names(manifest: Mapping[str, Any]) -> set[str]:
     """The names of all data files that a manifest of any version names."""
+    return {entry["name"] for entry in data_entries(manifest)}
+
+
+def data_entries(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What a manifest of any version says of each of its data files: name, bytes and sha256."""
     parts = (manifest.get(name, {}) for name in ("partition", "look_partition", "removed"))
     holders = [manifest, *parts, *manifest.get("segments", ())]
-    return {entry["name"] for holder in holders for entry in holder.get("files", {}).values()}
+    return [entry for holder in holders for entry in holder.get("files", {}).values()]
 
 
 def read(folder: Path, read_data: Callable[[dict[str, Any], str], _Read]) -> _Read:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
+from functools import partial
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
 import lookalike
 
-from . import check_routes, reference_routes, status_routes
+from . import check_routes, finding_routes, job_routes, reference_routes, status_routes
+from .background import opened
 from .bodies import Bodies, Room
 from .changes import Changes
 from .checking import Checks
@@ -20,6 +22,7 @@ from .gate import Door, Gate
 from .log import Requests
 from .metrics import Metrics
 from .problems import handle_errors
+from .review_mount import ReviewMount
 from .services import Services
 from .serving import Holder
 
@@ -51,8 +54,10 @@ def create_app(settings: Settings, *, encoder: Encoder | None = None) -> FastAPI
     )
     app.state.services = Services(settings, holder, checks, Changes(settings, holder), metrics, door)
     handle_errors(app)
-    for router in (check_routes.router, reference_routes.router, status_routes.router):
-        app.include_router(router)
+    app.state.reviews = ReviewMount(settings, door)
+    app.state.reviews.mount(app)
+    for routes in (check_routes, reference_routes, job_routes, finding_routes, status_routes):
+        app.include_router(routes.router)
     # the last is the first that sees a request
     app.add_middleware(Bodies, most=settings.body_bytes, seconds=settings.body_seconds, room=room)
     app.add_middleware(Gate, door=door)
@@ -77,7 +82,9 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
     watcher = threading.Thread(target=watch, name="lookalike-watch", daemon=True)
     watcher.start()
     try:
-        yield
+        with closing(app.state.reviews), opened(shared.settings) as app.state.background:
+            shared.checks.kept.append(partial(finding_routes.keep, app.state.background))
+            yield
     finally:
         stop.set()
         await asyncio.to_thread(watcher.join)

@@ -18,7 +18,7 @@ from lookalike.records import BadRow, Reference
 from lookalike.tables.inputs import read_harmless, read_references
 
 from .problems import Problem
-from .serving import located
+from .storage import is_address
 
 if TYPE_CHECKING:
     from lookalike.index.reference_index import ReferenceIndex
@@ -117,7 +117,9 @@ class Changes:
         return said
 
     def _folder(self) -> Path:
-        return located(self._settings.index)
+        if is_address(self._settings.index):
+            raise Problem(409, "elsewhere", "the index is in object storage; change it where it is made, and upload it")
+        return Path(self._settings.index)
 
     def _made(self, change: Callable[[], _Result]) -> _Result:
         """Make a change once no other process is at it, and open the result. Raises a Problem, 409, if that lasts."""

@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
+from starlette.routing import Match
 
 from lookalike.errors import LookalikeError
 
@@ -83,10 +84,18 @@ def handle_errors(app: FastAPI) -> None:
 _REASONS = {400: "bad_request", 404: "not_found", 405: "method_not_allowed"}
 
 
-async def _http(_: Request, error: Exception) -> JSONResponse:
+async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     reason = error.reason if isinstance(error, Problem) else _REASONS.get(error.status_code, "http_error")
-    return answer(error.status_code, reason, str(error.detail), headers=error.headers)
+    headers = {"Allow": _allowed(request)} if error.status_code == 405 else error.headers
+    return answer(error.status_code, reason, str(error.detail), headers=headers)
+
+
+def _allowed(request: Request) -> str:
+    """The methods of all routes of a path: the error knows those of the first one alone."""
+    asked = [{**request.scope, "method": method} for method in ("GET", "POST", "PUT", "DELETE")]
+    routes = request.app.routes
+    return ", ".join(each["method"] for each in asked if any(r.matches(each)[0] is Match.FULL for r in routes))
 
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:

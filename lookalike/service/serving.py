@@ -27,6 +27,8 @@ from lookalike.policy.shipped import default_policy, is_shipped, open_policy
 from lookalike.records import Listing, Verdict
 from lookalike.rights.rights import Rights
 
+from .storage import Storage
+
 if TYPE_CHECKING:
     from lookalike.model.encoder import Encoder
 
@@ -143,9 +145,9 @@ class Holder:
         return loaded
 
 
-def located(source: str) -> Path:
-    """Where an index folder or a policy lies on this machine."""
-    return Path(source)
+def located(source: str, settings: Settings) -> Path:
+    """Where an index folder or a policy lies on this machine; what is in object storage is copied first."""
+    return Storage(settings.state / "copies", settings.protocols).local_copy(source)
 
 
 def load(settings: Settings, *, encoder: Encoder | None = None) -> Serving:
@@ -153,7 +155,7 @@ def load(settings: Settings, *, encoder: Encoder | None = None) -> Serving:
 
     Raises what loading each of them raises.
     """
-    folder = located(settings.index)
+    folder = located(settings.index, settings)
     index = ReferenceIndex.load(folder)
     if encoder is None or encoder.spec != index.spec:
         encoder = load_encoder(settings.model or index.spec.name, weights=settings.weights, device=settings.device)
@@ -162,15 +164,16 @@ def load(settings: Settings, *, encoder: Encoder | None = None) -> Serving:
     if settings.rights is not None or settings.sellers is not None:
         rights = Rights.load(rights=settings.rights, sellers=settings.sellers, regions=settings.regions)
     lookup = Lookup(encoder, index, settings.reader, harmless=harmless, threads=settings.threads)
-    detector = Detector(lookup, _policy(settings.policy, encoder), rights)
+    detector = Detector(lookup, _policy(settings, encoder), rights)
     versions = Versions(index.digest, None if harmless is None else harmless.digest, str(detector.policy),
                         str(encoder.spec), None if rights is None else rights.tables)  # fmt: skip
     return Serving(detector, versions, datetime.now(UTC))
 
 
-def _policy(given: str | None, encoder: Encoder) -> Policy:
+def _policy(settings: Settings, encoder: Encoder) -> Policy:
+    given = settings.policy
     if given is not None:
-        return open_policy(given if is_shipped(given) else located(given), encoder=str(encoder.spec))
+        return open_policy(given if is_shipped(given) else located(given, settings), encoder=str(encoder.spec))
     shipped = default_policy(encoder.spec.weights_sha256)
     if shipped is None:
         raise PolicyError(f"no thresholds ship for {encoder.spec}; name a policy that was tuned for it")
@@ -197,10 +200,10 @@ def self_check(serving: Serving) -> None:
 
 
 def _signature(settings: Settings) -> Signature:
-    folder = located(settings.index)
+    folder = located(settings.index, settings)
     policy = settings.policy
     paths = [folder / store.MANIFEST, harmless_folder(folder) / store.MANIFEST]
-    paths += [] if policy is None or is_shipped(policy) else [located(policy)]
+    paths += [] if policy is None or is_shipped(policy) else [located(policy, settings)]
     paths += [path for path in (settings.rights, settings.sellers, settings.regions) if path is not None]
     return tuple(map(_seen, paths))
 

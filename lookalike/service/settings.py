@@ -29,8 +29,8 @@ _Seconds = Annotated[float, Field(gt=0, le=86_400)]
 class Settings(BaseSettings):
     """What the service opens, whom it lets in, and its limits.
 
-    `index` and `policy` are paths, or addresses of object storage (see `storage`). `keys` is the file of keys (see
-    `keys`), `state` the folder for what the service keeps. Photos are fetched from addresses with one of `schemes`, of
+    `index` and `policy` are paths, or addresses of object storage with one of the `protocols` (see `storage`). `keys`
+    is the file of keys (see `keys`), `state` the folder for what the service keeps. Photos are fetched from addresses with one of `schemes`, of
     one of `hosts` if there are any, and from private addresses only with `private`. A limit on time is in seconds, one
     on size in bytes; `memory_bytes` is for all bodies and photos that are held at once. `queue` is how many requests
     may be in work or wait. `batch` views of photos are embedded together at most, and wait `batch_wait` seconds for
@@ -71,8 +71,11 @@ class Settings(BaseSettings):
     batch: _Count = 32
     batch_wait: Annotated[float, Field(ge=0, le=1)] = 0.0
     reload_seconds: _Seconds = 2.0
+    protocols: Annotated[frozenset[str], NoDecode] = frozenset({"s3", "gs", "az", "abfs"})
 
     keep_photos_bytes: _Bytes = 2**30
+    keep_findings: _Count = 100_000
+    keep_days: Annotated[float, Field(gt=0, le=36_500)] = 30.0
     tables_under: Annotated[tuple[Path, ...], NoDecode] = ()
     ray: str | None = None
     findings: Path | None = None
