@@ -28,8 +28,9 @@ def fresh(tmp_path: Path) -> dict[str, str]:
 
 
 def kept(running: Running) -> list[str]:
-    """The photos in the state folder."""
-    return sorted(path.name for path in (running.place.folder / "state").rglob("*") if path.is_file())
+    """What is kept of references in the state folder."""
+    state = running.place.folder / "state"
+    return sorted(path.name for part in ("references", "imports") for path in state.glob(f"{part}/*"))
 
 
 def test_a_reference_that_was_put_is_found_by_the_next_check(running: Running, fresh: dict[str, str]) -> None:
