@@ -1,8 +1,8 @@
 """Answer checks over HTTP, and make the keys for it.
 
-The settings are in a file, in the environment (LOOKALIKE_INDEX and so on) or given as options; docs/service.md lists them. Each
-request needs a key. When references or the policy change, by the service or beside it, the new ones are opened without
-an interruption.
+The settings are in a file, in the environment (LOOKALIKE_INDEX and so on) or given as options; docs/service.md lists
+them. Each request needs a key. When references or the policy change, by the service or beside it, the new ones are
+opened without an interruption.
 
 Examples:
 lookalike serve keys add gateway --scopes check --keys keys.json
@@ -15,16 +15,13 @@ from __future__ import annotations
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
-from lookalike.errors import LookalikeError, MissingExtraError
+from lookalike.errors import MissingExtraError
 from lookalike.scripts.command import Exit, run
 from lookalike.scripts.terminal import note, print_line
-
-if TYPE_CHECKING:
-    import socket
 
 _NEEDED = ("fastapi", "uvicorn", "pydantic_settings", "prometheus_client", "python_multipart", "aiohttp")
 
@@ -47,10 +44,9 @@ def serve(
     lookalike serve run --config serve.toml --set deadline_seconds=10
     """
     _require_extra()
-    import uvicorn
-
     from lookalike.service.app import create_app
     from lookalike.service.log import log_lines
+    from lookalike.service.server import listening, server_of
     from lookalike.service.settings import read_settings
 
     given: dict[str, Any] = {"index": index, "policy": policy, "keys": keys, "state": state, "host": host, "port": port}
@@ -58,14 +54,11 @@ def serve(
     app = create_app(settings)
     app.state.services.holder.open()
     log_lines()
-    with _listening(settings.host, settings.port) as opened:
-        print_line(f"http://{settings.host}:{opened.getsockname()[1]}")
-        server = uvicorn.Server(uvicorn.Config(
-            app, log_config=None, access_log=False, server_header=False, proxy_headers=False, ws="none",
-            timeout_graceful_shutdown=30,
-        ))  # fmt: skip
+    with listening(settings.host, settings.port) as opened:
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        print_line(f"http://{host}:{opened.getsockname()[1]}")
         with suppress(KeyboardInterrupt):  # how it is ended
-            server.run(sockets=[opened])
+            server_of(app).run(sockets=[opened])
     return Exit.DONE
 
 
@@ -114,16 +107,6 @@ def _pair(text: str) -> tuple[str, str]:
     if not equals:
         raise typer.BadParameter(f"--set {text[:40]!r} has no value; write NAME=VALUE")
     return name.strip(), value.strip()
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    import socket
-
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=512)
-    except OSError as error:
-        raise LookalikeError(f"port {port} of {host} can't be used: {error.strerror}; give another --port") from error
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import socket
 import threading
 import time
 from collections import Counter
@@ -17,7 +16,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import numpy as np
-import uvicorn
 from fastapi import FastAPI
 from PIL import Image
 from toy import ToyEncoder, save_pictures
@@ -28,6 +26,7 @@ from lookalike.policy.terms import Reach
 from lookalike.records import Reference
 from lookalike.service.app import create_app
 from lookalike.service.keys import add_key
+from lookalike.service.server import listening, server_of
 from lookalike.service.services import Services
 from lookalike.service.settings import Settings
 
@@ -111,10 +110,8 @@ def served(place: Place, *, encoder: Any = None, **more: Any) -> Iterator[Runnin
         settings = place.settings(**more, state=place.folder / f"state{len(_STATES)}")
     app = create_app(settings, encoder=encoder or ToyEncoder())
     _STATES.append(settings.state)
-    with socket.socket() as opened:
-        opened.bind(("127.0.0.1", 0))
-        opened.listen(128)
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False, timeout_graceful_shutdown=5))
+    with listening("127.0.0.1", 0) as opened:
+        server = server_of(app)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [opened]})
         thread.start()
         address = f"http://127.0.0.1:{opened.getsockname()[1]}"

@@ -72,7 +72,6 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
     holder, stop = shared.holder, threading.Event()
     if holder.current is None:
         await asyncio.to_thread(holder.open)
-    await asyncio.to_thread(shared.changes.tidy)
 
     def watch() -> None:
         while not stop.wait(shared.settings.reload_seconds):
@@ -84,6 +83,7 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
     try:
         with closing(app.state.reviews), opened(shared.settings) as app.state.background:
             shared.checks.kept.append(partial(finding_routes.keep, app.state.background))
+            await asyncio.to_thread(shared.changes.tidy)  # now that no other server uses the folder
             yield
     finally:
         stop.set()

@@ -101,7 +101,8 @@ def row_at(path: Path, place: int) -> Mapping[str, Any] | None:
 
 def _tables(basis: str | None) -> dict[str, str] | None:
     """The tables of rights that a finding rests on."""
-    return None if basis is None else {name: value for name, value in json.loads(basis).items() if name not in ("day", "claims")}
+    said = {} if basis is None else json.loads(basis)
+    return {name: said[name] for name in said if name not in ("day", "claims")} or None
 
 
 def row_out(name: str, row: Mapping[str, Any], job: Job) -> FindingOut:

@@ -53,7 +53,8 @@ class Task:
 def work(task: Task, pipe: Connection) -> None:
     """Judge the table, or what is left of it, and tell the server how it goes, in JSON.
 
-    First {"index": …, "harmless": …}, their digests, {"judged": n} now and then, then {"done": counts} or {"failed": why}.
+    First {"index": …, "harmless": …} with their digests, {"judged": n} now and then, at last {"done": counts} or
+    {"failed": why}.
     """
     _end_with_server()
     try:

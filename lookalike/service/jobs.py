@@ -45,8 +45,8 @@ class Job:
     """A table of listings to be judged: `listings` is its path or address, `by` the name of the key that asked.
 
     Times are in UTC by ISO 8601. `judged` counts listings so far, `deaths` the workers that died at it. Once it is
-    done, `verdicts` counts them and `errors` the listings with an error; `index` and `harmless` are the digests of what they
-    were compared with. `error` says why it failed.
+    done, `verdicts` counts them and `errors` the listings with an error; `index` and `harmless` are the digests of what
+    they were compared with. `error` says why it failed.
     """
 
     id: str

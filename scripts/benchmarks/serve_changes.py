@@ -151,7 +151,8 @@ class Rounds:
             self._record.failures.append(f"lookalike {name}: {done.stderr}")
 
     def _noted(self, *, added: str | None = None, removed: str | None = None) -> None:
-        self._there = (self._there | {added}) - {removed} if added else self._there - {removed}  # type: ignore[arg-type]
+        self._there |= {added} if added else set()
+        self._there -= {removed} if removed else set()
         self._note()
 
     def _note(self) -> None:

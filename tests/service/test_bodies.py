@@ -7,7 +7,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from urllib.parse import urlsplit
 
 import httpx
@@ -122,6 +122,18 @@ def test_a_length_that_makes_no_sense_is_a_bad_request(running: Running, length:
     with closing(socket.create_connection((str(place.hostname), place.port or 0), timeout=10)) as client:
         client.sendall(head.encode())
         assert client.recv(65536).split()[1] in (b"400", b"408", b"413", b"415")
+    assert still_answers(running)
+
+
+def test_a_head_that_does_not_end_is_cut_off(running: Running) -> None:
+    place, sent = urlsplit(running.address), 0
+    with closing(socket.create_connection((str(place.hostname), place.port or 0), timeout=10)) as client:
+        client.sendall(f"GET /healthz HTTP/1.1\r\nHost: {place.netloc}\r\n".encode())
+        with suppress(ConnectionError):
+            for _ in range(20 * 1024):
+                client.sendall(b"X-More: " + bytes(1014).replace(b"\0", b"x") + b"\r\n")
+                sent += 1024
+    assert sent < 10 * MiB
     assert still_answers(running)
 
 
