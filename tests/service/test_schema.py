@@ -19,7 +19,7 @@ from serving import place_in, served
 from lookalike.service.keys import add_key
 
 REQUESTS = int(os.environ.get("LOOKALIKE_REQUESTS", "0"))
-_OPERATIONS, _FEW = 22, 5
+_OPERATIONS, _FEW = 22, 3
 _HOOKS = """
 import schemathesis
 
