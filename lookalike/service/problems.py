@@ -109,6 +109,7 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
 
 async def _said(_: Request, error: Exception) -> JSONResponse:
     """An error of the library that no route foresaw: the service can't do its work now."""
+    assert isinstance(error, LookalikeError)
     body = unavailable(error)
     return answer(body.status, body.reason, body.detail)
 
