@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar, cast
 from urllib.parse import quote
 
 from lookalike.errors import LookalikeError, MissingExtraError
@@ -40,50 +40,54 @@ class _Requests(Generic[_V, _L, _B]):
 
     _send: Callable[..., Any]
 
+    def _ask(self, method: str, path: str, values: Any = None) -> _V:
+        return cast("_V", self._send(method, path, values, _values))
+
     def check(self, listing: Listing) -> _V:
         """The finding of a listing."""
-        return self._send("POST", "/v1/check", _listing(listing))
+        return self._ask("POST", "/v1/check", _listing(listing))
 
     def check_many(self, listings: Sequence[Listing]) -> _L:
         """A line for each of up to 100 listings: its `finding` or its `problem`, and the `status` of that."""
-        return self._send("POST", "/v1/check:batch", {"listings": list(map(_listing, listings))}, read=_lines)
+        values = {"listings": list(map(_listing, listings))}
+        return cast("_L", self._send("POST", "/v1/check:batch", values, _lines))
 
     def finding(self, finding: str) -> _V:
         """A finding by its id."""
-        return self._send("GET", f"/v1/findings/{_part(finding)}")
+        return self._ask("GET", f"/v1/findings/{_part(finding)}")
 
     def evidence(self, finding: str) -> _B:
         """The picture that shows why, as PNG."""
-        return self._send("GET", f"/v1/findings/{_part(finding)}/evidence.png", read=_content)
+        return cast("_B", self._send("GET", f"/v1/findings/{_part(finding)}/evidence.png", None, _content))
 
     def put_reference(self, reference: Reference) -> _V:
         """Add a genuine photo, or replace the one with that id."""
         values = {"product": reference.product, "brand": reference.brand, "photo": _photo(reference.image)}
-        return self._send("PUT", f"/v1/references/{_part(reference.id)}", values)
+        return self._ask("PUT", f"/v1/references/{_part(reference.id)}", values)
 
     def delete_reference(self, name: str) -> _V:
         """Remove a genuine photo."""
-        return self._send("DELETE", f"/v1/references/{_part(name)}")
+        return self._ask("DELETE", f"/v1/references/{_part(name)}")
 
     def add_job(self, listings: str) -> _V:
         """Have a table of listings judged, by its path below the server's folders or its address."""
-        return self._send("POST", "/v1/jobs", {"listings": listings})
+        return self._ask("POST", "/v1/jobs", {"listings": listings})
 
     def job(self, job: str) -> _V:
         """Where a job stands."""
-        return self._send("GET", f"/v1/jobs/{_part(job)}")
+        return self._ask("GET", f"/v1/jobs/{_part(job)}")
 
     def job_findings(self, job: str) -> _B:
         """What a job found, as a findings table in Parquet."""
-        return self._send("GET", f"/v1/jobs/{_part(job)}/findings", read=_content)
+        return cast("_B", self._send("GET", f"/v1/jobs/{_part(job)}/findings", None, _content))
 
     def end_job(self, job: str) -> _V:
         """Cancel a job, or forget one that has ended."""
-        return self._send("DELETE", f"/v1/jobs/{_part(job)}")
+        return self._ask("DELETE", f"/v1/jobs/{_part(job)}")
 
     def info(self) -> _V:
         """The versions of what the service answers with."""
-        return self._send("GET", "/v1/info")
+        return self._ask("GET", "/v1/info")
 
 
 class Client(_Requests[Values, list[Values], bytes]):
@@ -102,13 +106,13 @@ class Client(_Requests[Values, list[Values], bytes]):
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
-    def _send(self, method: str, path: str, values: Any = None, read: Callable[[httpx.Response], Any] | None = None) -> Any:
+    def _send(self, method: str, path: str, values: Any, read: Callable[[httpx.Response], Any]) -> Any:
         for left in range(self._retries, -1, -1):
             response = self._http.request(method, path, json=values)
             if not left or (wait := _wait(response)) is None:
                 break
             time.sleep(wait)
-        return _answer(response, read or _values)
+        return _answer(response, read)
 
 
 class AsyncClient(_Requests[Awaitable[Values], Awaitable[list[Values]], Awaitable[bytes]]):
@@ -124,15 +128,13 @@ class AsyncClient(_Requests[Awaitable[Values], Awaitable[list[Values]], Awaitabl
     async def __aexit__(self, *_: object) -> None:
         await self._http.aclose()
 
-    async def _send(
-        self, method: str, path: str, values: Any = None, read: Callable[[httpx.Response], Any] | None = None
-    ) -> Any:
+    async def _send(self, method: str, path: str, values: Any, read: Callable[[httpx.Response], Any]) -> Any:
         for left in range(self._retries, -1, -1):
             response = await self._http.request(method, path, json=values)
             if not left or (wait := _wait(response)) is None:
                 break
             await asyncio.sleep(wait)
-        return _answer(response, read or _values)
+        return _answer(response, read)
 
 
 def _headers(key: str) -> dict[str, str]:

@@ -83,5 +83,7 @@ class EvidencePictures:
             data = read_source(source, access=access) if data is None else data
             return decode_image(data, source=source, limits=self._settings.reader.limits)
         except ImageReadError as error:
-            shown = str(error) if is_remote(source) else f"a photo of the finding can't be read any more ({error.reason})"
+            shown = (
+                str(error) if is_remote(source) else f"a photo of the finding can't be read any more ({error.reason})"
+            )
             raise Problem(404, "photo_unreadable", shown) from error

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Depends
 from fastapi import Path as InPath
@@ -99,6 +99,12 @@ def row_at(path: Path, place: int) -> Mapping[str, Any] | None:
     return None
 
 
+def _tables(basis: str | None) -> dict[str, str] | None:
+    """The tables of rights that a finding rests on."""
+    said = {} if basis is None else json.loads(basis)
+    return {name: said[name] for name in said if name not in ("day", "claims")} or None
+
+
 def row_out(name: str, row: Mapping[str, Any], job: Job) -> FindingOut:
     """A row of a job's findings as an answer; of its photos, only the one that decided is known."""
     matches = matches_of(row)
@@ -116,6 +122,7 @@ def row_out(name: str, row: Mapping[str, Any], job: Job) -> FindingOut:
         "hint": row["hint"],
         "rights": None if row["rights"] is None else json.loads(row["rights"]),
         "scanned_at": row["scanned_at"],
-        "versions": VersionsOut(index=job.index or "", harmless=None, policy=row["policy"], encoder=row["encoder"]),
+        "versions": VersionsOut(index=job.index or "", harmless=job.harmless, policy=row["policy"],
+                                encoder=row["encoder"], rights=_tables(row["rights_basis"])),
         "milliseconds": {},
     })  # fmt: skip

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import secrets
 import sqlite3
@@ -133,7 +132,7 @@ class KeptPhotos:
             path.parent.mkdir(exist_ok=True)
             temporary = path.with_name(f"{secrets.token_hex(8)}.tmp")
             temporary.write_bytes(data)
-            os.replace(temporary, path)
+            temporary.replace(path)
             self._sizes[sha256] = len(data)
             self._held += len(data)
             self._forget()

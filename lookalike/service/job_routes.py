@@ -59,7 +59,9 @@ class JobOut(BaseModel):
 )
 async def add_job(given: JobIn, kept: _Background, request: Request, response: Response) -> JobOut:
     """Have a table of listings judged; the answer's Location says how it goes."""
-    table = given.listings if is_remote(given.listings) else str(table_under(kept.settings.tables_under, given.listings))
+    table = (
+        given.listings if is_remote(given.listings) else str(table_under(kept.settings.tables_under, given.listings))
+    )
     if is_remote(table):
         _require_allowed(table, kept.settings.schemes)
     try:
@@ -101,10 +103,9 @@ async def job_findings(job: _JobId, kept: _Background) -> FileResponse:
 
 @router.delete("/{job}", operation_id="end_job", status_code=204, responses=responses(404))
 async def end_job(job: _JobId, kept: _Background) -> None:
-    """Cancel a job that waits or runs; forget one that has ended, with its findings."""
-    known = _known(job, kept)
-    if kept.jobs.cancel(known.id) is None:
-        kept.jobs.store.remove(known.id)
+    """Cancel a job, or forget one that has ended, with its findings."""
+    if not kept.jobs.remove(_known(job, kept).id):
+        raise _missing(job)
 
 
 def table_under(folders: Iterable[Path], given: str) -> Path:
@@ -133,8 +134,12 @@ def _require_allowed(url: str, schemes: Iterable[str]) -> None:
 def _known(name: str, kept: Background) -> Job:
     job = kept.jobs.store.get(name)
     if job is None:
-        raise Problem(404, "no_job", f"there is no job {name}, or not any more")
+        raise _missing(name)
     return job
+
+
+def _missing(name: str) -> Problem:
+    return Problem(404, "no_job", f"there is no job {name}, or not any more")
 
 
 def _out(job: Job) -> JobOut:

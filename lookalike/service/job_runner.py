@@ -26,7 +26,7 @@ _log = logging.getLogger("lookalike.service")
 class JobRunner:
     """Runs the jobs of `store` from `start` to `close`; what runs then goes on after the next start.
 
-    `task_of` says what a job's worker needs, and `work` is what it does. A job whose worker dies three times has failed.
+    `task_of` says what a job's worker needs, and `work` is what it does. A job at which three workers die has failed.
     """
 
     def __init__(
@@ -59,14 +59,10 @@ class JobRunner:
             self._changed.notify_all()
             return job
 
-    def cancel(self, name: str) -> Job | None:
-        """Cancel a job that has not ended, None if there is none; its worker ends within seconds."""
+    def remove(self, name: str) -> bool:
+        """Forget a job with its findings, and whether there was one; if it runs, its worker ends within a second."""
         with self._changed:
-            job = self.store.get(name)
-            if job is None or job.state.ended:
-                return None
-            self._changed.notify_all()
-            return self.store.change(name, state=JobState.CANCELLED, ended=time_text())
+            return self.store.remove(name)
 
     def _run(self) -> None:
         while True:
@@ -78,7 +74,7 @@ class JobRunner:
                 job = self.store.change(job.id, state=JobState.RUNNING, started=job.started or time_text())
             try:
                 self._do(job)
-            except Exception:
+            except Exception:  # noqa: BLE001  the next job should run
                 _log.exception("job %s", job.id)
                 self._end(job.id, JobState.FAILED, error="an unexpected error, which the server's log describes")
 
@@ -93,6 +89,8 @@ class JobRunner:
                 self._listen(job.id, worker, reading)
             finally:
                 _end(worker)
+        if self.store.get(job.id) is None:
+            self.store.remove(job.id)  # what the worker wrote after that
 
     def _listen(self, name: str, worker: SpawnProcess, reading: Connection) -> None:
         """Take note of what a worker says until it has said all, dies, or is no longer wanted."""
@@ -111,14 +109,14 @@ class JobRunner:
                 self._end(name, JobState.FAILED, error=said["failed"])
                 return
             if "index" in said:
-                self._note(name, index=said["index"])
+                self._note(name, **said)
             else:
                 self.store.judged(name, said["judged"])
 
     def _wanted(self, name: str) -> bool:
         with self._changed:
             job = self.store.get(name)
-            return not self._closing and job is not None and not job.state.ended
+            return not self._closing and job is not None
 
     def _died(self, name: str, worker: SpawnProcess) -> None:
         worker.join(_TO_END)
@@ -134,10 +132,9 @@ class JobRunner:
         self._note(name, state=state, ended=time_text(), **values)
 
     def _note(self, name: str, **values: Any) -> None:
-        """Have a job say this, unless it was cancelled meanwhile."""
+        """Have a job say this, unless it was removed meanwhile."""
         with self._changed:
-            job = self.store.get(name)
-            if job is not None and not job.state.ended:
+            if self.store.get(name) is not None:
                 self.store.change(name, **values)
 
 

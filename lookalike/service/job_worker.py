@@ -53,7 +53,8 @@ class Task:
 def work(task: Task, pipe: Connection) -> None:
     """Judge the table, or what is left of it, and tell the server how it goes, in JSON.
 
-    First {"index": its digest}, {"judged": n} now and then, then {"done": counts} or {"failed": why}.
+    First {"index": …, "harmless": …} with their digests, {"judged": n} now and then, at last {"done": counts} or
+    {"failed": why}.
     """
     _end_with_server()
     try:
@@ -90,7 +91,8 @@ def _judge(task: Task, pipe: Connection) -> None:
     table = Path(task.listings) if task.fetched_by is None else _fetched(task.listings, task.out, task.fetched_by)
     require_listings(table, PLAIN)
     detector, progress = task.settings.open(), _Reporter(pipe)
-    _tell(pipe, {"index": detector.index.digest})
+    harmless = detector.lookup.harmless
+    _tell(pipe, {"index": detector.index.digest, "harmless": None if harmless is None else harmless.digest})
     if task.cluster is not None:
         scan_table(table, task.out, settings=task.settings, cluster=task.cluster, progress=progress)
     else:

@@ -27,13 +27,12 @@ class JobError(LookalikeError):
 
 
 class JobState(StrEnum):
-    """Where a job stands. The first two end by themselves, also if the server is started again."""
+    """Where a job stands. The first two end by themselves, also if the server is started again; who cancels forgets."""
 
     WAITING = "waiting"
     RUNNING = "running"
     DONE = "done"
     FAILED = "failed"
-    CANCELLED = "cancelled"
 
     @property
     def ended(self) -> bool:
@@ -45,9 +44,9 @@ class JobState(StrEnum):
 class Job:
     """A table of listings to be judged: `listings` is its path or address, `by` the name of the key that asked.
 
-    Times are in UTC by ISO 8601. `judged` counts listings so far, `deaths` the workers that died at it. Once it is done,
-    `verdicts` counts them and `errors` the listings with an error; `index` is the digest of the index that they were
-    found in. `error` says why it failed.
+    Times are in UTC by ISO 8601. `judged` counts listings so far, `deaths` the workers that died at it. Once it is
+    done, `verdicts` counts them and `errors` the listings with an error; `index` and `harmless` are the digests of what
+    they were compared with. `error` says why it failed.
     """
 
     id: str
@@ -61,6 +60,7 @@ class Job:
     verdicts: Mapping[str, int] = field(default_factory=dict)
     errors: int = 0
     index: str | None = None
+    harmless: str | None = None
     error: str | None = None
     deaths: int = 0
 
@@ -143,17 +143,20 @@ class JobStore:
             if name in self._jobs:
                 self._jobs[name] = replace(self._jobs[name], judged=count)
 
-    def remove(self, name: str) -> None:
-        """Forget a job with its findings. What a worker that is just ending still writes goes at the next start."""
+    def remove(self, name: str) -> bool:
+        """Forget a job with its findings; whether there was one."""
         with self._lock:
-            if self._jobs.pop(name, None) is not None:
-                (self.folder(name) / _RECORD).unlink(missing_ok=True)
-                shutil.rmtree(self.folder(name), ignore_errors=True)
+            known = self._jobs.pop(name, None) is not None
+            (self.folder(name) / _RECORD).unlink(missing_ok=True)
+            shutil.rmtree(self.folder(name), ignore_errors=True)  # a worker that is just ending may still write
+            return known
 
     def next(self) -> Job | None:
         """The oldest job that has not ended."""
         with self._lock:
-            return min((job for job in self._jobs.values() if not job.state.ended), key=lambda job: job.id, default=None)
+            return min(
+                (job for job in self._jobs.values() if not job.state.ended), key=lambda job: job.id, default=None
+            )
 
     def _write(self, job: Job) -> Job:
         with written(self.folder(job.id) / _RECORD) as temporary:

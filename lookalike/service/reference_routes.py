@@ -83,14 +83,14 @@ async def _put(reference: Reference, request: Request, response: Response, *, ha
     return _shown(shared, reference.id, harmless=harmless)
 
 
-@router.put("/references/{id:path}", operation_id="put_reference", responses=responses(409) | _CREATED)
+@router.put("/references/{id:path}", operation_id="put_reference", responses=responses(404, 409) | _CREATED)
 async def put_reference(id: _Name, given: ReferenceIn, request: Request, response: Response) -> ReferenceOut:
     """Add a genuine photo, or replace the one with that id; from then on listings are compared with it."""
     reference = Reference(id, given.product, given.brand, photo_of(given.photo, "photo"))
     return await _put(reference, request, response, harmless=False)
 
 
-@router.put("/harmless/{id:path}", operation_id="put_harmless", responses=responses(409) | _CREATED)
+@router.put("/harmless/{id:path}", operation_id="put_harmless", responses=responses(404, 409) | _CREATED)
 async def put_harmless(id: _Name, given: HarmlessIn, request: Request, response: Response) -> ReferenceOut:
     """Add a harmless photo, or replace the one with that id."""
     return await _put(Reference(id, id, "", photo_of(given.photo, "photo")), request, response, harmless=True)

@@ -19,7 +19,8 @@ from lookalike.review.answers import text
 from lookalike.review.guard import POLICY, answer, cookie_value, headers_of, refusal, with_headers
 from lookalike.review.opening import open_review
 
-from .serving import located
+from .serving import located, storage_of
+from .verdict_copy import VerdictCopy
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -54,8 +55,8 @@ class _Session:
 class ReviewMount:
     """An application for `PATH`: the review of the settings' findings, to whoever signed in with a key for it.
 
-    Each key's name has a review of its own over the same table and file of verdicts. A table that was replaced is opened
-    anew when its page is loaded. Sessions end after 12 hours, with the server, and when the key is removed.
+    Each key's name has a review of its own over the same table and file of verdicts. A table that was replaced is
+    opened anew when its page is loaded. Sessions end after 12 hours, with the server, and when the key is removed.
     """
 
     def __init__(self, settings: Settings, door: Door) -> None:
@@ -145,6 +146,8 @@ class ReviewMount:
             await text(f"The review can't be opened: {error}\n", 503)(scope, receive, with_headers(send))
             return
         await app(scope, receive, with_headers(send))
+        if scope["method"] == "POST":
+            await asyncio.to_thread(self._opened.give)
 
     async def _asset(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
         from starlette.responses import Response
@@ -170,9 +173,14 @@ class _Opened:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._verdicts = VerdictCopy(storage_of(settings), settings.verdicts or "")
         self._lock = asyncio.Lock()
         self._apps: dict[str, tuple[object, ASGIApp]] = {}
         self._open: dict[str, list[ExitStack]] = {}
+
+    def give(self) -> None:
+        """Have verdicts that lie in object storage uploaded."""
+        self._verdicts.give()
 
     def close(self) -> None:
         for stack in (stack for stacks in self._open.values() for stack in stacks):
@@ -203,12 +211,14 @@ class _Opened:
 
     def _opening(self, who: str, stack: ExitStack) -> ASGIApp:
         settings = self._settings
-        assert settings.findings is not None and settings.verdicts is not None, "mounted with both only"
+        assert settings.findings is not None, "mounted with findings only"
         policy = settings.policy
+        if not self._apps:
+            self._verdicts.take()
         reader = replace(settings.reader, access=replace(settings.reader.access, local=True))
         review = open_review(
             settings.findings,
-            settings.verdicts,
+            self._verdicts.path,
             who,
             index=located(settings.index, settings),
             policy=policy if policy is None or is_shipped(policy) else located(policy, settings),

@@ -147,7 +147,12 @@ class Holder:
 
 def located(source: str, settings: Settings) -> Path:
     """Where an index folder or a policy lies on this machine; what is in object storage is copied first."""
-    return Storage(settings.state / "copies", settings.protocols).local_copy(source)
+    return storage_of(settings).local_copy(source)
+
+
+def storage_of(settings: Settings) -> Storage:
+    """What copies from and to object storage."""
+    return Storage(settings.state / "copies", settings.protocols)
 
 
 def load(settings: Settings, *, encoder: Encoder | None = None) -> Serving:

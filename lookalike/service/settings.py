@@ -30,11 +30,12 @@ class Settings(BaseSettings):
     """What the service opens, whom it lets in, and its limits.
 
     `index` and `policy` are paths, or addresses of object storage with one of the `protocols` (see `storage`). `keys`
-    is the file of keys (see `keys`), `state` the folder for what the service keeps. Photos are fetched from addresses with one of `schemes`, of
-    one of `hosts` if there are any, and from private addresses only with `private`. A limit on time is in seconds, one
-    on size in bytes; `memory_bytes` is for all bodies and photos that are held at once. `queue` is how many requests
-    may be in work or wait. `batch` views of photos are embedded together at most, and wait `batch_wait` seconds for
-    others.
+    is the file of keys (see `keys`), `state` the folder for what the service keeps. Photos are fetched from addresses
+    with one of `schemes`, of one of `hosts` if there are any, and from private addresses only with `private`. A limit
+    on time is in seconds, one on size in bytes; `memory_bytes` is for all bodies and photos that are held at once.
+    `queue` is how many requests may be in work or wait. `batch` views of photos are embedded together at most, and wait
+    `batch_wait` seconds for others. Tables of jobs are in folders of `tables_under`, and are judged on a cluster with
+    `ray`. The review is of `findings`, and adds to `verdicts`.
     """
 
     model_config = SettingsConfigDict(env_prefix="LOOKALIKE_", extra="forbid", frozen=True)
@@ -79,9 +80,9 @@ class Settings(BaseSettings):
     tables_under: Annotated[tuple[Path, ...], NoDecode] = ()
     ray: str | None = None
     findings: Path | None = None
-    verdicts: Path | None = None
+    verdicts: str | None = None
 
-    @field_validator("schemes", "hosts", "tables_under", mode="before")
+    @field_validator("schemes", "hosts", "protocols", "tables_under", mode="before")
     @classmethod
     def _listed(cls, value: object) -> object:
         """Several, separated by commas, in the environment and as an option."""

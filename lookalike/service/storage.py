@@ -37,7 +37,7 @@ class StorageError(LookalikeError):
     """What an address of object storage names can't be read, or is not what it should be."""
 
 
-class _MissingError(StorageError):
+class MissingError(StorageError):
     """There is no such file."""
 
 
@@ -71,17 +71,21 @@ class Storage:
         """
         if not is_address(place):
             return Path(place)
-        url = str(place).rstrip("/")
-        folder = self.cache / hashlib.sha256(url.encode()).hexdigest()[:16]
+        url, folder = str(place).rstrip("/"), self.folder_of(place)
         with self._lock:
             if url.endswith(".toml"):
                 above, _, name = url.rpartition("/")
-                return _copy_policy(self._opened(above), name, folder)
-            _copy_harmless(self._opened(f"{url}/harmless"), harmless_folder(folder), self.most_bytes)
-            _copy_index(self._opened(url), folder, self.most_bytes)
+                return _copy_policy(self.place(above), name, folder)
+            _copy_harmless(self.place(f"{url}/harmless"), harmless_folder(folder), self.most_bytes)
+            _copy_index(self.place(url), folder, self.most_bytes)
             return folder
 
-    def _opened(self, url: str) -> _Place:
+    def folder_of(self, place: str | Path) -> Path:
+        """The folder for the copy of what lies at an address."""
+        return self.cache / hashlib.sha256(str(place).rstrip("/").encode()).hexdigest()[:16]
+
+    def place(self, url: str) -> Place:
+        """The files below an address. Raises StorageError for one that may not be read."""
         import fsspec
 
         scheme = url.partition("://")[0].lower()
@@ -92,20 +96,20 @@ class Storage:
             system, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
         except (ImportError, ValueError) as error:  # names the package that brings the scheme, or knows none
             raise StorageError(f"{url} can't be read: {error}") from error
-        return _Place(system, root, url)
+        return Place(system, root, url)
 
 
-def _copy_harmless(place: _Place, folder: Path, most: int) -> None:
+def _copy_harmless(place: Place, folder: Path, most: int) -> None:
     """Copy an index's harmless photos, if it has any."""
     try:
         _copy_index(place, folder, most)
-    except _MissingError as error:
+    except MissingError as error:
         if not str(error).startswith(f"{place.url}/{store.MANIFEST} "):
             raise
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _copy_index(place: _Place, folder: Path, most: int) -> None:
+def _copy_index(place: Place, folder: Path, most: int) -> None:
     """Make a folder hold the index that lies there; tried again if its files were replaced meanwhile."""
     make_folder(folder)
     for left in reversed(range(_TRIES)):
@@ -121,7 +125,7 @@ def _copy_index(place: _Place, folder: Path, most: int) -> None:
         arriving.rmdir()
         try:
             _fetch_data(place, folder, manifest, most)
-        except _MissingError:
+        except MissingError:
             if not left:
                 raise
             continue
@@ -130,8 +134,8 @@ def _copy_index(place: _Place, folder: Path, most: int) -> None:
         return
 
 
-def _fetch_data(place: _Place, folder: Path, manifest: dict[str, Any], most: int) -> None:
-    """Fetch the data files that a folder lacks. Raises StorageError for names, sizes or contents that can't be right."""
+def _fetch_data(place: Place, folder: Path, manifest: dict[str, Any], most: int) -> None:
+    """Fetch the data files that a folder lacks. Raises StorageError for sizes or contents that can't be right."""
     try:
         files = {data_name(entry["name"]): (int(entry["bytes"]), entry["sha256"])
                  for entry in store.data_entries(manifest)}  # fmt: skip
@@ -145,7 +149,7 @@ def _fetch_data(place: _Place, folder: Path, manifest: dict[str, Any], most: int
             place.fetch(name, target, sha256=sha256, most=size)
 
 
-def _copy_policy(place: _Place, name: str, folder: Path) -> Path:
+def _copy_policy(place: Place, name: str, folder: Path) -> Path:
     """Copy a policy under its own name, and the cohort that it names beside it."""
     path = folder / name
     if not _NAME.fullmatch(name):
@@ -165,20 +169,25 @@ def _copy_policy(place: _Place, name: str, folder: Path) -> Path:
 
 
 @dataclass(frozen=True)
-class _Place:
-    """The files below an address."""
+class Place:
+    """The files below an address. Raises StorageError for one that can't be read or written, MissingError for none."""
 
     system: Any
     root: str
     url: str
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, *, most: int = _SMALL) -> bytes:
         """The bytes of a small file."""
         with self._open(name) as file:
-            data = bytes(file.read(_SMALL + 1))
-        if len(data) > _SMALL:
-            raise StorageError(f"{self.url}/{name} is larger than {_SMALL:,} bytes, too large for what it should be")
+            data = bytes(file.read(most + 1))
+        if len(data) > most:
+            raise StorageError(f"{self.url}/{name} is larger than {most:,} bytes, too large for what it should be")
         return data
+
+    def write(self, name: str, data: bytes) -> None:
+        """Have a file hold these bytes; it appears whole, as far as the back end does that."""
+        with self._said(name):
+            self.system.pipe_file(f"{self.root}/{name}", data)
 
     def fetch(self, name: str, target: Path, *, sha256: object, most: int) -> None:
         """Copy a file of at most so many bytes that has this sha256; it appears whole or not at all."""
@@ -194,12 +203,16 @@ class _Place:
 
     @contextmanager
     def _open(self, name: str) -> Iterator[BinaryIO]:
+        with self._said(name), self.system.open(f"{self.root}/{name}", "rb", block_size=_CHUNK) as file:
+            yield file
+
+    @contextmanager
+    def _said(self, name: str) -> Iterator[None]:
         try:
-            with self.system.open(f"{self.root}/{name}", "rb", block_size=_CHUNK) as file:
-                yield file
+            yield
         except LookalikeError:
             raise
         except FileNotFoundError as error:
-            raise _MissingError(f"{self.url}/{name} is missing; upload it again") from error
-        except Exception as error:  # noqa: BLE001  each back end raises the errors of its client
+            raise MissingError(f"{self.url}/{name} is missing; upload it again") from error
+        except Exception as error:  # each back end raises the errors of its client
             raise StorageError(f"{self.url}/{name} can't be read ({type(error).__name__}: {error})") from error

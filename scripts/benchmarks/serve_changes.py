@@ -1,10 +1,10 @@
 """Change references and the policy of a service under load: does a request fail, is an answer a mixture, does it grow?
 
 Each round puts a reference over HTTP, imports another one as a table, has the command line add a third, swaps the
-policy's file, and removes all three again, over HTTP and by the command line. Meanwhile listings with the photos of just
-these references are checked all the time. An answer names the index and the policy that it was made with; it must be
-what that index with its references, and that policy with its thresholds, say. Prints what was found; the exit status is
-1 if anything was wrong. Runs on Linux.
+policy's file, and removes all three again, over HTTP and by the command line. Meanwhile listings with the photos of
+just these references are checked all the time. An answer names the index and the policy that it was made with; it
+must be what that index with its references, and that policy with its thresholds, say. Prints what was found; the exit
+status is 1 if anything was wrong. Runs on Linux.
 """
 
 from __future__ import annotations
@@ -76,7 +76,9 @@ def main(argv: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         rounds = Rounds(Stand.made(Path(scratch)), record)
         with (
-            rounds.stand.server(f"policy={rounds.policy}", "reload_seconds=0.2", "schemes=http", "private=true") as server,
+            rounds.stand.server(
+                f"policy={rounds.policy}", "reload_seconds=0.2", "schemes=http", "private=true"
+            ) as server,
             _asked(server, rounds, arguments.askers),
             Client(server.address, rounds.stand.key) as client,
         ):
@@ -149,7 +151,8 @@ class Rounds:
             self._record.failures.append(f"lookalike {name}: {done.stderr}")
 
     def _noted(self, *, added: str | None = None, removed: str | None = None) -> None:
-        self._there = (self._there | {added}) - {removed} if added else self._there - {removed}  # type: ignore[arg-type]
+        self._there |= {added} if added else set()
+        self._there -= {removed} if removed else set()
         self._note()
 
     def _note(self) -> None:

@@ -1,10 +1,10 @@
 """Kill a service in the middle of jobs and imports, again and again: is anything lost, do jobs end right?
 
 Each round starts `lookalike serve`, hands in a job, puts and imports references all the time, and kills the server
-(SIGKILL) at a random moment. At the end one server is left in peace until all jobs have ended. Then every job that was
-taken must be done, with the verdicts of an undisturbed scan; every reference whose answer came must be in the index; the
-index must be as it was written; findings that were answered must be found; and no worker may be left. Prints what was
-found; the exit status is 1 if anything was wrong. Runs on Linux.
+(SIGKILL) at a random moment. At the end one server is left in peace until all jobs have ended. Then every job that
+was taken must be done, with the verdicts of an undisturbed scan; every reference whose answer came must be in the
+index; the index must be as it was written; findings that were answered must be found; and no worker may be left.
+Prints what was found; the exit status is 1 if anything was wrong. Runs on Linux.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Verdicts = dict[str, tuple[str, str | None]]
 
 @dataclass
 class Promised:
-    """What the service said it had taken: jobs, references, findings. `workers` are those of servers that were killed."""
+    """What the service said it had taken, and the `workers` of servers that were killed."""
 
     jobs: list[str] = field(default_factory=list)
     references: set[str] = field(default_factory=set)

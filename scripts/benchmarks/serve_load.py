@@ -35,7 +35,7 @@ CONCURRENCY = (1, 4, 16, 64)
 SERVICE, LIBRARY, SCRIPT = "lookalike serve", "the bare library", "FastAPI + open_clip + FAISS"
 _WARM_UP = 20
 
-_SCRIPT = '''
+_SCRIPT = """
 import base64, io, socket, sys
 import faiss, numpy as np, open_clip, torch, uvicorn
 from fastapi import FastAPI
@@ -70,7 +70,7 @@ def check(listing: dict):
 opened = socket.create_server(("127.0.0.1", 0))
 print(f"http://127.0.0.1:{{opened.getsockname()[1]}}", flush=True)
 uvicorn.Server(uvicorn.Config(app, log_level="error")).run(sockets=[opened])
-'''
+"""
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ async def ask(
     """Have so many ask at once for that long, or so many checks, each as soon as its last one is answered."""
     import aiohttp
 
-    numbers, taken, errors = count(), [], 0
+    numbers, taken, errors = count(), list[float](), 0
     headers = {**stand.headers, "Content-Type": "application/json"}
     connector = aiohttp.TCPConnector(limit=at_once)
     async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
@@ -168,7 +168,7 @@ async def ask(
 
 def called(detector: Detector, stand: Stand, at_once: int, seconds: float) -> Measured:
     """The same listings, judged by the library itself, in as many threads as would be asked at once, or as cores."""
-    listings, numbers, taken = stand.listings, count(), []
+    listings, numbers, taken = stand.listings, count(), list[float]()
     start = time.perf_counter()
     until = start + seconds
 

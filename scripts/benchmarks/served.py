@@ -39,7 +39,9 @@ class Stand:
     @classmethod
     def made(cls, folder: Path) -> Stand:
         """Build the index."""
-        build_index(read_references(SAMPLE / "references.csv"), index=folder / "index", encoder=load_encoder(device="cpu"))
+        build_index(
+            read_references(SAMPLE / "references.csv"), index=folder / "index", encoder=load_encoder(device="cpu")
+        )
         return cls(folder, add_key(folder / "keys.json", "benchmark", ["check", "review", "admin"]))
 
     @property

@@ -67,7 +67,12 @@ def test_a_listing_is_checked_with_photos_of_every_kind(ask: Any, place: Place) 
     assert (found["listing"], found["verdict"], len(found["photos"])) == ("L1", "flagged", 4)
     assert all(photo["error"] is None for photo in found["photos"])
     assert ask().finding(found["finding"]) == found
-    assert ask().evidence(found["finding"]).startswith(b"\x89PNG")
+
+
+def test_evidence_and_tables_come_as_bytes(running: Running, place: Place) -> None:
+    with Client(running.address, running.place.keys["check"]) as client:
+        found = client.check(Listing("L1", place.pictures[0]))
+        assert client.evidence(found["finding"]).startswith(b"\x89PNG")
 
 
 def test_many_listings_come_back_line_by_line(ask: Any, place: Place) -> None:

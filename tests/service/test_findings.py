@@ -29,7 +29,11 @@ def test_an_answer_comes_back_as_it_was_put(tmp_path: Path) -> None:
     assert again.get("a") == ('{"verdict": "clear"}', None)
     answer, pair = again.get("b") or ("", None)
     assert answer == '{"verdict": "flagged"}' and pair is not None
-    assert (pair.image, pair.numbers, list(pair.region or ())) == ("photo.jpg", "similarity 0.900", [0.0, 0.0, 0.5, 1.0])
+    assert (pair.image, pair.numbers, list(pair.region or ())) == (
+        "photo.jpg",
+        "similarity 0.900",
+        [0.0, 0.0, 0.5, 1.0],
+    )
     assert again.get("c") is None and again.get("' OR 1=1 --") is None
 
 

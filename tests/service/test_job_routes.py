@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from serving import Place, Running, place_in, served
-from workers import web
+from workers import until, web
 
 from lookalike import read_findings
 from lookalike.index.build import build_index
@@ -38,7 +38,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 @pytest.fixture(scope="module")
 def running(place: Place) -> Iterator[Running]:
     tables = (place.folder / "tables",)
-    with served(place, encoder=load_encoder(device="cpu"), policy="shipped", tables_under=tables, private=True) as server:
+    with served(
+        place, encoder=load_encoder(device="cpu"), policy="shipped", tables_under=tables, private=True
+    ) as server:
         yield server
 
 
@@ -64,7 +66,7 @@ def done(running: Running) -> dict[str, Any]:
 
 
 def test_a_job_judges_a_table_of_this_machine(running: Running, done: dict[str, Any], tmp_path: Path) -> None:
-    assert (done["state"], done["judged"], done["errors"], done["by"]) == ("done", 4, 2, "check")
+    assert (done["state"], done["judged"], done["errors"], done["by"]) == ("done", 4, 2, "admin")
     assert done["verdicts"] == {"flagged": 2, "unreadable": 2}
     answer = running.client.get(f"/v1/jobs/{done['id']}/findings")
     (tmp_path / "f.parquet").write_bytes(answer.content)
@@ -111,8 +113,9 @@ def test_a_job_that_runs_is_cancelled(running: Running) -> None:
     locations = [add(running.client, "day.csv") for _ in range(2)]
     for location in reversed(locations):
         assert running.client.delete(location).status_code == 204
-        assert running.client.get(location).json()["state"] == "cancelled"
-        assert running.client.get(f"{location}/findings").status_code == 409
+        assert running.client.get(location).status_code == 404
+    folder = running.place.folder / "state" / "jobs"
+    until(lambda: not any((folder / location.rpartition("/")[2]).exists() for location in locations))
 
 
 @pytest.mark.parametrize(
@@ -127,7 +130,9 @@ def test_a_table_outside_the_folders_and_schemes_is_refused(running: Running, pl
     link = place.folder / "tables" / "link.csv"
     if not link.is_symlink():
         link.symlink_to(secret)
-    body = httpx.Response(200, json={"listings": listings}, default_encoding="utf-8") if "\udcff" not in listings else None
+    body = (
+        httpx.Response(200, json={"listings": listings}, default_encoding="utf-8") if "\udcff" not in listings else None
+    )
     content = body.content if body is not None else b'{"listings": "\\udcff.csv"}'
     answer = running.client.post("/v1/jobs", content=content, headers={"Content-Type": "application/json"})
     assert answer.status_code == 422, answer.text
@@ -142,8 +147,6 @@ def test_a_table_by_address_names_photos_by_address_only(running: Running, place
         )
         job = ended(running.client, add(running.client, f"{address}/l.csv?signature=1"))
         assert (job["state"], job["verdicts"]) == ("done", {"flagged": 1, "unreadable": 2}), job
-        missing = ended(running.client, add(running.client, f"{address}/missing.csv"))
-        assert missing["state"] == "failed" and "the server answered 404" in missing["error"]
 
 
 def test_jobs_take_a_key_for_checks(running: Running, done: dict[str, Any]) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serving import place_in, served
+from reviewed import shop_in
+from serving import POLICY, Place, place_in, served
 from toy import ToyEncoder, save_pictures, unit_vectors
 from workers import until
 
@@ -15,7 +16,10 @@ from lookalike import IndexDamagedError, Policy, Reference, ReferenceIndex
 from lookalike.errors import LookalikeError, PolicyError
 from lookalike.index.build import add_harmless, add_references, build_index
 from lookalike.policy.cohort import Cohort
+from lookalike.service.keys import add_key
 from lookalike.service.storage import Storage, StorageError
+from lookalike.service.verdict_copy import VerdictCopy
+from lookalike.tables.verdicts import verdict_file
 
 BUCKET = "s3://brands/a b/genuine.index"
 
@@ -89,9 +93,9 @@ def test_a_change_is_taken_over_by_fetching_only_what_is_new(
     add_references(references(tmp_path, 2, seed=1), index=index, encoder=ToyEncoder())
     upload(bucket, index)
     fetched: list[str] = []
-    fetch = type(storage._opened(BUCKET)).fetch  # type: ignore[attr-defined]
+    fetch = type(storage.place(BUCKET)).fetch
     monkeypatch.setattr(
-        "lookalike.service.storage._Place.fetch",
+        "lookalike.service.storage.Place.fetch",
         lambda self, name, *given, **options: (fetched.append(name), fetch(self, name, *given, **options)),
     )
     assert storage.local_copy(BUCKET) == copy
@@ -103,9 +107,7 @@ def test_a_change_is_taken_over_by_fetching_only_what_is_new(
     assert len(opened.search(unit_vectors(1), top=1)) == 1, "who has it open still reads it"
 
 
-def test_an_index_without_harmless_photos_has_none_after_it_had_some(
-    bucket: Any, index: Path, tmp_path: Path
-) -> None:
+def test_an_index_without_harmless_photos_has_none_after_it_had_some(bucket: Any, index: Path, tmp_path: Path) -> None:
     storage = Storage(tmp_path / "cache")
     add_harmless(references(tmp_path, 1, seed=7), index=index, encoder=ToyEncoder())
     upload(bucket, index)
@@ -221,3 +223,46 @@ def test_the_service_takes_over_what_is_uploaded(bucket: Any, tmp_path: Path) ->
         bucket.pipe_file(f"{BUCKET}/manifest.json", b"{}")
         until(lambda: holder.failures)
         assert holder.borrow().versions.index == new, "what is open stays"
+
+
+def test_verdicts_come_from_a_bucket_and_go_back_to_it(bucket: Any, tmp_path: Path) -> None:
+    url = "s3://brands/verdicts.jsonl"
+    bucket.pipe_file(url, b"one\n")
+    here, elsewhere = (VerdictCopy(Storage(tmp_path / name), url) for name in ("here", "elsewhere"))
+    here.take()
+    assert here.path.read_bytes() == b"one\n"
+    here.path.write_bytes(b"one\ntwo\nhal")
+    here.give()
+    assert bucket.cat_file(url) == b"one\ntwo\n", "no half line goes there"
+    elsewhere.take()
+    elsewhere.path.write_bytes(b"one\ntwo\nother\n")
+    elsewhere.give()
+    here.path.write_bytes(b"one\ntwo\nthree\n")
+    here.give()
+    assert bucket.cat_file(url) == b"one\ntwo\nother\n", "nobody's verdicts are overwritten"
+    with pytest.raises(StorageError, match="lookalike verdicts merge"):
+        here.take()
+    assert here.path.read_bytes() == b"one\ntwo\nthree\n"
+
+
+def test_a_review_adds_to_verdicts_in_a_bucket(bucket: Any, tmp_path: Path) -> None:
+    (tmp_path / "shop").mkdir()
+    shop = shop_in(tmp_path / "shop", 8)
+    POLICY.save(tmp_path / "policy.toml")
+    keys = {"admin": add_key(tmp_path / "keys.json", "admin", ["review"])}
+    options = {"index": str(shop.index), "policy": str(shop.policy), "findings": shop.findings}
+    for judged in (1, 2):
+        place = Place(tmp_path, [], keys)
+        state = tmp_path / f"state of {judged}"  # as on another machine
+        with served(place, **options, verdicts="s3://brands/v.jsonl", state=state) as running:
+            client, own = running.client, {"Origin": running.address}
+            client.post("/review/sign-in", data={"key": keys["admin"]}, headers=own)
+            said = {"place": client.get("/review/next").json()["place"], "verdict": "lookalike"}
+            assert client.post("/review/verdict", json=said, headers=own).status_code == 200
+            until(lambda judged=judged: bucket.exists("brands/v.jsonl") and lines(bucket) == judged)  # type: ignore[misc]
+    (tmp_path / "v.jsonl").write_bytes(bucket.cat_file("brands/v.jsonl"))
+    assert len(verdict_file(tmp_path / "v.jsonl").entries()) == 2, "the chain of hashes is whole"
+
+
+def lines(bucket: Any) -> int:
+    return int(bucket.cat_file("brands/v.jsonl").count(b"\n"))
