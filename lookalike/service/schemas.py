@@ -113,7 +113,7 @@ class VersionsOut(BaseModel):
     harmless: str | None
     policy: str
     encoder: str
-    rights: dict[str, str] | None
+    rights: dict[str, str] | None = None
 
 
 class FindingOut(BaseModel):

@@ -6,8 +6,8 @@ import gzip
 import json
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from urllib.parse import urlsplit
 
 import httpx
@@ -26,6 +26,16 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 def running(place: Place) -> Iterator[Running]:
     with served(place, body_bytes=2 * MiB, body_seconds=1.0) as server:
         yield server
+
+
+@contextmanager
+def connected(running: Running, headers: str) -> Iterator[socket.socket]:
+    """A connection on which the head of a check was sent."""
+    place = urlsplit(running.address)
+    with closing(socket.create_connection((str(place.hostname), place.port or 0), timeout=20)) as client:
+        head = f"POST /v1/check HTTP/1.1\r\nHost: {place.netloc}\r\nContent-Type: application/json\r\n{headers}\r\n\r\n"
+        client.sendall(head.encode())
+        yield client
 
 
 def parts(size: int) -> Iterator[bytes]:
@@ -48,6 +58,13 @@ def test_fifty_megabytes_are_refused_before_they_are_read_whole(running: Running
     assert time.monotonic() - start < 5.0
     assert running.services.checks.room.taken == 0
     assert still_answers(running)
+
+
+def test_who_reads_no_answer_before_everything_is_sent_gets_one_all_the_same(running: Running) -> None:
+    for key, status in ((running.place.keys["check"], b"413"), ("wrong", b"401")):
+        with connected(running, f"Content-Length: {30 * MiB}\r\nAuthorization: Bearer {key}") as client:
+            client.sendall(bytes(30 * MiB))
+            assert client.recv(65536).split()[1] == status
 
 
 def test_the_largest_body_that_is_allowed_passes(running: Running) -> None:
@@ -90,37 +107,35 @@ def test_five_hundred_photos_are_too_many(running: Running) -> None:
 
 
 def test_a_body_that_does_not_come_is_given_up(running: Running) -> None:
-    place = urlsplit(running.address)
-    head = (f"POST /v1/check HTTP/1.1\r\nHost: {place.netloc}\r\nContent-Type: application/json\r\n"
-            f"Content-Length: 1000\r\nAuthorization: Bearer {running.place.keys['check']}\r\n\r\n{{")  # fmt: skip
-    with closing(socket.create_connection((str(place.hostname), place.port or 0), timeout=10)) as client:
+    with connected(running, f"Content-Length: 1000\r\nAuthorization: Bearer {running.place.keys['check']}") as client:
         start = time.monotonic()
-        client.sendall(head.encode())
+        client.sendall(b"{")
         answer = client.recv(65536)
         assert 0.9 < time.monotonic() - start < 5.0
     assert answer.startswith(b"HTTP/1.1 408 ") and b"connection: close" in answer.lower()
 
 
 def test_a_client_that_goes_away_leaves_nothing_behind(running: Running) -> None:
-    place = urlsplit(running.address)
-    head = (f"POST /v1/check HTTP/1.1\r\nHost: {place.netloc}\r\nContent-Length: 1000000\r\n"
-            f"Authorization: Bearer {running.place.keys['check']}\r\n\r\n{'x' * 1000}")  # fmt: skip
-    for _ in range(20):
-        with closing(socket.create_connection((str(place.hostname), place.port or 0), timeout=10)) as client:
-            client.sendall(head.encode())
-    until = time.monotonic() + 5
-    while running.services.checks.room.taken and time.monotonic() < until:
-        time.sleep(0.01)
-    assert running.services.checks.room.taken == 0
+    room = running.services.checks.room
+    for _ in range(5):
+        headers = f"Content-Length: 1000000\r\nAuthorization: Bearer {running.place.keys['check']}"
+        with connected(running, headers) as client:
+            client.sendall(bytes(1000))
+            becomes(lambda: room.taken > 0)
+        becomes(lambda: room.taken == 0)
+
+
+def becomes(true: Callable[[], bool]) -> None:
+    until = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.005)
 
 
 @pytest.mark.parametrize("length", ["-1", "1e3", "x", "99999999999999999999999", "1, 1"])
 def test_a_length_that_makes_no_sense_is_a_bad_request(running: Running, length: str) -> None:
-    place = urlsplit(running.address)
-    head = (f"POST /v1/check HTTP/1.1\r\nHost: {place.netloc}\r\nContent-Length: {length}\r\n"
-            f"Authorization: Bearer {running.place.keys['check']}\r\n\r\n")  # fmt: skip
-    with closing(socket.create_connection((str(place.hostname), place.port or 0), timeout=10)) as client:
-        client.sendall(head.encode())
+    key = running.place.keys["check"]
+    with connected(running, f"Content-Length: {length}\r\nAuthorization: Bearer {key}") as client:
         assert client.recv(65536).split()[1] in (b"400", b"408", b"413", b"415")
     assert still_answers(running)
 

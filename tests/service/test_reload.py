@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import subprocess
 import sys
 import threading
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from serving import POLICY, Place, Running, encoded, place_in, served
+from serving import POLICY, Place, Running, encoded, photo_server, place_in, served
 from toy import ToyEncoder, save_pictures
 
 from lookalike.index.build import add_references
@@ -114,14 +115,17 @@ def test_no_request_fails_and_no_answer_mixes_versions(tmp_path: Path) -> None:
 def test_a_batch_is_answered_with_one_version(tmp_path: Path) -> None:
     place = place_in(tmp_path)
     picture = save_pictures(tmp_path / "toggled", 1, seed=21)[0]
-    listings = [{"id": f"L{at}", "photos": [encoded(picture)]} for at in range(100)]
-    with served(place) as running:
+    body = {"product": "toggled", "brand": "Acme", "photo": encoded(picture)}
+    with photo_server(place.pictures) as photos, served(place) as running:
+        slow = {"url": f"{photos.address}/slow?seconds=2"}  # all others of the batch wait for some of these
+        given = [encoded(picture), *[slow] * 8, *[encoded(picture)] * 8]
+        listings = [{"id": f"L{at}", "photos": [photo]} for at, photo in enumerate(given)]
         with running.client.stream("POST", "/v1/check:batch", json={"listings": listings}) as answer:
             lines = answer.iter_lines()
             first = next(lines)
-            body = {"product": "toggled", "brand": "Acme", "photo": encoded(picture)}
-            with httpx.Client(base_url=running.address, headers=running.key("admin")) as other:
+            with httpx.Client(base_url=running.address, headers=running.key("admin"), timeout=30) as other:
                 assert other.put("/v1/references/toggled", json=body).status_code == 201
-            rest = list(lines)
-        assert len({line[line.index('"versions"') : line.index('"milliseconds"')] for line in (first, *rest)}) == 1
+            found = [json.loads(line)["finding"] for line in (first, *lines)]
+        assert len(found) == 17 and len({each["versions"]["index"] for each in found}) == 1
+        assert "toggled" not in [each["match"]["reference"] for each in found]
         assert running.check(encoded(picture))["match"]["reference"] == "toggled"
