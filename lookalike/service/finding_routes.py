@@ -64,7 +64,7 @@ async def evidence(finding: _FindingId, kept: _Background) -> Response:
         job, row = _of_job(finding, kept)
         pair, access = Pair.of(row), kept.access_of(job)
     if pair is None:
-        raise Problem(404, "no_match", f"finding {finding} resembles no genuine photo, so there is nothing to show")
+        raise Problem(404, "no_match", "the listing resembles no genuine photo, so there is nothing to show")
     data = await kept.pictures.png(finding, pair, access)
     return Response(data, media_type="image/png", headers=_NOT_CACHED)
 
@@ -93,7 +93,7 @@ def _of_job(name: str, kept: Background) -> tuple[Job, Mapping[str, Any]]:
     job = kept.jobs.store.get(known[1]) if known else None
     row = None if known is None or job is None else row_at(kept.jobs.store.findings(job.id), int(known[2]))
     if job is None or row is None:
-        raise Problem(404, "no_finding", f"there is no finding {name}, or not any more")
+        raise Problem(404, "no_finding", "there is no such finding, or not any more")
     return job, row
 
 

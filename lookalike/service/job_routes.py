@@ -103,7 +103,7 @@ async def job_findings(job: _JobId, kept: _Background) -> FileResponse:
 async def end_job(job: _JobId, kept: _Background) -> None:
     """Cancel a job, or forget one that has ended, with its findings."""
     if not kept.jobs.remove(_known(job, kept).id):
-        raise _missing(job)
+        raise _missing()
 
 
 def _require_table(given: str, settings: Settings) -> None:
@@ -113,11 +113,11 @@ def _require_table(given: str, settings: Settings) -> None:
         scheme, _, rest = given.partition(":")
         if scheme.lower() not in settings.schemes or not rest.startswith("//"):
             allowed = ", ".join(sorted(settings.schemes)) or "none"
-            raise Problem(422, "scheme", f"tables are not read by {scheme[:40]}; the settings allow: {allowed}")
+            raise Problem(422, "scheme", f"tables are not read from such an address; the settings allow: {allowed}")
         place = rest.partition("?")[0].partition("#")[0]
     elif table_under(settings.tables_under, given) is None:
-        raise Problem(422, "no_table", f"there is no table {given[:100]!r} below the folders tables_under of the "
-                      "settings; give a path below one of them, or an address")  # fmt: skip
+        raise Problem(422, "no_table", "there is no such table below the folders tables_under of the settings; give a "
+                      "path below one of them, or an address")  # fmt: skip
     if not place.lower().endswith(_ENDINGS):
         raise Problem(422, "no_table", f"a table ends in one of {', '.join(_ENDINGS)}; name it by its format")
 
@@ -125,12 +125,12 @@ def _require_table(given: str, settings: Settings) -> None:
 def _known(name: str, kept: Background) -> Job:
     job = kept.jobs.store.get(name)
     if job is None:
-        raise _missing(name)
+        raise _missing()
     return job
 
 
-def _missing(name: str) -> Problem:
-    return Problem(404, "no_job", f"there is no job {name}, or not any more")
+def _missing() -> Problem:
+    return Problem(404, "no_job", "there is no such job, or not any more")
 
 
 def _out(job: Job) -> JobOut:
