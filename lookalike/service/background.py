@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -56,8 +56,7 @@ def opened(settings: Settings) -> Iterator[Background]:
 
     Raises LookalikeError while another server uses the folder.
     """
-    busy = LookalikeError(f"another server keeps its state in {settings.state}; give each server another --state")
-    with held(settings.state, busy), ExitStack() as stack:
+    with _held(settings), ExitStack() as stack:
         most, days = settings.keep_findings, settings.keep_days
         findings = stack.enter_context(closing(FindingStore(settings.state / "findings.sqlite", most=most, days=days)))
         photos = KeptPhotos(settings.state / "photos", most_bytes=settings.keep_photos_bytes)
@@ -70,6 +69,17 @@ def opened(settings: Settings) -> Iterator[Background]:
         runner = stack.enter_context(closing(JobRunner(store, task_of)))
         runner.start()
         yield Background(settings, findings, photos, pictures, runner)
+
+
+def require_free(settings: Settings) -> None:
+    """Raise LookalikeError while another server uses the state folder."""
+    with _held(settings):
+        pass
+
+
+def _held(settings: Settings) -> AbstractContextManager[None]:
+    busy = LookalikeError(f"another server keeps its state in {settings.state}; give each server another --state")
+    return held(settings.state, busy)
 
 
 def table_under(folders: Iterable[Path], given: str) -> Path | None:
