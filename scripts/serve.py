@@ -45,6 +45,7 @@ def serve(
     """
     _require_extra()
     from lookalike.service.app import create_app
+    from lookalike.service.background import require_free
     from lookalike.service.log import log_lines
     from lookalike.service.server import listening, server_of
     from lookalike.service.settings import read_settings
@@ -52,6 +53,7 @@ def serve(
     given: dict[str, Any] = {"index": index, "policy": policy, "keys": keys, "state": state, "host": host, "port": port}
     settings = read_settings(config, **(given | dict(map(_pair, more or ()))))
     app = create_app(settings)
+    require_free(settings)
     app.state.services.holder.open()
     with listening(settings.host, settings.port) as opened:
         log_lines()

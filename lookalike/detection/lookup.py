@@ -287,7 +287,7 @@ class Lookup:
                 harmless = [nearest[0] for nearest in self.harmless.search(vectors, top=1)]
         if self.cohort is not None:
             found = self._normalised(vectors, found, self.cohort)
-        return iter([(_with_margins(m), h) for m, h in zip(found, harmless, strict=True)])
+        return iter([(with_margins(m), h) for m, h in zip(found, harmless, strict=True)])
 
     def _normalised(
         self, vectors: NDArray[np.float32], found: Sequence[tuple[Match, ...]], cohort: Cohort
@@ -318,7 +318,7 @@ class Lookup:
         return dict(zip(names, range(len(names)), strict=True)), self.cohort.level(similarity_part)
 
 
-def _with_margins(matches: tuple[Match, ...]) -> tuple[Match, ...]:
+def with_margins(matches: tuple[Match, ...]) -> tuple[Match, ...]:
     """The matches of one photo, each with its leads, by similarity and by look, over the best of the others.
 
     A lead is negative if the match trails.

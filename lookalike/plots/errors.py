@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 
 
 _SIDE = 320  # pixels of a picture's longer side
+_NARROW = 0.05  # of the longest bar: a number would not fit into such a part
+_IN_A_ROW = 4  # parts that the legend names side by side
 
 
 def plot_counts(
     counts: Mapping[str, Mapping[str, int]], *, group: str, unit: str = "listings", legend: str = ""
 ) -> Figure:
-    """A bar for each entry of `counts`, stacked from its parts with their numbers in them; the first entry on top.
+    """A bar for each entry of `counts`, the first on top, stacked from its parts, with their numbers where they fit.
 
     `group` says what the entries are, `unit` what is counted, `legend` what the parts are. Raises ValueError without
     entries.
@@ -35,7 +37,9 @@ def plot_counts(
     if not counts:
         raise ValueError("there are no counts to draw; expected at least one")
     parts = list(dict.fromkeys(part for each in counts.values() for part in each))
-    figure, axes = new_axes(8, 1.8 + 0.42 * len(counts))
+    rows = -(-len(parts) // _IN_A_ROW)
+    figure, axes = new_axes(8, 1.55 + 0.25 * rows + 0.42 * len(counts))
+    narrow = _NARROW * max(sum(each.values()) for each in counts.values())
     axes.grid(visible=False, axis="y")
     done = np.zeros(len(counts))
     colours = (VERMILION, ORANGE, SKY, BLUE, GREEN, PURPLE)
@@ -44,7 +48,7 @@ def plot_counts(
         colour = colours[number % len(colours)]
         bars = axes.barh(range(len(counts)), amounts, 0.7, done, color=colour, edgecolor="white", label=part)
         dark = colour in (BLUE, VERMILION, GREEN)
-        numbers = [f"{int(amount):,}" if amount else "" for amount in amounts]
+        numbers = [f"{int(amount):,}" if amount > narrow else "" for amount in amounts]
         axes.bar_label(bars, numbers, label_type="center", color="white" if dark else "black", fontsize=TEXT - 1)
         done += amounts
     axes.set_xlabel(unit, fontsize=TEXT)
@@ -55,7 +59,7 @@ def plot_counts(
     axes.legend(
         loc="lower center",
         bbox_to_anchor=(0.5, 1),
-        ncols=len(parts),
+        ncols=-(-len(parts) // rows),
         frameon=False,
         title=legend or None,
         fontsize=TEXT - 1,

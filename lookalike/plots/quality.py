@@ -34,13 +34,14 @@ def plot_similarities(
     thresholds: Mapping[str, float] | None = None,
     unit: str = "cosine",
     bins: int = 40,
+    names: tuple[str, str] = ("look-alikes", "unrelated"),
 ) -> Figure:
     """Histogram of the similarities of look-alikes (n,) and of unrelated listings (m,), with named thresholds on it.
 
-    Each group is drawn as shares of itself, as one may be much larger. `unit` labels the axis; "probability", that of a
-    fusion, makes it run from 0 to 1. Raises ValueError if both groups are empty.
+    `names` says what else the two groups are. Each is drawn as shares of itself, as one may be much larger. `unit`
+    labels the axis; "probability", that of a fusion, makes it run from 0 to 1. Raises ValueError if both are empty.
     """
-    groups = {"look-alikes": np.asarray(lookalike, float), "unrelated": np.asarray(unrelated, float)}
+    groups = dict(zip(names, (np.asarray(lookalike, float), np.asarray(unrelated, float)), strict=True))
     together = np.concatenate(list(groups.values()))
     if not len(together):
         raise ValueError("there are no similarities to draw; expected at least one")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -22,7 +22,7 @@ from .findings import FindingStore, KeptPhotos
 from .job_runner import JobRunner
 from .job_worker import Task
 from .jobs import Job, JobStore
-from .serving import located
+from .serving import storage_of
 
 if TYPE_CHECKING:
     from lookalike.model.access import Access
@@ -56,8 +56,7 @@ def opened(settings: Settings) -> Iterator[Background]:
 
     Raises LookalikeError while another server uses the folder.
     """
-    busy = LookalikeError(f"another server keeps its state in {settings.state}; give each server another --state")
-    with held(settings.state, busy), ExitStack() as stack:
+    with _held(settings), ExitStack() as stack:
         most, days = settings.keep_findings, settings.keep_days
         findings = stack.enter_context(closing(FindingStore(settings.state / "findings.sqlite", most=most, days=days)))
         photos = KeptPhotos(settings.state / "photos", most_bytes=settings.keep_photos_bytes)
@@ -72,11 +71,39 @@ def opened(settings: Settings) -> Iterator[Background]:
         yield Background(settings, findings, photos, pictures, runner)
 
 
+def require_free(settings: Settings) -> None:
+    """Raise LookalikeError while another server uses the state folder."""
+    with _held(settings):
+        pass
+
+
+def _held(settings: Settings) -> AbstractContextManager[None]:
+    busy = LookalikeError(f"another server keeps its state in {settings.state}; give each server another --state")
+    return held(settings.state, busy)
+
+
+def table_under(folders: Iterable[Path], given: str) -> Path | None:
+    """The file that a path names, below one of the folders, links followed; None if there is none."""
+    for folder in folders:
+        try:
+            top = folder.resolve()
+            path = (top / given).resolve()
+            if path.is_relative_to(top) and path.is_file():
+                return path
+        except (OSError, ValueError):  # no path, or one that this system can't have
+            continue
+    return None
+
+
 def _task(settings: Settings, job: Job, out: Path) -> Task:
-    policy = settings.policy
+    policy, copies = settings.policy, storage_of(settings)
+    remote = is_remote(job.listings)
+    table = job.listings if remote else table_under(settings.tables_under, job.listings)
+    if table is None:
+        raise LookalikeError(f"there is no table {job.listings} any more")
     opening = DetectorSettings(
-        located(settings.index, settings),
-        policy=None if policy is None else Path(policy) if is_shipped(policy) else located(policy, settings),
+        copies.path_of(settings.index),
+        policy=None if policy is None else Path(policy) if is_shipped(policy) else copies.path_of(policy),
         model=settings.model,
         weights=settings.weights,
         device=settings.device,
@@ -86,8 +113,7 @@ def _task(settings: Settings, job: Job, out: Path) -> Task:
         regions=settings.regions,
     )
     cluster = None if settings.ray is None else Cluster(None if settings.ray == "local" else settings.ray)
-    fetched_by = settings.reader.access if is_remote(job.listings) else None
-    return Task(job.listings, out, opening, cluster, fetched_by)
+    return Task(str(table), out, opening, cluster, settings.reader.access if remote else None)
 
 
 def _access_of(settings: Settings, job: Job) -> Access:

@@ -71,7 +71,7 @@ class EvidencePictures:
                           "service keeps those of findings to act on as long as keep_photos_bytes allows")  # fmt: skip
         photo = self._read(pair.image, kept, access)
         if pair.sha256 not in (None, photo.sha256):
-            raise Problem(404, "photo_changed", f"{pair.image} is another photo now than the one that was checked")
+            raise Problem(404, "photo_changed", "at its address is another photo now than the one that was checked")
         return photo
 
     def _genuine(self, pair: Pair) -> Photo:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
+import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,6 +28,8 @@ from .services import require
 
 if TYPE_CHECKING:
     from .jobs import Job
+
+_log = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/v1/findings", tags=["findings"], dependencies=[Depends(require("check", "review"))])
 
@@ -60,18 +64,27 @@ async def evidence(finding: _FindingId, kept: _Background) -> Response:
         job, row = _of_job(finding, kept)
         pair, access = Pair.of(row), kept.access_of(job)
     if pair is None:
-        raise Problem(404, "no_match", f"finding {finding} resembles no genuine photo, so there is nothing to show")
+        raise Problem(404, "no_match", "the listing resembles no genuine photo, so there is nothing to show")
     data = await kept.pictures.png(finding, pair, access)
     return Response(data, media_type="image/png", headers=_NOT_CACHED)
 
 
 def keep(kept: Background, checked: Checked) -> None:
-    """Keep what was found, so that it can be asked for, and the photo that decided if somebody may act on it."""
+    """Keep what was found, so that it can be asked for, and the photo that decided if somebody may act on it.
+
+    What can't be kept is logged: the answer is right without it.
+    """
     found, row = checked.finding, finding_row(checked.finding)
     pair = Pair.of(row) if found.matches else None
     if pair is not None and found.verdict != "clear" and pair.sha256 in checked.data:
-        kept.photos.put(pair.sha256, checked.data[pair.sha256])
-    kept.findings.put(checked.id, finding_out(checked).model_dump_json(), pair)
+        try:
+            kept.photos.put(pair.sha256, checked.data[pair.sha256])
+        except OSError as error:
+            _log.error("the photo of finding %s could not be kept: %s", checked.id, error)
+    try:
+        kept.findings.put(checked.id, finding_out(checked).model_dump_json(), pair)
+    except sqlite3.Error as error:  # such as a full disk
+        _log.error("finding %s is answered and could not be kept: %s", checked.id, error)
 
 
 def _of_job(name: str, kept: Background) -> tuple[Job, Mapping[str, Any]]:
@@ -80,7 +93,7 @@ def _of_job(name: str, kept: Background) -> tuple[Job, Mapping[str, Any]]:
     job = kept.jobs.store.get(known[1]) if known else None
     row = None if known is None or job is None else row_at(kept.jobs.store.findings(job.id), int(known[2]))
     if job is None or row is None:
-        raise Problem(404, "no_finding", f"there is no finding {name}, or not any more")
+        raise Problem(404, "no_finding", "there is no such finding, or not any more")
     return job, row
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Depends, Request
 from fastapi import Path as InPath
@@ -13,10 +12,13 @@ from starlette.responses import FileResponse, Response
 
 from lookalike.model.sources import is_remote
 
-from .background import Background, background
+from .background import Background, background, table_under
 from .jobs import Job, JobError, JobState
 from .problems import Problem, responses, too_many
 from .services import key_of, require, tell
+
+if TYPE_CHECKING:
+    from .settings import Settings
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=[Depends(require("check"))])
 
@@ -59,13 +61,9 @@ class JobOut(BaseModel):
 )
 async def add_job(given: JobIn, kept: _Background, request: Request, response: Response) -> JobOut:
     """Have a table of listings judged; the answer's Location says how it goes."""
-    table = (
-        given.listings if is_remote(given.listings) else str(table_under(kept.settings.tables_under, given.listings))
-    )
-    if is_remote(table):
-        _require_allowed(table, kept.settings.schemes)
+    _require_table(given.listings, kept.settings)
     try:
-        job = kept.jobs.submit(table, key_of(request).name)
+        job = kept.jobs.submit(given.listings, key_of(request).name)
     except JobError as error:
         raise too_many("jobs", str(error), after=60) from error
     response.headers["Location"] = f"/v1/jobs/{job.id}"
@@ -105,41 +103,34 @@ async def job_findings(job: _JobId, kept: _Background) -> FileResponse:
 async def end_job(job: _JobId, kept: _Background) -> None:
     """Cancel a job, or forget one that has ended, with its findings."""
     if not kept.jobs.remove(_known(job, kept).id):
-        raise _missing(job)
+        raise _missing()
 
 
-def table_under(folders: Iterable[Path], given: str) -> Path:
-    """The table that a path names, below one of the folders, links followed. Raises a Problem, 422, for any other."""
-    for folder in folders:
-        try:
-            top = folder.resolve()
-            path = (top / given).resolve()
-            if path.is_relative_to(top) and path.is_file() and path.suffix.lower() in _ENDINGS:
-                return path
-        except (OSError, ValueError):  # no path, or one that this system can't have
-            continue
-    raise Problem(422, "no_table", f"there is no table {given[:100]!r} in the folders tables_under of the settings; "
-                  f"give a path below one of them that ends in {', '.join(_ENDINGS)}, or an address")  # fmt: skip
-
-
-def _require_allowed(url: str, schemes: Iterable[str]) -> None:
-    scheme, _, rest = url.partition(":")
-    if scheme.lower() not in schemes or not rest.startswith("//"):
-        allowed = ", ".join(sorted(schemes)) or "none"
-        raise Problem(422, "scheme", f"tables are not read by {scheme[:40]}; the settings allow: {allowed}")
-    if Path(url.partition("?")[0].partition("#")[0]).suffix.lower() not in _ENDINGS:
-        raise Problem(422, "no_table", f"the address of a table ends in one of {', '.join(_ENDINGS)}")
+def _require_table(given: str, settings: Settings) -> None:
+    """Raise a Problem, 422, for a table that may not be read, or isn't there."""
+    place = given
+    if is_remote(given):
+        scheme, _, rest = given.partition(":")
+        if scheme.lower() not in settings.schemes or not rest.startswith("//"):
+            allowed = ", ".join(sorted(settings.schemes)) or "none"
+            raise Problem(422, "scheme", f"tables are not read from such an address; the settings allow: {allowed}")
+        place = rest.partition("?")[0].partition("#")[0]
+    elif table_under(settings.tables_under, given) is None:
+        raise Problem(422, "no_table", "there is no such table below the folders tables_under of the settings; give a "
+                      "path below one of them, or an address")  # fmt: skip
+    if not place.lower().endswith(_ENDINGS):
+        raise Problem(422, "no_table", f"a table ends in one of {', '.join(_ENDINGS)}; name it by its format")
 
 
 def _known(name: str, kept: Background) -> Job:
     job = kept.jobs.store.get(name)
     if job is None:
-        raise _missing(name)
+        raise _missing()
     return job
 
 
-def _missing(name: str) -> Problem:
-    return Problem(404, "no_job", f"there is no job {name}, or not any more")
+def _missing() -> Problem:
+    return Problem(404, "no_job", "there is no such job, or not any more")
 
 
 def _out(job: Job) -> JobOut:

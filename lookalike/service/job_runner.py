@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from lookalike.errors import LookalikeError
+
 from .job_worker import Task, work
 from .jobs import Job, JobState, JobStore, time_text
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 _MOST_DEATHS = 3
 _LOOKED_AGAIN = 0.2  # seconds until a worker that says nothing is looked at again
 _TO_END = 5.0  # seconds that a worker gets to end by itself
+_AGAIN = 10.0  # seconds after an error until jobs are tried again
 
 _log = logging.getLogger("lookalike.service")
 
@@ -65,18 +68,26 @@ class JobRunner:
             return self.store.remove(name)
 
     def _run(self) -> None:
-        while True:
-            with self._changed:
-                while (job := self.store.next()) is None and not self._closing:
-                    self._changed.wait()
-                if self._closing or job is None:
-                    return
-                job = self.store.change(job.id, state=JobState.RUNNING, started=job.started or time_text())
+        while not self._closing:
             try:
-                self._do(job)
-            except Exception:  # noqa: BLE001  the next job should run
-                _log.exception("job %s", job.id)
-                self._end(job.id, JobState.FAILED, error="an unexpected error, which the server's log describes")
+                self._next()
+            except Exception:  # noqa: BLE001
+                _log.exception("jobs wait, because of an unexpected error")  # such as a full disk
+                with self._changed:
+                    self._changed.wait(_AGAIN)
+
+    def _next(self) -> None:
+        """Wait for a job, and do it."""
+        with self._changed:
+            while (job := self.store.next()) is None and not self._closing:
+                self._changed.wait()
+            if self._closing or job is None:
+                return
+            job = self.store.change(job.id, state=JobState.RUNNING, started=job.started or time_text())
+        try:
+            self._do(job)
+        except LookalikeError as error:
+            self._end(job.id, JobState.FAILED, error=str(error))
 
     def _do(self, job: Job) -> None:
         spawn = multiprocessing.get_context("spawn")  # a fork would take the locks of other threads along

@@ -64,7 +64,8 @@ def work(task: Task, pipe: Connection) -> None:
                 _judge(task, pipe)
         _tell(pipe, {"done": _counts(task.out)})
     except LookalikeError as error:
-        _tell(pipe, {"failed": str(error)})
+        folder = f"{Path(task.listings).parent}/"  # of the server, which is nobody's business
+        _tell(pipe, {"failed": str(error).replace(folder, "")})
     except OSError as error:  # a full disk, a folder that is gone
         _tell(pipe, {"failed": f"{type(error).__name__}: {error}"})
     except Exception:  # noqa: BLE001  the server tells the user, and its log holds the rest

@@ -140,6 +140,7 @@ class ReviewMount:
         return secret
 
     async def _through(self, key: Key, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["lookalike.key"] = key  # for the log
         try:
             app = await self._opened.of(key.name, fresh=path in ("", "/"))
         except LookalikeError as error:
@@ -188,11 +189,12 @@ class _Opened:
 
     async def of(self, who: str, *, fresh: bool) -> ASGIApp:
         """The review of a person; with `fresh`, of the table as it is now."""
+        seen = self._seen()
+        if (app := self._known(who, seen if fresh else None)) is not None:
+            return app
         async with self._lock:
-            known = self._apps.get(who)
-            if known is not None and not (fresh and known[0] != self._seen()):
-                return known[1]
-            seen = self._seen()
+            if (app := self._known(who, seen)) is not None:  # another request has opened it meanwhile
+                return app
             stack = ExitStack()
             app = await asyncio.to_thread(self._opening, who, stack)
             self._apps[who] = seen, app
@@ -201,6 +203,11 @@ class _Opened:
             while len(stacks) > 2:
                 stacks.pop(0).close()
             return app
+
+    def _known(self, who: str, seen: object) -> ASGIApp | None:
+        """The review that is open for a person, of the table that was seen, or with None of any."""
+        found = self._apps.get(who)
+        return found[1] if found is not None and seen in (None, found[0]) else None
 
     def _seen(self) -> object:
         try:

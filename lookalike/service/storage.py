@@ -80,6 +80,13 @@ class Storage:
             _copy_index(self.place(url), folder, self.most_bytes)
             return folder
 
+    def path_of(self, place: str | Path) -> Path:
+        """The path that `local_copy` gave last; nothing is looked at."""
+        if not is_address(place):
+            return Path(place)
+        name = str(place).rstrip("/").rpartition("/")[2]
+        return self.folder_of(place) / name if name.endswith(".toml") else self.folder_of(place)
+
     def folder_of(self, place: str | Path) -> Path:
         """The folder for the copy of what lies at an address."""
         return self.cache / hashlib.sha256(str(place).rstrip("/").encode()).hexdigest()[:16]

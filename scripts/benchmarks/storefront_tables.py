@@ -45,7 +45,14 @@ def main(argv: list[str] | None = None) -> int:
     queries += [(str(data / "clothing" / "images" / f"{image}.jpg"), "") for image in unrelated]
     listings = [{"listing_id": f"L{i}", "image": image} for i, (image, _) in enumerate(queries)]
     labels = [
-        {"image": image, "product_id": product, "lookalike": str(bool(product)).lower()} for image, product in queries
+        {
+            "listing_id": f"L{i}",
+            "image": image,
+            "product_id": product,
+            "lookalike": str(bool(product)).lower(),
+            "stratum": "other view" if product else "unrelated",
+        }
+        for i, (image, product) in enumerate(queries)
     ]
     _write(out / "references.csv", references)
     _write(out / "listings.parquet", listings)

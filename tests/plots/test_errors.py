@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+
 import numpy as np
 import pytest
 from drawn import annotations
@@ -18,6 +20,19 @@ def test_counts_are_stacked_and_say_their_numbers() -> None:
     assert [label.get_text() for label in axes.get_yticklabels()] == ["before", "after"]
     with pytest.raises(ValueError, match="no counts"):
         plot_counts({}, group="verdict")
+
+
+def test_a_narrow_part_has_no_number_and_a_long_legend_several_rows() -> None:
+    parts = {f"part {k}": 100 for k in range(6)} | {"narrow": 2}
+    figure = plot_counts({"before": parts}, group="verdict")
+    (axes,) = figure.axes
+    assert annotations(axes) == ["100"] * 6
+    figure.savefig(BytesIO())  # which makes room for the legend
+    legend = axes.get_legend()
+    assert legend is not None and [text.get_text() for text in legend.get_texts()] == list(parts)
+    box, page = legend.get_window_extent(), figure.bbox
+    assert box.x0 >= 0 and box.x1 <= page.x1 and box.y1 <= page.y1
+    assert axes.bbox.width > page.width / 2
 
 
 def test_pictures_of_a_case_stand_side_by_side_without_ticks() -> None:

@@ -41,7 +41,8 @@ def test_a_histogram_of_probabilities_says_so_and_goes_from_0_to_1() -> None:
 
 
 def test_a_histogram_of_one_group_or_of_one_value_is_drawn_and_of_none_refused() -> None:
-    plot_similarities([0.5, 0.5], [])
+    (axes,) = plot_similarities([0.5, 0.5], [], names=("right", "wrong")).axes
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["right (2)", "wrong (0)"]  # type: ignore[union-attr]
     with pytest.raises(ValueError, match="expected at least one"):
         plot_similarities([], [])
 

@@ -140,7 +140,7 @@ def test_the_shipped_policy_is_for_the_shipped_weights() -> None:
     assert policy in shipped_policies()
     text = default_policy_text(policy.weights_sha256 or "")
     assert text is not None and parse(text, source="p.toml", folder=None) == policy
-    assert str(policy) == "embedded-default@51b96708", "findings name the policy that they were made by"
+    assert str(policy) == "embedded-default@9129ab48", "findings name the policy that they were made by"
 
 
 def test_policies_that_shipped_for_earlier_weights_still_judge_their_findings() -> None:

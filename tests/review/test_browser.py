@@ -316,6 +316,35 @@ def test_payloads_in_every_field_run_nothing(browser: Browser, shop: Shop, tmp_p
         watched.close()
 
 
+def test_letters_can_be_turned_off_as_keys(browser: Browser, shop: Shop, tmp_path: Path) -> None:
+    with shop.review(tmp_path / "v.jsonl") as app, served(app, entered=False) as client:
+        watched = Watched(browser)
+        page = watched.page
+        page.goto(client.address)
+        page.locator("#stage").wait_for()
+        page.locator("#help").click()
+        page.locator("#letters").uncheck()
+        page.keyboard.press("Escape")
+        page.reload()
+        page.locator("#stage").wait_for()
+        before = place_of(page)
+        for key in ("l", "2", "?"):
+            page.keyboard.press(key)
+        assert page.locator("dialog[open]").count() == 0
+        assert page.locator("[data-candidate='1'][aria-pressed=true]").count() == 0
+        page.locator("[data-verdict=lookalike]").click()
+        page.wait_for_function("before => document.documentElement.dataset.place !== before", arg=before)
+        page.locator("#help").click()
+        page.locator("#letters").check()
+        page.keyboard.press("Escape")
+        press(page, "n")
+        watched.close()
+    assert [entry.said.verdict for entry in verdict_file(tmp_path / "v.jsonl").entries()] == [
+        "lookalike",
+        "not_lookalike",
+    ]
+
+
 def test_when_the_review_has_ended_the_page_says_so_and_keeps_the_finding(
     browser: Browser, shop: Shop, tmp_path: Path
 ) -> None:

@@ -15,7 +15,7 @@ from serving import Place, Running, place_in, served
 from workers import web
 
 from lookalike.errors import LookalikeError
-from lookalike.service.background import opened
+from lookalike.service.background import opened, require_free
 
 
 @pytest.fixture(scope="module")
@@ -108,5 +108,7 @@ def test_a_finding_without_a_match_has_no_evidence(running: Running) -> None:
 
 
 def test_a_second_server_on_the_same_state_is_refused(place: Place, running: Running) -> None:
+    with pytest.raises(LookalikeError, match="another server keeps its state in"):
+        require_free(place.settings())
     with pytest.raises(LookalikeError, match="another server keeps its state in"), opened(place.settings()):
         pass

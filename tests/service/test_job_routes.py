@@ -67,6 +67,7 @@ def done(running: Running) -> dict[str, Any]:
 
 def test_a_job_judges_a_table_of_this_machine(running: Running, done: dict[str, Any], tmp_path: Path) -> None:
     assert (done["state"], done["judged"], done["errors"], done["by"]) == ("done", 4, 2, "admin")
+    assert done["listings"] == "day.csv", "no path of the server"
     assert done["verdicts"] == {"flagged": 2, "unreadable": 2}
     answer = running.client.get(f"/v1/jobs/{done['id']}/findings")
     (tmp_path / "f.parquet").write_bytes(answer.content)

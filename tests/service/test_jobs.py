@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ import pytest
 from toy import save_pictures
 from workers import dies, running, until, waits
 
-from lookalike import Reference, read_findings
+from lookalike import LookalikeError, Reference, read_findings
 from lookalike.index.build import build_index
 from lookalike.model.access import Access
 from lookalike.model.loading import load_encoder
 from lookalike.scanning.tables import DetectorSettings, scan_table
+from lookalike.service.job_runner import JobRunner
 from lookalike.service.job_worker import Task, work
 from lookalike.service.jobs import Job, JobError, JobState, JobStore
 
@@ -127,6 +129,40 @@ def test_a_job_whose_workers_die_fails_after_three(shop: Path, tmp_path: Path) -
     assert store.findings(job.id).with_name("tried").read_text() == "xxx"
 
 
+def test_a_job_that_cannot_begin_fails_and_the_next_one_begins(tmp_path: Path) -> None:
+    store = JobStore(tmp_path / "jobs")
+
+    def task_of(job: Job) -> Task:
+        if job.listings == "gone.csv":
+            raise LookalikeError("there is no table gone.csv any more")
+        return Task(job.listings, store.findings(job.id), DetectorSettings(tmp_path))
+
+    with closing(JobRunner(store, task_of, work=waits)) as runner:
+        runner.start()
+        gone, later = (runner.submit(name, "gateway") for name in ("gone.csv", "l.csv"))
+        until(lambda: store.get(later.id).judged == 7)  # type: ignore[union-attr]
+    failed = store.get(gone.id)
+    assert failed is not None
+    assert (failed.state, failed.error) == (JobState.FAILED, "there is no table gone.csv any more")
+
+
+def test_jobs_go_on_after_an_error_that_nobody_foresaw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, change = JobStore(tmp_path / "jobs"), JobStore.change
+    errors = [OSError("the disk is full")] * 2
+
+    def failing(self: JobStore, name: str, **values: Any) -> Job:
+        if errors:
+            raise errors.pop()
+        return change(self, name, **values)
+
+    monkeypatch.setattr(JobStore, "change", failing)
+    monkeypatch.setattr("lookalike.service.job_runner._AGAIN", 0.01)
+    with running(store, tmp_path, work=waits) as runner:
+        job = runner.submit("l.csv", "gateway")
+        until(lambda: store.get(job.id).judged == 7)  # type: ignore[union-attr]
+    assert not errors
+
+
 @pytest.mark.parametrize(
     ("listings", "said"),
     [("missing.csv", "there is no table"), ("empty.csv", "no rows"), ("notes.txt", "has no column listing_id")],
@@ -157,6 +193,7 @@ import sys, time
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from workers import running
+from lookalike.service.job_runner import JobRunner
 from lookalike.service.job_worker import Task, work
 from lookalike.service.jobs import JobStore
 if __name__ == "__main__":

@@ -255,6 +255,7 @@
 
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+    if (!get("letters").checked && /^[!-~]$/.test(event.key)) return;
     if (event.key === " ") {
       if (event.target.closest("button, a, input, textarea")) return;
       if (!event.repeat) startBlink();
@@ -316,6 +317,8 @@
     mark();
   });
   get("help").addEventListener("click", () => get("keys").showModal());
+  get("letters").checked = localStorage.getItem("lookalike-letters") !== "off";
+  get("letters").addEventListener("change", () => localStorage.setItem("lookalike-letters", get("letters").checked ? "on" : "off"));
 
   const opened = new URLSearchParams(location.search).get("open");
   act(opened && /^\d+$/.test(opened) ? `finding/${opened}` : "next");

@@ -7,7 +7,9 @@ from itertools import product
 import numpy as np
 import pytest
 
-from lookalike.scripts.training.set_default_policy import WANTED, Answers
+from lookalike.records import Match, Reference
+from lookalike.scripts.training.set_default_policy import WANTED, Answers, rival_of
+from lookalike.thresholds.labels import LabelledMatches
 
 
 def answers(seed: int = 0, unrelated: int = 200) -> Answers:
@@ -58,3 +60,19 @@ def test_says_what_it_was_set_on_and_what_it_finds() -> None:
     shown = given.strata == "imitation"
     hits = (given.strength >= np.where(given.alike, flags[1], flags[0])) & given.right
     assert f"imitations: {hits[shown].mean():.1%} reach flag" in text
+
+
+def test_a_picture_without_its_product_is_a_rivals() -> None:
+    matches = tuple(
+        Match(Reference(name, name, "", ""), similarity, margin=0.0)
+        for name, similarity in (("a", 0.9), ("b", 0.7), ("c", 0.4))
+    )
+    rival = rival_of(LabelledMatches(matches, frozenset({"a"})), "a")
+    assert rival is not None and not rival.right
+    assert [(match.reference.id, match.margin) for match in rival.matches] == [
+        ("b", pytest.approx(0.3)),
+        ("c", pytest.approx(-0.3)),
+    ]
+    assert not any(rival.is_right(match) for match in rival.matches)
+    assert rival_of(LabelledMatches(matches, frozenset({"clothes 1"})), "clothes 1") is None
+    assert rival_of(LabelledMatches(matches, frozenset()), "") is None, "it is a rival's already"
