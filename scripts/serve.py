@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from lookalike.errors import MissingExtraError
+from lookalike.errors import LookalikeError, MissingExtraError
 from lookalike.scripts.command import Exit, run
 from lookalike.scripts.terminal import note, print_line
 
@@ -55,12 +55,15 @@ def serve(
     app = create_app(settings)
     require_free(settings)
     app.state.services.holder.open()
-    log_lines()
     with listening(settings.host, settings.port) as opened:
+        log_lines()
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         print_line(f"http://{host}:{opened.getsockname()[1]}")
-        with suppress(KeyboardInterrupt):  # how it is ended
-            server_of(app).run(sockets=[opened])
+        server = server_of(app)
+        with suppress(KeyboardInterrupt, SystemExit):  # how it is ended, and how uvicorn ends if it can't start
+            server.run(sockets=[opened])
+    if not server.started:
+        raise app.state.failed or LookalikeError("the service did not start; the lines above say why")
     return Exit.DONE
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from functools import partial
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
 import lookalike
+from lookalike.errors import LookalikeError
 
 from . import check_routes, finding_routes, job_routes, reference_routes, status_routes
 from .background import opened
@@ -53,6 +54,7 @@ def create_app(settings: Settings, *, encoder: Encoder | None = None) -> FastAPI
         redirect_slashes=False,
     )
     app.state.services = Services(settings, holder, checks, Changes(settings, holder), metrics, door)
+    app.state.failed = None
     handle_errors(app)
     app.state.reviews = ReviewMount(settings, door)
     app.state.reviews.mount(app)
@@ -67,26 +69,39 @@ def create_app(settings: Settings, *, encoder: Encoder | None = None) -> FastAPI
 
 @asynccontextmanager
 async def _running(app: FastAPI) -> AsyncIterator[None]:
-    """Open what there is, and watch it while the application runs."""
+    """Open what there is, and watch it while the application runs. What fails at the start is kept in `app.state`."""
     shared: Services = app.state.services
-    holder, stop = shared.holder, threading.Event()
-    if holder.current is None:
-        await asyncio.to_thread(holder.open)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(asyncio.to_thread, shared.checks.close)
+        stack.push_async_callback(asyncio.to_thread, shared.changes.close)
+        try:
+            if shared.holder.current is None:
+                await asyncio.to_thread(shared.holder.open)
+            stack.enter_context(closing(app.state.reviews))
+            app.state.background = stack.enter_context(opened(shared.settings))
+            await asyncio.to_thread(shared.changes.tidy)  # now that no other server uses the folder
+        except LookalikeError as error:
+            app.state.failed = error
+            raise
+        shared.checks.kept.append(partial(finding_routes.keep, app.state.background))
+        stack.push_async_callback(asyncio.to_thread, _watched(shared))
+        yield
+
+
+def _watched(shared: Services) -> Callable[[], None]:
+    """Look for changes of what is open and of the keys from now on; calling what this gives ends that."""
+    stop = threading.Event()
 
     def watch() -> None:
         while not stop.wait(shared.settings.reload_seconds):
-            holder.refresh()
+            shared.holder.refresh()
             shared.door.refresh()
 
     watcher = threading.Thread(target=watch, name="lookalike-watch", daemon=True)
     watcher.start()
-    try:
-        with closing(app.state.reviews), opened(shared.settings) as app.state.background:
-            shared.checks.kept.append(partial(finding_routes.keep, app.state.background))
-            await asyncio.to_thread(shared.changes.tidy)  # now that no other server uses the folder
-            yield
-    finally:
+
+    def end() -> None:
         stop.set()
-        await asyncio.to_thread(watcher.join)
-        await asyncio.to_thread(shared.changes.close)
-        await asyncio.to_thread(shared.checks.close)
+        watcher.join()
+
+    return end

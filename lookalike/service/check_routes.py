@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -20,6 +21,8 @@ from .problems import Problem, problem_of, responses, unavailable
 from .schemas import Batch, BatchLine, FindingOut, ListingIn, Offer
 from .services import Services, Shared, queued, require, services, tell
 from .serving import Serving
+
+_log = logging.getLogger(__name__)
 
 _TOGETHER = 8  # listings of a batch that are checked at the same time
 _MOST_FILES = 1000  # of a form; how many may be photos is said in a clearer way
@@ -60,12 +63,17 @@ async def _listing(request: Request, most: int) -> Listing:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
         if kind == "application/json":
-            return listing_of(ListingIn.model_validate_json(await request.body()), most=most)
+            # a large body would keep others waiting
+            return await asyncio.to_thread(_from_json, await request.body(), most)
         if kind == _FORM:
             return await _from_form(request, most)
     except ValidationError as error:
         raise RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in error.errors()]) from None
     raise Problem(415, "media_type", f"the body is {kind[:60] or 'of no type'}; send application/json or {_FORM}")
+
+
+def _from_json(body: bytes, most: int) -> Listing:
+    return listing_of(ListingIn.model_validate_json(body), most=most)
 
 
 async def _from_form(request: Request, most: int) -> Listing:
@@ -100,10 +108,14 @@ async def check_batch(given: Batch, shared: Shared) -> AsyncIterator[BatchLine]:
 
 async def _line(given: ListingIn, shared: Services, serving: Serving) -> BatchLine:
     try:
-        listing = listing_of(given, most=shared.settings.photos_per_listing)
+        listing = await asyncio.to_thread(listing_of, given, most=shared.settings.photos_per_listing)
         found = finding_out(await shared.checks.check(listing, serving))
     except Problem as problem:
         return BatchLine(listing=given.id, status=problem.status_code, problem=problem_of(problem))
     except LookalikeError as error:
         return BatchLine(listing=given.id, status=503, problem=unavailable(error))
+    except Exception:  # noqa: BLE001  the other listings of the batch keep their answers
+        _log.exception("a listing of a batch failed in a way that nobody foresaw")
+        fault = problem_of(Problem(500, "fault", "something went wrong here; the log has its traceback"))
+        return BatchLine(listing=given.id, status=500, problem=fault)
     return BatchLine(listing=given.id, status=200, finding=found)

@@ -76,11 +76,11 @@ class Imported(BaseModel):
 
 async def _put(reference: Reference, request: Request, response: Response, *, harmless: bool) -> ReferenceOut:
     shared = services(request)
-    new = shared.changes.known(reference.id, harmless=harmless) is None
+    new = await _known(shared, reference.id, harmless=harmless) is None
     await _in_turn(shared, lambda: shared.changes.put(reference, harmless=harmless), "photo")
     response.status_code = 201 if new else 200
     tell(request, reference=reference.id)
-    return _shown(shared, reference.id, harmless=harmless)
+    return await _shown(shared, reference.id, harmless=harmless)
 
 
 @router.put("/references/{id:path}", operation_id="put_reference", responses=responses(404, 409) | _CREATED)
@@ -102,7 +102,7 @@ def _routes(name: str, *, harmless: bool) -> None:
 
     @router.get(f"/{name}/{{id:path}}", operation_id=f"get_{name}", responses=responses(404), summary=f"A {one}")
     async def get(id: _Name, shared: Shared) -> ReferenceOut:
-        return _shown(shared, id, harmless=harmless)
+        return await _shown(shared, id, harmless=harmless)
 
     @router.delete(f"/{name}/{{id:path}}", operation_id=f"delete_{name}", responses=responses(404, 409),
                    status_code=204, summary=f"Remove a {one}")  # fmt: skip
@@ -139,9 +139,14 @@ async def _in_turn(shared: Services, work: Callable[[], _Result], reason: str) -
         raise Problem(422, reason, str(error)) from error
 
 
-def _shown(shared: Services, name: str, *, harmless: bool) -> ReferenceOut:
+async def _known(shared: Services, name: str, *, harmless: bool) -> tuple[Reference, str] | None:
+    """What `Changes.known` gives; in a thread, since the first look into a large index takes a while."""
+    return await asyncio.to_thread(shared.changes.known, name, harmless=harmless)
+
+
+async def _shown(shared: Services, name: str, *, harmless: bool) -> ReferenceOut:
     """What is open of it. Raises a Problem, 404, if there is none."""
-    known = shared.changes.known(name, harmless=harmless)
+    known = await _known(shared, name, harmless=harmless)
     if known is None:
         raise _missing(name)
     reference, sha256 = known

@@ -37,7 +37,6 @@ class Info(BaseModel):
     versions: VersionsOut
     opened: datetime
     references: int
-    products: int
     policy_expires: date | None
     tuned_on_this_index: bool | None
     reloads: int
@@ -89,7 +88,6 @@ def _info(shared: Shared, serving: Serving) -> Info:
         versions=VersionsOut(**vars(serving.versions)),
         opened=serving.opened,
         references=len(index),
-        products=len(index.products),
         policy_expires=policy.expires,
         tuned_on_this_index=None if policy.index_digest is None else policy.index_digest == index.digest,
         reloads=holder.reloads,

@@ -61,6 +61,10 @@ def test_it_starts_answers_and_ends_when_asked(shop: Path, capsys: pytest.Captur
                             headers={"Authorization": f"Bearer {given}"}, timeout=30)  # fmt: skip
         assert (answer.status_code, answer.json()["match"]["reference"]) == (200, "r1"), answer.text
         assert "server" not in answer.headers
+        second = subprocess.run([*CALL, "--config", str(config), "--port", "0"], capture_output=True, text=True)
+        assert (second.returncode, second.stderr.splitlines()[-1]) == (
+            2, f"another server keeps its state in {shop / 'state'}; give each server another --state",
+        )  # fmt: skip
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=30)
         assert process.returncode == 0, errors
@@ -99,12 +103,13 @@ def test_an_index_that_is_missing_and_a_port_that_is_taken_are_told_in_one_line(
     shop: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     key(shop, capsys)
-    call = [*CALL, "--keys", str(shop / "keys.json"), "--state", str(shop / "state"), "--index"]
+    call = ["serve", "--keys", str(shop / "keys.json"), "--state", str(shop / "other"), "--index"]
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         for index, said in (("none", "there is no index in none"), (str(shop / "index"), f"port {port} of 127.0.0.1")):
-            done = subprocess.run([*call, index, "--port", port], capture_output=True, text=True, check=False)
-            assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1, done.stderr
+            assert main([*call, index, "--port", port]) == 2
+            err = capsys.readouterr().err
+            assert said in err and err.count("\n") == 1
 
 
 def test_without_its_extra_it_says_how_to_install_it(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from serving import Running, encoded, place_in, served
+from serving import Running, encoded, photo_server, place_in, served
 
+from lookalike import Detector, Finding, Listing
 from lookalike.errors import EncoderError, IndexDamagedError
 
 
@@ -29,6 +33,39 @@ def test_unknown_paths_and_methods_are_problems(running: Running, method: str, p
     body = answer.json()
     assert set(body) == {"type", "title", "status", "detail", "reason"} and body["status"] == status
     assert answer.headers["cache-control"] == "no-store"
+
+
+def test_a_fault_with_one_listing_of_a_batch_costs_the_others_nothing(
+    running: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    judge = Detector.judge
+
+    def fails(detector: Detector, listing: Listing, *more: Any, **others: Any) -> Finding:
+        if listing.id == "L1":
+            raise ZeroDivisionError("a secret of the inside")
+        return judge(detector, listing, *more, **others)
+
+    monkeypatch.setattr(Detector, "judge", fails)
+    photo = encoded(running.place.pictures[0])
+    body = {"listings": [{"id": f"L{at}", "photos": [photo]} for at in range(3)]}
+    answer = running.client.post("/v1/check:batch", json=body)
+    lines = [json.loads(line) for line in answer.text.splitlines()]
+    assert [line["status"] for line in lines] == [200, 500, 200]
+    assert lines[1]["problem"]["reason"] == "fault" and "secret" not in answer.text
+    assert "a secret of the inside" in caplog.text
+
+
+def test_a_client_that_goes_away_in_the_middle_of_a_batch_leaves_nothing_behind(running: Running) -> None:
+    with photo_server(running.place.pictures) as photos:
+        slow = {"id": "L", "photos": [{"url": f"{photos.address}/slow?seconds=0.5"}]}
+        with running.client.stream("POST", "/v1/check:batch", json={"listings": [slow] * 100}) as answer:
+            next(answer.iter_lines())
+        until = time.monotonic() + 10
+        while running.services.checks.waiting or running.services.checks.room.taken:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        asked = photos.asked["/slow"]
+        assert asked < 50, "what nobody waits for is still fetched"
 
 
 @pytest.mark.parametrize("error", [EncoderError("/srv/weights failed"), IndexDamagedError("/srv/index is damaged")])
