@@ -14,7 +14,7 @@ from typing import Any
 
 from lookalike.scanning.tables import DetectorSettings
 from lookalike.service.job_runner import JobRunner
-from lookalike.service.job_worker import Task
+from lookalike.service.job_worker import Task, end_with_server
 from lookalike.service.jobs import Job, JobStore
 
 
@@ -43,6 +43,13 @@ def dies(task: Task, pipe: Connection) -> None:
     with open(task.out.with_name("tried"), "a") as file:
         file.write("x")
     os._exit(9)
+
+
+def stays(task: Task, pipe: Connection) -> None:
+    """Does nothing that its server's death would end."""
+    end_with_server()
+    task.out.with_name("pid").write_text(str(os.getpid()))
+    time.sleep(600)
 
 
 def waits(task: Task, pipe: Connection) -> None:

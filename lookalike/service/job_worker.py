@@ -56,7 +56,7 @@ def work(task: Task, pipe: Connection) -> None:
     First {"index": …, "harmless": …} with their digests, {"judged": n} now and then, at last {"done": counts} or
     {"failed": why}.
     """
-    _end_with_server()
+    end_with_server()
     try:
         # the worker of a server that was killed a moment ago may still be at it
         with FileLock(task.out.with_name("worker.lock"), timeout=_UNTIL_DEAD):
@@ -73,7 +73,8 @@ def work(task: Task, pipe: Connection) -> None:
         _tell(pipe, {"failed": "an unexpected error, which the server's log describes"})
 
 
-def _end_with_server() -> None:
+def end_with_server() -> None:
+    """Have this process end when the one that started it does, however that dies, and run at a lower priority."""
     server = multiprocessing.parent_process()
     if server is not None:
         threading.Thread(target=_end_after, args=(server.join,), daemon=True).start()

@@ -12,7 +12,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from toy import save_pictures
 from workers import dies, running, until, waits
@@ -192,12 +191,10 @@ _SERVER = """
 import sys, time
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from workers import running
-from lookalike.service.job_runner import JobRunner
-from lookalike.service.job_worker import Task, work
+from workers import running, stays
 from lookalike.service.jobs import JobStore
 if __name__ == "__main__":
-    with running(JobStore(Path(sys.argv[1])), Path(sys.argv[2])):
+    with running(JobStore(Path(sys.argv[1])), Path(sys.argv[2]), work=stays):
         time.sleep(600)
 """
 
@@ -207,21 +204,20 @@ def test_a_killed_server_loses_no_job_and_leaves_no_worker(shop: Path, tmp_path:
     script = tmp_path / "server.py"
     script.write_text(_SERVER.format(tests=str(Path(__file__).parents[1])))
     store = JobStore(tmp_path / "jobs")
-    names = [store.add(Job.asked(str(shop / "listings.csv"), "gateway")).id]
-    partial = store.findings(names[0]).with_name("findings.parquet.partial")
+    name = store.add(Job.asked(str(shop / "listings.csv"), "gateway")).id
+    pid = store.findings(name).with_name("pid")
     with subprocess.Popen([sys.executable, script, tmp_path / "jobs", shop / "index"]) as server:
         try:
-            until(partial.exists)
-            workers = psutil.Process(server.pid).children()
+            until(lambda: pid.is_file() and pid.read_text())
         finally:
             server.send_signal(signal.SIGKILL)
-    until(lambda: workers and not any(alive(worker.pid) for worker in workers))
+    until(lambda: not alive(int(pid.read_text())))
     again = JobStore(tmp_path / "jobs")
+    assert state(again, name) is JobState.RUNNING
     with running(again, shop / "index"):
-        until(lambda: all(state(again, name).ended for name in names))
-    for name in names:
-        assert state(again, name) is JobState.DONE
-        assert [row["listing_id"] for row in read_findings(again.findings(name))] == [f"L{i}" for i in range(15)]
+        until(lambda: state(again, name).ended)
+    assert state(again, name) is JobState.DONE
+    assert [row["listing_id"] for row in read_findings(again.findings(name))] == [f"L{i}" for i in range(15)]
 
 
 def alive(process: int) -> bool:
