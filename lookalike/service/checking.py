@@ -127,7 +127,7 @@ class _Work:
         try:
             async with self._few, asyncio.timeout(max(0.0, self._until - time.monotonic())):
                 name = "" if isinstance(image, bytes) else str(image)
-                read = await self._read(image if isinstance(image, bytes) else await self._fetched(name), name)
+                read = await self._read(await self._fetched(image), name)
                 if read.error is not None:
                     return read
                 encoder = self._serving.detector.encoder
@@ -138,9 +138,11 @@ class _Work:
             what = "was not looked at by the deadline; allow more time, or check the listing again"
             return Read(None, error=f"{photo_name(image)}: {what}", reason="deadline")
 
-    async def _fetched(self, url: str) -> bytes:
+    async def _fetched(self, image: ImageSource) -> bytes:
         access = self._serving.detector.reader.access
-        return await self._stage("fetching", self._checks.fetching.submit(read_source, url, access=access))
+        if isinstance(image, bytes):
+            return read_source(image, access=access)  # within its limit of size
+        return await self._stage("fetching", self._checks.fetching.submit(read_source, str(image), access=access))
 
     async def _read(self, data: bytes, name: str) -> Read:
         if not self._checks.room.take(len(data)):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_GONE = 499  # what proxies log for a client that went away before it was answered
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 
@@ -87,7 +88,7 @@ class Requests:
             what = f"something went wrong here; report it with the request's id {name}"
             await answer(500, "fault", what)(scope, receive, sending)
         finally:
-            self._tell(scope, name, status, time.perf_counter() - begun)
+            self._tell(scope, name, status or _GONE, time.perf_counter() - begun)
 
     def _tell(self, scope: Scope, name: str, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "other")

@@ -89,7 +89,7 @@ class _State(Collector):
 
 
 def _of(serving: Serving) -> Iterable[Metric]:
-    index, policy, versions = serving.detector.index, serving.detector.policy, serving.versions
+    index, policy, versions = serving.detector.index, serving.policy, serving.versions
     info = GaugeMetricFamily("lookalike_serving", "What is open.", labels=["index", "harmless", "policy", "encoder"])
     info.add_metric([versions.index, versions.harmless or "", versions.policy, versions.encoder], 1)
     yield info

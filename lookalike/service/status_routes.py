@@ -82,7 +82,7 @@ async def reload(shared: Shared) -> Info:
 
 
 def _info(shared: Shared, serving: Serving) -> Info:
-    index, policy, holder = serving.detector.index, serving.detector.policy, shared.holder
+    index, policy, holder = serving.detector.index, serving.policy, shared.holder
     return Info(
         lookalike=lookalike.__version__,
         versions=VersionsOut(**vars(serving.versions)),

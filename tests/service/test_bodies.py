@@ -123,6 +123,8 @@ def test_a_client_that_goes_away_leaves_nothing_behind(running: Running) -> None
             client.sendall(bytes(1000))
             becomes(lambda: room.taken > 0)
         becomes(lambda: room.taken == 0)
+    metrics = running.client.get("/metrics").text
+    assert 'lookalike_requests_total{route="other",status="499"} 5.0' in metrics
 
 
 def becomes(true: Callable[[], bool]) -> None:

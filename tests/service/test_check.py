@@ -239,6 +239,15 @@ def test_a_full_queue_refuses_at_once_and_says_when_to_come_back(place: Place, p
         assert server.services.checks.waiting == 0
 
 
+def test_a_photo_is_no_larger_than_it_may_be_however_it_comes(place: Place, photos: Photos) -> None:
+    size = place.pictures[0].stat().st_size
+    given = [encoded(place.pictures[0]), {"url": f"{photos.address}/picture/0"}]
+    with served(place, photo_bytes=size - 1) as server:
+        assert [each["reason"] for each in server.check(*given)["photos"]] == ["too_large", "too_large"]
+    with served(place, photo_bytes=size) as server:
+        assert [each["reason"] for each in server.check(*given)["photos"]] == [None, None]
+
+
 def test_photos_beyond_the_memory_for_them_are_refused_and_it_is_given_back(place: Place, photos: Photos) -> None:
     body = json.dumps({"id": "L", "photos": [{"url": f"{photos.address}/picture/0"}] * 20}).encode()
     with served(place, memory_bytes=len(body) + 5 * place.pictures[0].stat().st_size) as server:

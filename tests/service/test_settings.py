@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lookalike.errors import LookalikeError
-from lookalike.service.settings import read_settings
+from lookalike.service.settings import Settings, read_settings
 
 NEEDED = {"index": "i", "keys": "k", "state": "s"}
 
@@ -55,3 +55,8 @@ def test_a_file_that_is_missing_or_no_toml_is_named(tmp_path: Path) -> None:
     (tmp_path / "serve.toml").write_text("index =")
     with pytest.raises(LookalikeError, match=r"serve.toml is not TOML"):
         read_settings(tmp_path / "serve.toml")
+
+
+def test_every_setting_is_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "service.md").read_text(encoding="utf-8")
+    assert [name for name in Settings.model_fields if f"`{name}`" not in text] == []
