@@ -210,9 +210,9 @@ class _Embedder:
             del self._coming[sha256]
         for read in window.reads:
             if read.error is not None or read.sha256 is None:
-                yield EmbeddedPhoto(read.sha256, None, error=read.error)
+                yield embedded_photo(read)
                 continue
-            yield _photo(window.known[read.sha256], fresh=read.sha256 in fresh)
+            yield embedded_photo(window.known[read.sha256], fresh=read.sha256 in fresh)
             fresh.discard(read.sha256)
 
 
@@ -224,7 +224,10 @@ def _adapted(photo: EmbeddedPhoto, adapter: Adapter) -> EmbeddedPhoto:
     return replace(photo, vector=vectors[0], parts=parts)
 
 
-def _photo(read: Read, *, fresh: bool) -> EmbeddedPhoto:
+def embedded_photo(read: Read, *, fresh: bool = False) -> EmbeddedPhoto:
+    """What is known of a picture whose vectors are all known, or that could not be read."""
+    if read.error is not None:
+        return EmbeddedPhoto(read.sha256, None, error=read.error)
     whole, *others = read.views
     parts = tuple(Part(view.region, view.vector) for view in others if view.region and view.vector is not None)
     return EmbeddedPhoto(read.sha256, whole.vector, hint=read.hint, fresh=fresh, parts=parts)

@@ -19,7 +19,7 @@ from PIL import Image
 from lookalike.cores import available_cores
 from lookalike.errors import ImageReadError
 from lookalike.model.encoder import Encoder
-from lookalike.model.images import ImageLimits, content_hash, decode_image, read_image
+from lookalike.model.images import ImageLimits, Photo, content_hash, decode_image, read_image
 from lookalike.model.plain_jpeg import coded_hash, prepared_plain
 from lookalike.model.regions import VERSION, Region, cut, regions_of, working_picture
 from lookalike.model.resize import unseen
@@ -70,7 +70,7 @@ class View:
 
 @dataclass(frozen=True)
 class Read:
-    """A picture that was read: its `views`, the whole first, or an `error`.
+    """A picture that was read: its `views`, the whole first, or an `error` with the `reason` of an ImageReadError.
 
     `names` are further names of the picture, besides its sha256, that a cache should know it by.
     """
@@ -80,6 +80,7 @@ class Read:
     hint: str | None = None
     error: str | None = None
     names: tuple[str, ...] = ()
+    reason: str | None = None
 
     @property
     def known(self) -> bool:
@@ -115,24 +116,31 @@ class PictureReader:
 
     def read(self, source: ImageSource) -> Read:
         """The picture's views; those whose vectors are known are not prepared, if that spares decoding."""
-        sha256, stored = None, None
         try:
             if isinstance(source, str | Path | bytes):
                 data = read_source(source, access=self._reader.access)
-                sha256 = content_hash(data)
-                stored = self.stored(sha256)
-                if stored is not None and not self._wanted(sha256):
-                    return stored
-                plain = None if self._wanted(sha256) else self._read_plain(sha256, data)
-                if plain is not None:
-                    return plain
-                name = photo_name(source, sha256) if isinstance(source, bytes) else str(source)
-                photo = decode_image(data, source=name, limits=self._reader.limits)
-            else:
-                photo = read_image(source, limits=self._reader.limits, access=self._reader.access)
-                sha256 = photo.sha256
+                return self.read_data(data, "" if isinstance(source, bytes) else str(source))
+            photo = read_image(source, limits=self._reader.limits, access=self._reader.access)
         except ImageReadError as error:
-            return Read(sha256, error=str(error))
+            return Read(None, error=str(error), reason=error.reason)
+        return self._decoded(photo, None)
+
+    def read_data(self, data: bytes, source: str = "") -> Read:
+        """The same for the bytes of a picture that came from `source`, which is its name in messages."""
+        sha256 = content_hash(data)
+        stored = self.stored(sha256)
+        if stored is not None and not self._wanted(sha256):
+            return stored
+        try:
+            plain = None if self._wanted(sha256) else self._read_plain(sha256, data)
+            if plain is not None:
+                return plain
+            photo = decode_image(data, source=source or photo_name(data, sha256), limits=self._reader.limits)
+        except ImageReadError as error:
+            return Read(sha256, error=str(error), reason=error.reason)
+        return self._decoded(photo, stored)
+
+    def _decoded(self, photo: Photo, stored: Read | None) -> Read:
         if self._onlooker is not None and self._wanted(photo.sha256):
             self._onlooker.take(photo.sha256, photo.image)
             if stored is not None:

@@ -335,6 +335,12 @@ class ReferenceIndex:
                 f"the features of reference {reference!r} can't be read: {error}; build the index again"
             ) from error
 
+    def reference(self, name: str) -> Reference | None:
+        """The reference with that id; None if there is none."""
+        state = self._state
+        row = state.row.get(name)
+        return None if row is None else references_at(state.catalogue, np.array([row]))[row]
+
     def image_sha256(self, reference: str) -> str | None:
         """The sha256 of the picture of the reference with that id; None if there is no such reference."""
         state = self._state

@@ -22,7 +22,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from lookalike.disk import held, make_folder, open_regular, read_regular, require_local, written
-from lookalike.errors import EncoderError, IndexDamagedError, IndexNotFoundError, ReferenceIndexError, TableError
+from lookalike.errors import (
+    EncoderError,
+    IndexBusyError,
+    IndexDamagedError,
+    IndexNotFoundError,
+    ReferenceIndexError,
+    TableError,
+)
 from lookalike.model.adapter import Adapter
 from lookalike.model.encoder import EncoderSpec
 
@@ -187,9 +194,14 @@ def digest_of(manifest: Mapping[str, Any]) -> str:
 
 def data_names(manifest: Mapping[str, Any]) -> set[str]:
     """The names of all data files that a manifest of any version names."""
+    return {entry["name"] for entry in data_entries(manifest)}
+
+
+def data_entries(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What a manifest of any version says of each of its data files: name, bytes and sha256."""
     parts = (manifest.get(name, {}) for name in ("partition", "look_partition", "removed", "adapter"))
     holders = [manifest, *parts, *manifest.get("segments", ())]
-    return {entry["name"] for holder in holders for entry in holder.get("files", {}).values()}
+    return [entry for holder in holders for entry in holder.get("files", {}).values()]
 
 
 def read(folder: Path, read_data: Callable[[dict[str, Any], str], _Read]) -> _Read:
@@ -249,11 +261,11 @@ def _unfinished(folder: Path) -> str:
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Keep other writers out of the folder; raises ReferenceIndexError while another one is at work."""
+    """Keep other writers out of the folder; raises IndexBusyError while another one is at work."""
     require_local(folder)
     if folder.exists() and not folder.is_dir():
         raise ReferenceIndexError(f"{folder} is not a folder, so it can't hold an index; use another --index")
-    busy = ReferenceIndexError(f"another process is changing the index {folder}; wait until it is done")
+    busy = IndexBusyError(f"another process is changing the index {folder}; wait until it is done")
     with held(folder, busy):
         yield
 

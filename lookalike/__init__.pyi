@@ -11,6 +11,7 @@ from .errors import ExpiredPolicyWarning as ExpiredPolicyWarning
 from .errors import FeaturesError as FeaturesError
 from .errors import HistoryError as HistoryError
 from .errors import ImageReadError as ImageReadError
+from .errors import IndexBusyError as IndexBusyError
 from .errors import IndexDamagedError as IndexDamagedError
 from .errors import IndexNotFoundError as IndexNotFoundError
 from .errors import LookalikeError as LookalikeError

@@ -8,6 +8,7 @@ LookalikeError
 ├── ReferenceIndexError       an index can't be used
 │   ├── IndexNotFoundError    the folder holds no index
 │   ├── IndexDamagedError     a file differs from what the manifest says
+│   ├── IndexBusyError        another process is changing the index
 │   └── EncoderMismatchError  the index was built with another encoder
 ├── FeaturesError             stored local features are damaged
 ├── TableError                a table lacks a column, is empty or can't be parsed
@@ -64,6 +65,10 @@ class IndexNotFoundError(ReferenceIndexError):
 
 class IndexDamagedError(ReferenceIndexError):
     """A file of the index differs from what the manifest says, or has a format that this version doesn't know."""
+
+
+class IndexBusyError(ReferenceIndexError):
+    """Another process is changing the index."""
 
 
 class EncoderMismatchError(ReferenceIndexError):

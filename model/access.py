@@ -21,6 +21,7 @@ class Access:
     wherever a path or link claims to lead. `private` also allows private, loopback and link-local addresses. A picture
     can have up to `max_bytes` bytes, and reading it can take up to `timeout` seconds and `max_redirects` redirects.
     Addresses and redirects are checked for http and https; other schemes reach whatever their fsspec back end reaches.
+    With `hosts`, http and https reach these hosts only.
 
     If a server is busy (429, 503) or drops the connection, it is asked again up to `retries` times, after the time that
     it names, as long as `timeout` permits. `headers` go to the server that a source names, or only to `header_hosts`,
@@ -40,6 +41,7 @@ class Access:
     headers: Mapping[str, str] | Sequence[tuple[str, str]] = field(default=(), repr=False)
     header_hosts: frozenset[str] | None = None
     user_agent: str | None = None
+    hosts: frozenset[str] | None = None
 
     def __post_init__(self) -> None:
         given = self.headers.items() if isinstance(self.headers, Mapping) else self.headers

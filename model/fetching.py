@@ -72,6 +72,8 @@ async def _get(session: Any, url: str, access: Access) -> bytes:
     """One GET. It follows redirects itself, so that each is checked, and reads no byte beyond the limit."""
     address = first = exact_url(url)
     for _ in range(access.max_redirects + 1):
+        if access.hosts is not None and address.host not in {host.lower() for host in access.hosts}:
+            raise read_error(f"the host {address.host} is not one of those allowed", url, "host")
         headers = _headers(address, first, access)
         with _dropped():
             async with session.get(address, headers=headers, allow_redirects=False) as response:

@@ -19,6 +19,7 @@ PANELS = {
     "Look": ("scan", "rescan", "recheck", "check", "explain"),
     "Thresholds": ("tune", "policy", "evaluate", "monitor", "adapt"),
     "Review": ("review", "verdicts", "shortlist"),
+    "Service": ("serve",),
     "Evidence and cases": ("names", "report", "bundle", "cases", "history", "stats"),
     "Measure": ("models", "compare-encoders", "bench"),
 }

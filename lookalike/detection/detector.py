@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -25,7 +25,7 @@ from .verification import Verifier
 
 if TYPE_CHECKING:
     from lookalike.index.blobs import BlobCache
-    from lookalike.index.embedding import PhotoReader
+    from lookalike.index.embedding import EmbeddedPhoto, PhotoReader
     from lookalike.index.reference_index import ReferenceIndex
     from lookalike.index.vector_cache import VectorCache
     from lookalike.model.encoder import Encoder
@@ -113,6 +113,22 @@ class Detector:
         with closing(self._for_one.see([listing], until=until)) as seen:
             return next(self.findings(seen))
 
+    def judge(
+        self,
+        listing: Listing,
+        photos: Sequence[EmbeddedPhoto],
+        *,
+        held: Mapping[str, bytes],
+        until: float | None = None,
+    ) -> Finding:
+        """Judge a listing whose photos were read and embedded elsewhere, one of `photos` for each of its images.
+
+        `held` has the photos' bytes by their sha256. Works in one thread. Photos that aren't compared point by point by
+        `until`, a time of `time.monotonic`, are reported in the finding's `error`.
+        """
+        verifier = Verifier(self.index, self._alone.reader, held=held)
+        return next(self.findings(self._alone.see_again([(listing, photos)], verifier=verifier, until=until)))
+
     def check_many(self, listings: Iterable[Listing]) -> list[Finding]:
         """Judge listings; the findings come in the same order. Faster than `check` in a loop.
 
@@ -168,6 +184,11 @@ class Detector:
     def _for_one(self) -> Lookup:
         """For one listing: starting threads takes longer than reading a photo or two, and a service has threads."""
         return replace(self.lookup, threads=self.lookup.threads or 1)
+
+    @cached_property
+    def _alone(self) -> Lookup:
+        """Looks up in the calling thread alone."""
+        return replace(self.lookup, threads=1)
 
     def _finding(self, seen: Seen) -> Finding:
         now = datetime.now(UTC).isoformat(timespec="seconds")

@@ -175,7 +175,11 @@ class Lookup:
         yield from self._searched(ready, used, until)
 
     def see_again(
-        self, known: Sequence[tuple[Listing, Sequence[EmbeddedPhoto]]], *, verifier: Verifier | None = None
+        self,
+        known: Sequence[tuple[Listing, Sequence[EmbeddedPhoto]]],
+        *,
+        verifier: Verifier | None = None,
+        until: float | None = None,
     ) -> Iterator[Seen]:
         """The same for listings whose photos are embedded already.
 
@@ -184,7 +188,7 @@ class Lookup:
         used = verifier or Verifier(self.index, self.reader)
         for start in range(0, len(known), _SEARCHED_TOGETHER):
             part = [(listing, list(photos)) for listing, photos in known[start : start + _SEARCHED_TOGETHER]]
-            yield from self._searched(part, used)
+            yield from self._searched(part, used, until)
 
     @property
     def looked_at(self) -> int:

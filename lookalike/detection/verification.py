@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -52,12 +52,14 @@ class Verifier:
     """Compares photos with their nearest references, several at a time. Pairs in `cache` are not compared again.
 
     Each photo is read once more, and must still have the bytes that were embedded. `opened` lists the sha256 of those.
+    `held` has the bytes of photos by their sha256, which spares reading them again.
     """
 
     index: ReferenceIndex
     reader: PhotoReader
     cache: BlobCache | None = None
     opened: list[str] = field(default_factory=list)
+    held: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
     def verify(self, photos: Sequence[Photo], *, references: int, until: float | None = None) -> list[Verified]:
         """Compare each photo with its first matches (see `compared_first`); the answers come in the photos' order.
@@ -120,7 +122,8 @@ class Verifier:
         from lookalike.model.images import read_image
 
         self.opened.append(photo.sha256)
-        read = read_image(photo.image, limits=self.reader.limits, access=self.reader.access)
+        source = self.held.get(photo.sha256, photo.image)
+        read = read_image(source, limits=self.reader.limits, access=self.reader.access)
         if read.sha256 != photo.sha256:
             raise ImageReadError("it changed during the scan; scan again", source="", reason="changed")
         return local_features(read.image)

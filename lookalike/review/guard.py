@@ -1,4 +1,7 @@
-"""Who may talk to the app: a browser that was given the one-time token, from this address alone."""
+"""Who may talk to the app: a browser that was given the one-time token, from this address alone.
+
+What keeps foreign pages out, and what a browser may do with an answer, holds for every server of the app.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,9 @@ _HEADERS = (
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(), microphone=(), geolocation=()"),
 )
-_METHODS = ("GET", "HEAD", "POST")
+METHODS = ("GET", "HEAD", "POST")
+"""The methods that the pages use."""
+
 _NO_ACCESS = "This address opens the review once. Stop lookalike review, start it again, and open the new address.\n"
 
 
@@ -51,56 +56,78 @@ class Guard:
             return
         if scope["type"] != "http":
             return
-        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        headers = headers_of(scope)
         if status := self._refused(scope["method"], headers):
-            await _answer(send, status, "This request is not for the review, or comes from elsewhere.\n")
+            await answer(send, status, "This request is not for the review, or comes from elsewhere.\n")
             return
         token = parse_qs(scope["query_string"].decode("latin-1")).get("token")
         if token is not None:
             await self._enter(send, token[0])
         elif not self._is_known(headers.get(b"cookie", "")):
-            await _answer(send, 403, _NO_ACCESS)
+            await answer(send, 403, _NO_ACCESS)
         else:
-            await self._app(scope, receive, _with_headers(send))
+            await self._app(scope, receive, with_headers(send))
 
     def _refused(self, method: str, headers: dict[bytes, str]) -> int | None:
         """The status with which a request is refused whoever sends it, None if it is not."""
-        host, origin = headers.get(b"host", ""), headers.get(b"origin")
-        if method not in _METHODS:
-            return 405
-        if host not in self._hosts:
+        if method in METHODS and headers.get(b"host", "") not in self._hosts:
             return 421
-        if origin is not None and origin != f"http://{host}":
-            return 403
-        return 403 if headers.get(b"sec-fetch-site", "none") not in ("none", "same-origin") else None
+        return refusal(method, headers)
 
     async def _enter(self, send: Send, given: str) -> None:
         if self._token is None or not hmac.compare_digest(given.encode(), self._token.encode()):
-            await _answer(send, 403, _NO_ACCESS)
+            await answer(send, 403, _NO_ACCESS)
             return
         self._token = None
         cookie = f"{self._cookie}={self._session}; HttpOnly; SameSite=Strict; Path=/"
-        await _answer(send, 303, "", ((b"location", b"./"), (b"set-cookie", cookie.encode())))
+        await answer(send, 303, "", ((b"location", b"./"), (b"set-cookie", cookie.encode())))
 
     def _is_known(self, text: str) -> bool:
-        try:
-            morsel = SimpleCookie(text).get(self._cookie)
-        except CookieError:
-            return False
-        return morsel is not None and hmac.compare_digest(morsel.value.encode(), self._session.encode())
+        return hmac.compare_digest(cookie_value(text, self._cookie).encode(), self._session.encode())
 
 
-def _with_headers(send: Send) -> Send:
+def headers_of(scope: Scope) -> dict[bytes, str]:
+    """The headers of a request, the last one of each name."""
+    return {name: value.decode("latin-1") for name, value in scope["headers"]}
+
+
+def refusal(method: str, headers: dict[bytes, str], *, schemes: Collection[str] = ("http",)) -> int | None:
+    """The status with which a request is refused that no page of this host sends; None for others.
+
+    `schemes` are those that the host's pages may have.
+    """
+    host, origin = headers.get(b"host", ""), headers.get(b"origin")
+    if method not in METHODS:
+        return 405
+    if origin is not None and origin not in [f"{scheme}://{host}" for scheme in schemes]:
+        return 403
+    return 403 if headers.get(b"sec-fetch-site", "none") not in ("none", "same-origin") else None
+
+
+def cookie_value(text: str, name: str) -> str:
+    """The value of a cookie in a request's header, empty if there is none."""
+    try:
+        morsel = SimpleCookie(text).get(name)
+    except CookieError:
+        return ""
+    return "" if morsel is None else morsel.value
+
+
+def with_headers(send: Send, **instead: str) -> Send:
+    """Have every answer say what a browser may do with it; `instead` has other values by the names of headers."""
+    said = dict(_HEADERS) | {name.replace("_", "-").encode(): value.encode() for name, value in instead.items()}
+
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
-            kept = [(name, value) for name, value in message["headers"] if name.lower() not in dict(_HEADERS)]
-            message = {**message, "headers": [*kept, *_HEADERS]}
+            kept = [(name, value) for name, value in message["headers"] if name.lower() not in said]
+            message = {**message, "headers": [*kept, *said.items()]}
         await send(message)
 
     return sending
 
 
-async def _answer(send: Send, status: int, text: str, more: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+async def answer(send: Send, status: int, text: str, more: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+    """Answer with a line of text and the headers that every answer has."""
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store"), *_HEADERS, *more]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": text.encode()})

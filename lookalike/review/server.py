@@ -55,7 +55,7 @@ def listening(app: ASGIApp, *, port: int = 0) -> Iterator[Listening]:
         guarded = Guard(app, token=token, hosts=(f"{HOST}:{port}",), cookie=f"lookalike-review-{port}")
         settings = uvicorn.Config(
             guarded, log_level="error", access_log=False, server_header=False, proxy_headers=False, ws="none",
-            lifespan="off", timeout_graceful_shutdown=2,
+            lifespan="off", timeout_graceful_shutdown=2, http="h11",  # the same whatever else is installed
         )  # fmt: skip
         yield Listening(uvicorn.Server(settings), f"http://{HOST}:{port}/?token={token}", opened)
 

@@ -24,7 +24,7 @@ from lookalike.detection.lookup import NOT_COMPARED, Lookup
 from lookalike.errors import ChangedIndexWarning, EncoderMismatchError, PolicyError
 from lookalike.index.blobs import BlobCache
 from lookalike.index.build import add_references, build_index
-from lookalike.index.embedding import PhotoReader
+from lookalike.index.embedding import PhotoReader, embed_photos
 from lookalike.index.reference_index import ReferenceIndex
 from lookalike.index.vector_cache import VectorCache
 from lookalike.model.images import content_hash
@@ -235,6 +235,24 @@ def test_photos_not_compared_point_by_point_in_time_are_reported(
     later.set()
     assert (finding.verdict, finding.matches[0].verification) == (Verdict.FLAGGED, None)
     assert str(finding.error) == f"{paths[3]}: was not compared point by point by the deadline; allow more time"
+
+
+def test_judges_photos_that_were_read_and_embedded_elsewhere_without_opening_them(
+    detector: Detector, paths: list[Path]
+) -> None:
+    listing = Listing("L", paths[3:6])
+    expected, held = (
+        detector.check(listing),
+        {content_hash(path.read_bytes()): path.read_bytes() for path in paths[3:6]},
+    )
+    photos = list(embed_photos(listing.images, encoder=detector.encoder, reader=PhotoReader()))
+    for path in paths[3:6]:
+        path.unlink()
+    assert detector.judge(listing, photos, held=held) == expected
+    assert expected.matches[0].agrees, "compared point by point"
+    late = detector.judge(listing, photos, held=held, until=time.monotonic() - 1)
+    assert "was not compared point by point by the deadline" in str(late.error)
+    assert late.matches[0].similarity == expected.matches[0].similarity
 
 
 def test_a_deadline_that_is_kept_changes_nothing(detector: Detector, paths: list[Path]) -> None:

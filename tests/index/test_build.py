@@ -18,9 +18,9 @@ from toy import ToyEncoder, save_pictures
 
 from lookalike.errors import (
     EncoderMismatchError,
+    IndexBusyError,
     IndexNotFoundError,
     LookalikeError,
-    ReferenceIndexError,
     TableError,
 )
 from lookalike.index import store
@@ -164,7 +164,7 @@ def test_an_index_of_nothing_is_not_written(tmp_path: Path) -> None:
 
 def test_two_writers_do_not_meet(tmp_path: Path) -> None:
     rows = references(tmp_path / "photos", 2)
-    with store.writing(tmp_path / "index"), pytest.raises(ReferenceIndexError, match="another process"):
+    with store.writing(tmp_path / "index"), pytest.raises(IndexBusyError, match="another process"):
         build_index(rows, index=tmp_path / "index", encoder=ToyEncoder())
 
 

@@ -118,6 +118,12 @@ def test_adding_a_known_id_replaces_it() -> None:
     assert index.search(unit_vectors(1, seed=8), top=1)[0][0].reference.product == "new"
 
 
+def test_gives_a_reference_by_its_id() -> None:
+    index = index_of(20)
+    assert [index.reference(each.id) for each in index.references] == list(index.references)
+    assert index.reference("nothing") is None
+
+
 def test_keeps_every_column_of_references_that_have_different_ones(tmp_path: Path) -> None:
     index = index_of(2)
     index.add([Reference("z", "p", "A", "", {"season": "spring"})], unit_vectors(1, seed=1), hashes=["z"])

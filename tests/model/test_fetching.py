@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -102,6 +103,23 @@ def test_escapes_only_what_http_cannot_send(server: Server) -> None:
     server.answers = [(302, {"Location": b"/\xc3\xa9\xe9 b".decode("latin-1")})]  # sent as these very bytes
     read_source(f"{server.address}/a", access=LOCAL)
     assert server.asked == ["/%C3%A9%20b%20c.jpg?%C3%BC=%C3", "/a", "/%C3%A9%E9%20b"]
+
+
+def test_reaches_only_the_hosts_of_a_list_by_a_redirect_too(server: Server, other: Server) -> None:
+    access = replace(LOCAL, hosts=frozenset({"LocalHost"}))
+    here = server.address.replace("127.0.0.1", "localhost")
+    assert read_source(f"{here}/a", access=access) == b"picture"
+    server.answers = [(302, {"Location": f"{other.address}/secret"})]
+    for address in (
+        f"{server.address}/b",
+        f"{here}/a",
+        here.replace("localhost", "localhost."),
+        f"{here.replace('//', '//127.0.0.1@x')}/d",
+    ):
+        with pytest.raises(ImageReadError, match="is not one of those allowed") as caught:
+            read_source(address, access=access)
+        assert caught.value.reason == "host"
+    assert (server.asked, other.asked) == (["/a", "/a"], [])
 
 
 @pytest.mark.parametrize("status", [429, 503])
