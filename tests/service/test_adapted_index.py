@@ -1,0 +1,67 @@
+"""An index that is adapted while it is served: checks, changes of references and harmless photos go on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from serving import Running, encoded, place_in, served
+from toy import ToyEncoder, save_pictures
+
+from lookalike import Detector, Listing, Lookup, PhotoReader
+from lookalike.index.build import adapt_index, load_harmless
+from lookalike.index.reference_index import ReferenceIndex
+from lookalike.model.adapter import AdaptedEncoder, Adapter
+from lookalike.policy.shipped import open_policy
+
+
+def drawn_adapter() -> Adapter:
+    spec, rng = ToyEncoder().spec, np.random.default_rng(3)
+    matrix = np.eye(spec.dim) + rng.normal(size=(spec.dim, spec.dim)) / 10
+    return Adapter(spec, matrix.astype(np.float32), rng.normal(size=spec.dim).astype(np.float32) / 10)
+
+
+def encoder_of(running: Running) -> str:
+    return str(running.client.get("/v1/info").json()["versions"]["encoder"])
+
+
+def wait_for(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < until, "nothing else was opened"
+        time.sleep(0.02)
+
+
+def test_an_index_is_adapted_and_that_undone_while_it_is_served(tmp_path: Path) -> None:
+    place = place_in(tmp_path)
+    new = save_pictures(tmp_path / "new", 1, seed=5)[0]
+    with served(place) as running:
+        photo = encoded(new)
+        plain = running.check(photo)["candidates"][0]["similarity"]
+        adapted = adapt_index(drawn_adapter(), index=place.index)
+        wait_for(lambda: "+adapter@" in encoder_of(running))
+        answer = running.check(photo)
+        lookup = Lookup(AdaptedEncoder(ToyEncoder(), drawn_adapter()), ReferenceIndex.load(place.index), PhotoReader())
+        detector = Detector(lookup, open_policy(place.policy))
+        matches = detector.check(Listing("L", new)).matches
+        assert [each["similarity"] for each in answer["candidates"]] == pytest.approx([m.similarity for m in matches])
+        assert answer["versions"]["encoder"] == str(adapted.spec)
+        assert answer["candidates"][0]["similarity"] != pytest.approx(plain, abs=1e-4)
+
+        for kind in ("references", "harmless"):
+            values = {"product": "new", "brand": "Acme", "photo": photo} if kind == "references" else {"photo": photo}
+            put = running.client.put(f"/v1/{kind}/new", json=values)
+            assert put.is_success, put.text
+        assert running.check(photo)["candidates"][0]["similarity"] == pytest.approx(1, abs=1e-5)
+        added = ReferenceIndex.load(place.index)
+        assert added.reference("new") is not None and added.adapter is not None
+
+        adapt_index(None, index=place.index)
+        wait_for(lambda: "+adapter@" not in encoder_of(running))
+        assert running.check(photo)["candidates"][0]["similarity"] == pytest.approx(1, abs=1e-5)
+        assert running.services.holder.failures == 0
+    harmless = load_harmless(place.index)
+    assert harmless is not None and len(harmless) == 1
