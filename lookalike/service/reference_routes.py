@@ -20,7 +20,7 @@ from .services import Services, Shared, require, services, tell
 _TABLES = {"text/csv": ".csv", "application/jsonl": ".jsonl", "application/x-ndjson": ".jsonl",
            "application/vnd.apache.parquet": ".parquet"}  # fmt: skip
 _MOST_FAILED = 100
-_Name = Annotated[str, Path(min_length=1, max_length=500)]
+_Name = Annotated[str, Path(min_length=1, max_length=500, pattern=r"^[^\n]+$")]  # no route has another
 
 _CREATED: dict[int | str, dict[str, Any]] = {201: {"description": "Added"}}
 _TABLE_BODY = {

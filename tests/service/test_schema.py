@@ -71,7 +71,7 @@ def test_every_request_is_answered_as_the_schema_says(tmp_path: Path) -> None:
     print(done.stdout[-5000:], dict(answered))  # noqa: T201  what pytest -s is for
     assert done.returncode == 0, done.stdout[-30_000:] + done.stderr[-3000:]
     assert not [status for status in answered if status >= "500"], answered
-    assert answered["200"] > 20 and answered["422"] > 20 and answered.total() >= max(100, REQUESTS), answered
+    assert answered["200"] > 10 and answered["422"] > 10 and answered.total() >= max(100, REQUESTS), answered
 
 
 def test_all_methods_of_a_path_are_said_where_another_is_used(tmp_path: Path) -> None:
