@@ -156,7 +156,7 @@ def _refusal(found: Adaptation) -> str:
         return "it isn't better, and more labels like these are not expected to change that"
     about = round(needed, 1 - len(str(needed))) or 1
     more = 2 * about if found.left else about
-    return f"its gain isn't certain; it takes about {more:,} more labels like these"
+    return f"its gain isn't certain; it takes about {counted(more, 'more label')} like these"
 
 
 def main(argv: list[str] | None = None) -> int:

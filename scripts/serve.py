@@ -21,6 +21,7 @@ import typer
 
 from lookalike.errors import LookalikeError, MissingExtraError
 from lookalike.scripts.command import Exit, run
+from lookalike.scripts.outputs import FILE, require_outputs
 from lookalike.scripts.terminal import note, print_line
 
 _NEEDED = ("fastapi", "uvicorn", "pydantic_settings", "prometheus_client", "python_multipart", "aiohttp")
@@ -87,6 +88,8 @@ def keys(
     """
     _require_extra()
     from lookalike.service.keys import add_key, remove_key
+
+    require_outputs({"--keys": (file, FILE)}, {})
 
     if action == "remove":
         remove_key(file, name)

@@ -48,21 +48,23 @@ def main(argv: list[str] | None = None) -> int:
         folder = Path(name)
         sample = Path(str(files("lookalike") / "sample"))
         references = read_references(sample / "references.csv")
-        build_index(references, index=folder / "index", encoder=load_encoder("embedded"))
-        measure_tuning(folder, arguments.listings, arguments.brands, rng)
+        encoder = load_encoder("embedded")
+        build_index(references, index=folder / "index", encoder=encoder)
+        measure_tuning(folder, arguments.listings, arguments.brands, rng, encoder=str(encoder.spec))
         photos = draw_pool(sample / "images", folder / "pool", arguments.pool, rng)
         measure_replay(folder, photos, arguments.listings, arguments.sample, rng)
     return 0
 
 
-def measure_tuning(folder: Path, count: int, brands: int, rng: np.random.Generator) -> None:
+def measure_tuning(folder: Path, count: int, brands: int, rng: np.random.Generator, *, encoder: str) -> None:
     """Time `lookalike tune` in a process of its own."""
     brand = np.minimum(brands - 1, (brands * rng.random(count) ** 3).astype(int))
     lookalike = rng.random(count) < 0.3
     middle = np.where(lookalike, 0.8, 0.55) + rng.normal(0, 0.03, brands)[brand]
     similarity = np.clip(rng.normal(middle, 0.08), -1, 1)
     rows = ({"listing_id": f"L{k}", "verdict": "review", "brand": f"brand {brand[k]:03}", "product_id": f"p{brand[k]}",
-             "similarity": float(similarity[k]), "territory": ("DE", "FR", "US")[k % 3], "policy": "p", "encoder": "e"}
+             "similarity": float(similarity[k]), "territory": ("DE", "FR", "US")[k % 3], "policy": "p",
+             "encoder": encoder}
             for k in range(count))  # fmt: skip
     write_findings(rows, folder / "labelled.parquet")
     day = np.datetime64("2026-08-01") + rng.integers(0, 90, count)

@@ -56,7 +56,7 @@ EDITS = {
 
 @pytest.fixture(scope="module")
 def market(tmp_path_factory: pytest.TempPathFactory) -> Market:
-    """240 listings: the sample's 60 as they are and edited. Each third one is offered by a second seller as well."""
+    """The sample's 60 listings as they are and edited, 240; a second seller offers 40 of them as well."""
     folder = tmp_path_factory.mktemp("market")
     sample = Path(str(files("lookalike") / "sample"))
     truth, rows = {}, []
@@ -69,7 +69,7 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Market:
                 kept = {each: row[each] for each in ("seller_id", "territory", "price", "currency", "title")}
                 rows.append({"listing_id": f"{row['listing_id']}-{name}", "image": str(path), **kept})
                 truth[rows[-1]["listing_id"]] = row["truth_product"]
-    for row in rows[:60:3]:
+    for row in rows[:120:3]:
         rows.append({**row, "listing_id": f"{row['listing_id']}-again", "seller_id": "second-hand"})
         truth[rows[-1]["listing_id"]] = truth[row["listing_id"]]
     with open(folder / "listings.csv", "w", encoding="utf-8", newline="") as file:

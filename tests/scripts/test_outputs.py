@@ -16,6 +16,7 @@ from lookalike.errors import LookalikeError
 from lookalike.scripts.cli import COMMANDS, module_of
 from lookalike.scripts.command import Options
 from lookalike.scripts.outputs import (
+    ADAPTER,
     FIGURE,
     FILE,
     FOLDER,
@@ -69,6 +70,8 @@ CALLS = {
         {"--out": POLICY},
         ("LABELS", "--index", "--findings", "--unrelated", "--cohort", "--fusion", "--policy", "--weights"),
     ),
+    "adapt fit": Call({"--out": ADAPTER, "--cache": CACHE}, ("LABELS", "--index", "--findings", "--weights")),
+    "serve keys": Call({"--keys": FILE}, (), ("add", "anna")),
     "policy bind": Call({"--out": POLICY}, ("POLICY", "--index")),
     "evaluate": Call({"--plots": FOLDER}, ("LABELS", "--index", "--policy", "--weights")),
     "monitor": Call({"--out": POLICY}, ("FINDINGS", "LABELS", "--policy", "--before")),
@@ -206,8 +209,9 @@ def test_every_path_that_a_command_takes_is_in_the_matrix() -> None:
     }
     only_reading = found.keys() - CALLS.keys()
     assert only_reading == {
-        "bundle verify", "cases diff", "check", "compact", "compare-encoders", "history show", "history verify", "info",
-        "models", "policy diff", "policy show", "remove", "stats",
+        "adapt apply", "adapt undo", "bundle verify", "cases diff", "check", "compact", "compare-encoders", "history show",
+        "history verify", "info", "models", "policy diff", "policy show", "remove", "stats",
+        "serve run",  # its paths are settings, which may stand in a file
         "verdicts agreement", "verdicts show", "verdicts verify",
     }  # fmt: skip
 
