@@ -76,9 +76,8 @@ def evaluate(
         fitted = TunedOn(lookup.index.adapter.fitted_on)
         count = sum(photo.image in fitted for photo in labelled)
         if count:
-            note(
-                f"the index's adapter was fitted to {count:,} of {counted(len(labelled), 'photo')}, so figures flatter it"
-            )
+            of = counted(len(labelled), "photo")
+            note(f"the index's adapter was fitted to {count:,} of {of}, so figures flatter it")
     if result.tuned_on:
         which = f"{counted(result.tuned_on, 'photo')} of {len(labelled):,} are labels that {used} was tuned on"
         note(f"{which}; its promise is not put to the test on those")

@@ -169,4 +169,4 @@ def test_an_evaluation_says_which_photos_the_adapter_was_fitted_to(
     Adapter(index.spec, eye, eye[0] * 0, names).save(tmp_path / "a.safetensors")
     index.adapted(Adapter.load(tmp_path / "a.safetensors")).save(tmp_path / "i")
     assert main(["evaluate", str(shop / "labels.csv"), "--index", str(tmp_path / "i"), "--json"]) == 0
-    assert "was fitted to 2 of the 120 photos, so figures flatter it" in capsys.readouterr().err
+    assert "was fitted to 2 of 120 photos, so figures flatter it" in capsys.readouterr().err

@@ -209,8 +209,8 @@ def test_every_path_that_a_command_takes_is_in_the_matrix() -> None:
     }
     only_reading = found.keys() - CALLS.keys()
     assert only_reading == {
-        "adapt apply", "adapt undo", "bundle verify", "cases diff", "check", "compact", "compare-encoders", "history show",
-        "history verify", "info", "models", "policy diff", "policy show", "remove", "stats",
+        "adapt apply", "adapt undo", "bundle verify", "cases diff", "check", "compact", "compare-encoders",
+        "history show", "history verify", "info", "models", "policy diff", "policy show", "remove", "stats",
         "serve run",  # its paths are settings, which may stand in a file
         "verdicts agreement", "verdicts show", "verdicts verify",
     }  # fmt: skip
