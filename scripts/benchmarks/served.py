@@ -125,11 +125,11 @@ def web(files: Mapping[str, bytes]) -> Iterator[str]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            data = files.get(self.path, b"")
-            self.send_response(200 if data else 404)
-            self.send_header("Content-Length", str(len(data)))
+            data = files.get(self.path.partition("?")[0])
+            self.send_response(200 if data is not None else 404)
+            self.send_header("Content-Length", str(len(data or b"")))
             self.end_headers()
-            self.wfile.write(data)
+            self.wfile.write(data or b"")
 
         def log_message(self, format: str, *args: object) -> None:
             pass

@@ -12,14 +12,9 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from serving import Place, Running, encoded, place_in, served
+from serving import Place, Running, encoded, served
 
 MiB = 2**20
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    return place_in(tmp_path_factory.mktemp("place"))
 
 
 @pytest.fixture(scope="module")

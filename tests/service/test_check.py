@@ -22,17 +22,6 @@ from lookalike.index.reference_index import ReferenceIndex
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    return place_in(tmp_path_factory.mktemp("place"))
-
-
-@pytest.fixture(scope="module")
-def running(place: Place) -> Iterator[Running]:
-    with served(place) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def photos(place: Place) -> Iterator[Photos]:
     with photo_server(place.pictures) as server:
         yield server

@@ -13,17 +13,12 @@ from typing import Any
 import httpx
 import pytest
 from PIL import Image
-from serving import Place, Running, place_in, served
+from serving import Place, Running, served
 from toy import save_pictures
-from workers import web
 
 from lookalike import Listing, Reference
+from lookalike.scripts.benchmarks.served import web
 from lookalike.service.client import AsyncClient, Client, ServiceError
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    return place_in(tmp_path_factory.mktemp("place"))
 
 
 @pytest.fixture(scope="module")

@@ -12,15 +12,10 @@ import httpx
 import pytest
 from PIL import Image
 from serving import Place, Running, place_in, served
-from workers import web
 
 from lookalike.errors import LookalikeError
+from lookalike.scripts.benchmarks.served import web
 from lookalike.service.background import opened, require_free
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    return place_in(tmp_path_factory.mktemp("place"))
 
 
 @pytest.fixture(scope="module")

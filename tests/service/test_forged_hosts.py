@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from serving import Photos, Place, Running, encoded, photo_server, place_in, served
+from serving import Photos, Place, Running, encoded, photo_server, served
 
 HOSTS = [
     "127.0.0.1", "127.1", "127.0.1", "2130706433", "0x7f000001", "0x7f.1", "017700000001", "0177.0.0.1", "127.0.0.1.",
@@ -25,11 +25,6 @@ SPELLINGS = [
     "file://127.0.0.1:{port}/picture/0", "ftp://127.0.0.1:{port}/picture/0", "https://127.0.0.1:{port}/picture/0",
     "http://127.0.0.1:{port}\r\nHost: example.com/picture/0", "simplecache::http://127.0.0.1:{port}/picture/0",
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    return place_in(tmp_path_factory.mktemp("place"))
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from serving import Place, Running, encoded, place_in, served
+from serving import Place, Running, encoded, served
 
 from lookalike.service.keys import add_key, remove_key
 
@@ -16,17 +16,6 @@ OPEN = {"/healthz", "/readyz"}
 ADMIN = ("/v1/references", "/v1/harmless", "/v1/admin")
 CHECK = ("/v1/check", "/v1/jobs")
 EITHER = ("/v1/findings",)
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    return place_in(tmp_path_factory.mktemp("place"))
-
-
-@pytest.fixture(scope="module")
-def running(place: Place) -> Iterator[Running]:
-    with served(place) as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

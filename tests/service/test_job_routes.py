@@ -13,12 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from serving import Place, Running, place_in, served
-from workers import until, web
+from workers import until
 
 from lookalike import read_findings
 from lookalike.index.build import build_index
 from lookalike.model.loading import load_encoder
 from lookalike.records import Reference
+from lookalike.scripts.benchmarks.served import web
 
 
 @pytest.fixture(scope="module")

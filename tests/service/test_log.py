@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from serving import Place, Running, encoded, place_in, served
+from serving import Running, encoded
 
 from lookalike.service.log import Lines
 
@@ -21,17 +21,6 @@ class Kept(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.lines.append(self.format(record))
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    return place_in(tmp_path_factory.mktemp("place"))
-
-
-@pytest.fixture(scope="module")
-def running(place: Place) -> Iterator[Running]:
-    with served(place) as server:
-        yield server
 
 
 @pytest.fixture
