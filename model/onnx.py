@@ -76,13 +76,12 @@ class OnnxEncoder:
 
         Raises EncoderError if the graph fails, or gives what is no vector.
         """
-        cores = available_cores() if self._threads is None else self._threads
         size = self._batch
         if self._threads is not None:  # even a few pictures go to as many cores as were asked for
-            size = max(1, min(size, -(-len(inputs) // cores)))
+            size = max(1, min(size, -(-len(inputs) // self._threads)))
         batches = [inputs[start : start + size] for start in range(0, len(inputs), size)]
         vectors: Iterable[Vectors] = map(self._embed, batches)
-        if cores > 1 and len(batches) > 1:
+        if len(batches) > 1 and (cores := self._threads or available_cores()) > 1:
             vectors = _apart.map(self._embed, batches, most=cores)
         return np.concatenate([np.empty((0, self._spec.width), np.float32), *vectors])
 

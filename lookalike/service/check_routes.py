@@ -26,6 +26,7 @@ _log = logging.getLogger(__name__)
 
 _TOGETHER = 8  # listings of a batch that are checked at the same time
 _MOST_FILES = 1000  # of a form; how many may be photos is said in a clearer way
+_SMALL = 1 << 18  # bytes of a body that keeps nobody waiting while it is parsed
 _FORM = "multipart/form-data"
 
 router = APIRouter(prefix="/v1", tags=["check"], dependencies=[Depends(require("check")), Depends(queued)])
@@ -63,8 +64,10 @@ async def _listing(request: Request, most: int) -> Listing:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
         if kind == "application/json":
-            # a large body would keep others waiting
-            return await asyncio.to_thread(_from_json, await request.body(), most)
+            body = await request.body()
+            if len(body) <= _SMALL:
+                return _from_json(body, most)
+            return await asyncio.to_thread(_from_json, body, most)
         if kind == _FORM:
             return await _from_form(request, most)
     except ValidationError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -40,14 +40,18 @@ def services(request: Request) -> Services:
     return cast("Services", request.app.state.services)
 
 
-Shared = Annotated[Services, Depends(services)]
+async def _services(request: Request) -> Services:
+    return services(request)  # FastAPI calls what isn't async in another thread
+
+
+Shared = Annotated[Services, Depends(_services)]
 """A route's parameter of this type gets them."""
 
 
-def require(*scopes: str) -> Callable[..., None]:
+def require(*scopes: str) -> Callable[..., Awaitable[None]]:
     """A dependency that lets through keys with one of these scopes, without any all keys; others get 403."""
 
-    def known(request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> None:
+    async def known(request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> None:
         key = key_of(request)
         if scopes and not key.scopes & set(scopes):
             raise Problem(403, "scope", f"the key {key.name} lacks the scope {' or '.join(scopes)}; use another key")

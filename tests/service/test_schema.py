@@ -30,6 +30,12 @@ def map_body(context, body):
         return {{**body, "photo": {{"base64": {photo!r}}}}}
     return body
 
+@schemathesis.hook
+def filter_case(context, case):
+    # a number becomes text in a form, so it violates nothing there
+    form = case.media_type == "multipart/form-data" and isinstance(case.body, dict)
+    return not (form and any(isinstance(value, (int, float)) for value in case.body.values()))
+
 def is_photo(given):
     values = list(given.values()) if isinstance(given, dict) else []
     return len(values) == 1 and isinstance(values[0], str) and 0 < len(values[0]) <= 8000
