@@ -57,7 +57,7 @@ def monitor(
         {"--out": (out, POLICY)}, {"FINDINGS": findings, "LABELS": labels, "--policy": policy, "--before": before}
     )
     loaded = open_policy(policy, encoder=encoder_of(findings))
-    read = read_reviews(labels, promise=True)
+    read = read_reviews(labels, promise=True, renewals=True)
     report = monitor_policy(
         read_findings(findings, columns=OBSERVED),
         read.reviews,

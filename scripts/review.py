@@ -5,11 +5,14 @@ page is served on this machine alone, at an address that opens it once. Each ver
 is shown. Verdicts are a file that is only ever added to; tune, monitor, stats, shortlist, cases and report read it.
 
 --order triage shows what is nearest the threshold and most at stake first. --order audit shows a random draw; a promise
-rests on such draws alone. --order conflict shows findings about which people disagree.
+rests on such draws alone. --order renewal shows before it, promise by promise, the flags that a report of monitor says
+are lacking; they are drawn at random from the flags of that brand. --order conflict shows findings about which people
+disagree.
 
 Examples:
 lookalike review findings.parquet --index i --verdicts v.jsonl --who anna
 lookalike review f.csv --index i --verdicts v.jsonl --who ben --order audit
+lookalike review f --index i --verdicts v --who b --order renewal --report m
 """
 
 from __future__ import annotations
@@ -33,8 +36,11 @@ def review(
     who: Annotated[str, typer.Option("--who", help="Who judges.")],
     *,
     order: Annotated[Mode, typer.Option("--order", help="What comes up first.")] = Mode.TRIAGE,
-    size: Annotated[int, typer.Option("--size", min=1, help="For audit: how many findings to draw.")] = 300,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="For audit: another seed is another draw.")] = 0,
+    size: Annotated[int, typer.Option("--size", min=1, help="For audit, renewal: how many findings to draw.")] = 300,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="For audit, renewal: another seed, another draw.")] = 0,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="For renewal: what `lookalike monitor --json` wrote.")
+    ] = None,
     policy: Annotated[
         Path | None, typer.Option("--policy", help="The findings' policy; by default the one for the encoder.")
     ] = None,
@@ -47,9 +53,13 @@ def review(
     from lookalike.review.opening import open_review
     from lookalike.review.server import serve
 
+    if (report is not None) != (order is Mode.RENEWAL):
+        raise typer.BadParameter(
+            "--order renewal and --report go together: the report says which promises lack how many flags"
+        )
     require_outputs(
         {"--verdicts": (verdicts, FILE)},
-        {"FINDINGS": findings, "--index": index, "--policy": policy, "--listings": listings},
+        {"FINDINGS": findings, "--index": index, "--report": report, "--policy": policy, "--listings": listings},
     )
     with open_review(
         findings,
@@ -59,12 +69,17 @@ def review(
         mode=order,
         size=size,
         seed=seed,
+        report=report,
         policy=policy,
         listings=listings,
         layout=table.layout,
         reader=photos.reader(),
     ) as opened:
         session = opened.session
+        for renewal in session.renewals:
+            drawn, lack = len(renewal.places), renewal.lack
+            short = "" if drawn == lack.flags else f" of the {lack.flags:,} that it lacks; the findings have no more"
+            note(f"{lack.name}: {counted(drawn, 'flag')} drawn{short}", quiet=quiet)
         note(f"{len(session.queue):,} of {counted(session.total, 'finding')} wait for a verdict", quiet=quiet)
         if session.carried:
             note(f"of those judged already, {session.carried:,} were drawn only now", quiet=quiet)

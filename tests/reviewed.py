@@ -44,13 +44,12 @@ class Shop:
             yield app
 
 
-def shop_in(folder: Path, count: int, *, noise: float = 60, **fields: Any) -> Shop:
+def shop_in(folder: Path, count: int, *, noise: float = 60, policy: Policy = POLICY, **fields: Any) -> Shop:
     """Listings with noisy copies of genuine photos, of five sellers; similarities spread around the flag threshold."""
     paths = save_pictures(folder / "photos", max(2, count // 4))
     rows = [Reference(f"r{i}", f"p{i}", f"Brand{i % 3}", path) for i, path in enumerate(paths)]
     build_index(rows, index=folder / "index", encoder=ToyEncoder())
-    policy = folder / "policy.toml"
-    POLICY.save(policy)
+    policy.save(folder / "policy.toml")
     rng, listings = np.random.default_rng(0), []
     for i in range(count):
         pixels = np.asarray(Image.open(paths[i % len(paths)]), float)
@@ -60,9 +59,9 @@ def shop_in(folder: Path, count: int, *, noise: float = 60, **fields: Any) -> Sh
         values = {"seller": f"s{i % 5}", "territory": "DE", "price": Decimal(10 + i), "currency": "EUR",
                   "title": f"Title {i}", "url": f"https://example.com/{i}", **fields}  # fmt: skip
         listings.append(Listing(f"L{i}", (copy,), **values))
-    detector = Detector(Lookup(ToyEncoder(), ReferenceIndex.load(folder / "index"), PhotoReader()), POLICY)
+    detector = Detector(Lookup(ToyEncoder(), ReferenceIndex.load(folder / "index"), PhotoReader()), policy)
     scan_listings(listings, detector=detector, out=folder / "f.parquet")
-    return Shop(folder / "f.parquet", folder / "index", policy)
+    return Shop(folder / "f.parquet", folder / "index", folder / "policy.toml")
 
 
 @dataclass

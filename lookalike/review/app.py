@@ -87,7 +87,7 @@ class ReviewApp:
 
     def _index(self, _: Request) -> Response:
         session = self.session
-        draws = list(session.draws.values())
+        draws = session.general
         return page(
             self._page.render(
                 mode=str(session.mode),
@@ -97,6 +97,9 @@ class ReviewApp:
                 seed=draws[0].seed if draws else None,
                 population=draws[0].population if draws else None,
                 strata=strata_of(draws),
+                renewals=[
+                    (each.lack.name, each.lack.flags, each.draw.size, each.draw.population) for each in session.renewals
+                ],
                 size=len(draws),
                 judgements=[(str(each), each.in_words) for each in Judgement],
             )

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lookalike.errors import PolicyError
 from lookalike.index.reference_index import ReferenceIndex
 from lookalike.policy.shipped import open_policy, shipped_policies
 from lookalike.records import photo_name
@@ -24,6 +25,7 @@ from .live import Tuning
 from .live_page import LivePage
 from .photos import Photos
 from .pictures import Pictures
+from .renewal import read_lacks
 from .sellers import SellerCases
 from .session import Session
 from .store import VerdictStore
@@ -42,6 +44,7 @@ def open_review(
     mode: Mode = Mode.TRIAGE,
     size: int = 300,
     seed: int = 0,
+    report: str | Path | None = None,
     policy: str | Path | None = None,
     listings: str | Path | None = None,
     layout: Layout = PLAIN,
@@ -51,16 +54,21 @@ def open_review(
 
     `verdicts` is the file that is added to. `policy` made the findings, by default the one that ships for the index's
     encoder; if it is another one, thresholds are shown as far as findings carry them. With `mode` AUDIT, `size`
-    findings are drawn by `seed`. `listings` is the table that was scanned, for all photos of a listing. `reader` reads
-    photos, by default local files only. Raises MissingExtraError without the extra, and what reading the tables raises.
+    findings are drawn by `seed`; with RENEWAL, what promises lack by a monitor's `report` comes before that draw.
+    `listings` is the table that was scanned, for all photos of a listing. `reader` reads photos, by default local files
+    only. Raises MissingExtraError without the extra, and what reading the tables raises; PolicyError if a report is
+    given and the findings' policy isn't known.
     """
     from lookalike.index.embedding import PhotoReader
 
     require_starlette()
+    lacks = None if report is None else read_lacks(report)
     loaded = ReferenceIndex.load(index)
     first = next(iter(read_findings(findings, columns=())))
     offered = shipped_policies() if policy is None else [open_policy(policy, encoder=first["encoder"])]
     known = next((each for each in offered if each.made(first["policy"])), None)
+    if lacks is not None and known is None:
+        raise PolicyError(f"the findings were made by {first['policy']}, which is not known; give it with --policy")
     store = VerdictStore(verdicts, who)
     photos_of = _photos_of(listings, layout) if listings is not None else lambda _: ()
     with ExitStack() as stack:
@@ -69,7 +77,8 @@ def open_review(
         photos = Photos(used)
         evidence = Evidence(photos)
         stack.callback(evidence.close)
-        session = Session(opened, store, mode=mode, size=size, seed=seed)
+        lacking = None if lacks is None or known is None else (lacks, known)
+        session = Session(opened, store, mode=mode, size=size, seed=seed, lacks=lacking)
         tuning = Tuning(opened, store, index=loaded, policy=known)
         out = store.path.with_name(f"{store.path.stem}-policy.toml")
         cases = SellerCases(opened, store)

@@ -68,12 +68,17 @@ def draw_at_random(items: Sequence[Item], *, size: int, seed: int) -> tuple[list
     """
     population = drawable(items)
     size = min(size, len(population))
-    chosen = sorted(population, key=lambda item: (_digest(f"{seed}/{item.listing}"), item.place))[:size]
+    chosen = in_drawn_order(population, seed)[:size]
     of = hashlib.sha256("\n".join(sorted(_digest(repr(item.finding)) for item in population)).encode()).hexdigest()[:16]
     strata = Counter(_stratum(item) for item in population)
     return [item.place for item in chosen], {
         item.place: Draw(of, seed, size, len(population), _stratum(item), strata[_stratum(item)]) for item in chosen
     }
+
+
+def in_drawn_order(items: Iterable[Item], seed: int) -> list[Item]:
+    """The findings in the order in which a draw takes them, whichever of them there are."""
+    return sorted(items, key=lambda item: (_digest(f"{seed}/{item.listing}"), item.place))
 
 
 def strata_of(draws: Iterable[Draw]) -> list[tuple[str, int, int]]:

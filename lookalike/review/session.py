@@ -10,10 +10,12 @@ from itertools import pairwise
 from statistics import median
 
 from lookalike.entries import Entry
+from lookalike.policy.policy import Policy
 from lookalike.tables.verdicts import Draw, Judgement, Mode, ReviewVerdict
 
 from .findings import Item, OpenFindings, ReviewError
 from .queue import Queue, draw_at_random, triage
+from .renewal import Lacks, Renewal, draw_lacks
 from .store import CARRIED_OVER, VerdictStore
 
 EDITABLE = 10
@@ -38,7 +40,11 @@ class Progress:
 
 
 class Session:
-    """The findings that wait for one person in one order, and the verdicts given."""
+    """The findings that wait for one person in one order, and the verdicts given.
+
+    With mode RENEWAL, what the promises of `policy`, which made the findings, lack by a monitor's report comes first,
+    then the draw of an audit. Raises TableError as the draws do.
+    """
 
     def __init__(
         self,
@@ -48,28 +54,41 @@ class Session:
         mode: Mode = Mode.TRIAGE,
         size: int = 300,
         seed: int = 0,
+        lacks: tuple[Lacks, Policy] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.findings, self.store, self.mode = findings, store, mode
         self.draws: dict[int, Draw] = {}
+        self.renewals: Sequence[Renewal] = ()
+        self._renewed: frozenset[int] = frozenset()
         self._clock = clock
         self._times: list[float] = []
         self._lock = threading.RLock()
-        order = self._order(size, seed)
+        order = self._order(size, seed, lacks)
         self.carried = self._carry_over()
         self.total = len(order)
         self.queue = Queue(place for place in order if not self._is_judged(findings.items[place]))
 
-    def _order(self, size: int, seed: int) -> list[int]:
+    def _order(self, size: int, seed: int, lacks: tuple[Lacks, Policy] | None) -> list[int]:
         items = self.findings.items
-        if self.mode is Mode.AUDIT:
+        if self.mode in (Mode.AUDIT, Mode.RENEWAL):
             order, self.draws = draw_at_random(items, size=size, seed=seed)
-            return order
+            return [*self._renewal(*lacks, seed=seed), *order] if lacks is not None else order
         if self.mode is Mode.CONFLICT:
             places = (self.findings.by_finding.get(each.verdicts[0].said.finding) for each in self.store.standing()
                       if each.conflicts)  # fmt: skip
             return [place for place in places if place is not None]
         return triage(items, on_probability=any(self._on_probability(item) for item in items[:1]))
+
+    def _renewal(self, lacks: Lacks, policy: Policy, *, seed: int) -> list[int]:
+        """Draw what promises lack, apart from the draw that there is; the places in the order in which they come up."""
+        self.renewals = draw_lacks(
+            lacks, self.findings.items, policy=policy, seed=seed, store=self.store, apart=self.draws
+        )
+        own = {place: each.draw for each in self.renewals for place in each.places}
+        self._renewed = frozenset(own)
+        self.draws |= own
+        return list(own)
 
     def _carry_over(self) -> int:
         """Have this person's earlier verdicts on findings of the draw count for it; gives how many.
@@ -83,7 +102,9 @@ class Session:
             if entry is None or entry.said.mode is Mode.CONFLICT:
                 continue  # what settles a conflict stays as it is
             if entry.said.draw is None or entry.said.draw.key != draw.key:
-                said.append(replace(entry.said, draw=draw, mode=Mode.AUDIT, reason=CARRIED_OVER, origin=None))
+                said.append(
+                    replace(entry.said, draw=draw, mode=self._drawn_as(place), reason=CARRIED_OVER, origin=None)
+                )
         if said:
             self.store.add(said)
         return len(said)
@@ -105,6 +126,11 @@ class Session:
             return True
         drawn = self.draws[item.place].key
         return any(e.said.who == self.store.who and e.said.draw and e.said.draw.key == drawn for e in stands.verdicts)
+
+    @property
+    def general(self) -> list[Draw]:
+        """The draw of each finding that was drawn from all of them, not to renew one promise."""
+        return [draw for place, draw in self.draws.items() if place not in self._renewed]
 
     def next(self, most: int = 1) -> list[int]:
         """The places of the next findings."""
@@ -176,7 +202,8 @@ class Session:
         reason: str,
     ) -> ReviewVerdict:
         draw = self.draws.get(item.place)
-        mode = self.mode if self.mode is not Mode.AUDIT or draw is not None else Mode.TRIAGE
+        drawing = self.mode in (Mode.AUDIT, Mode.RENEWAL)
+        mode = (Mode.TRIAGE if draw is None else self._drawn_as(item.place)) if drawing else self.mode
         return ReviewVerdict(
             item.listing,
             verdict,
@@ -193,6 +220,9 @@ class Session:
             instead_brand=instead[1],
             draw=draw,
         )
+
+    def _drawn_as(self, place: int) -> Mode:
+        return Mode.RENEWAL if place in self._renewed else Mode.AUDIT
 
     def skip(self, place: int) -> None:
         """Have a finding come up again at the end. Raises ReviewError if it doesn't wait."""

@@ -245,7 +245,8 @@ class Review:
     """A person's verdict on a listing: whether it is a look-alike, of which product (None: any), and on which day.
 
     `brand` is the product's, None if the table doesn't name it. From the review app come also the `photo` that was
-    judged, as its sha256, `judgement`, what was said, `who` said it, and a `note`.
+    judged, as its sha256, `judgement`, what was said, `who` said it, and a `note`; and whether it is of a `renewal`, a
+    draw from the flags of one promise alone.
     """
 
     listing_id: str
@@ -257,6 +258,7 @@ class Review:
     judgement: str | None = None
     who: str | None = None
     note: str = ""
+    renewal: bool = False
 
     def is_about(self, product: str | None, brand: str | None) -> bool:
         """Whether it is about this product of this brand, as far as it names either."""

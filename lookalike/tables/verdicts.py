@@ -56,10 +56,13 @@ _SHOWS_THE_PRODUCT = frozenset({Judgement.LOOKALIKE, Judgement.AUTHORISED})
 
 
 class Mode(StrEnum):
-    """In which order the finding came up: the most urgent first, drawn at random, or because two people disagree."""
+    """In which order the finding came up: the most urgent first, drawn at random from all, drawn at random from the
+    flags of one promise, or because two people disagree.
+    """
 
     TRIAGE = "triage"
     AUDIT = "audit"
+    RENEWAL = "renewal"
     CONFLICT = "conflict"
 
 
@@ -122,8 +125,8 @@ class ReviewVerdict:
             raise HistoryError(f"a verdict has a text of more than {MOST_TEXT:,} characters; shorten the note")
         if self.instead_product is not None and self.verdict is not Judgement.OTHER_PRODUCT:
             raise HistoryError(f"a verdict {self.verdict} names another product; only {Judgement.OTHER_PRODUCT} does")
-        if (self.draw is not None) != (self.mode is Mode.AUDIT):
-            raise HistoryError("a verdict belongs to a draw if its mode is audit, and to none otherwise")
+        if (self.draw is not None) != (self.mode in (Mode.AUDIT, Mode.RENEWAL)):
+            raise HistoryError("a verdict belongs to a draw if its mode is audit or renewal, and to none otherwise")
 
     @property
     def about(self) -> str:

@@ -82,7 +82,7 @@ def observe(findings: Iterable[Mapping[str, Any]], *, asked: Collection[str] = (
 @dataclass(frozen=True)
 class ReviewedFlag:
     """A flagged listing that a person has judged: whether the flag was right, for which brand, where, when, of which
-    kind.
+    kind; and whether it was drawn in a `renewal`, from the flags of the one promise that decides it.
     """
 
     right: bool
@@ -90,6 +90,7 @@ class ReviewedFlag:
     territory: str | None = None
     day: date | None = None
     kind: str | None = None
+    renewal: bool = False
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,11 @@ def judge_flags(reviews: Sequence[Review], observed: Observed, *, policy: Policy
                 useless["other_product"] += 1
                 continue
             flags[review.listing_id] = ReviewedFlag(
-                same and review.lookalike, found.brand, found.territory, known.day if known else review.day, found.kind
+                same and review.lookalike,
+                found.brand,
+                found.territory,
+                known.day if known else review.day,
+                found.kind,
+                review.renewal,
             )
     return Reviews(tuple(flags.values()), **useless)

@@ -66,16 +66,17 @@ def check_promises(flags: Sequence[ReviewedFlag], policy: Policy, *, alpha: floa
     """Test the policy's promise of precision over all flags, and in each scope or kind that has a promise of its own.
 
     `flags` come in the order in which they were judged, and should be all flags or a random part of them: if people
-    review only doubtful ones, the test is about those. The chance that any promise is wrongly called broken is at most
-    `alpha`, however often one looks. That is Holm's correction of p-values that hold at any time, which needs no
-    independence (averaging e-values would only say that some promise is broken, not which one). Returns nothing if no
-    precision is promised.
+    review only doubtful ones, the test is about those. Flags of a renewal are a random part of what one promise
+    decides, so they test that one, and not the one over all. The chance that any promise is wrongly called broken is
+    at most `alpha`, however often one looks. That is Holm's correction of p-values that hold at any time, which needs
+    no independence (averaging e-values would only say that some promise is broken, not which one). Returns nothing if
+    no precision is promised.
     """
     promise = policy.promise
     promised = promise.precision if promise else None
     if promise is None or promised is None:
         return ()
-    checks, streams = [PromiseCheck(promised)], [list(flags)]
+    checks, streams = [PromiseCheck(promised)], [[flag for flag in flags if not flag.renewal]]
     for kind, scope in promising(policy):
         checks.append(PromiseCheck(promised, brand=scope.brand, territory=scope.territory, kind=kind))
         streams.append([flag for flag in flags if policy.scope(flag.brand, flag.territory).of(flag.kind) is scope])

@@ -12,6 +12,7 @@ from reviewed import Shop, shop_in
 from lookalike.cases.history import add_entry
 from lookalike.cases.statements import Answer, Outcome, Statement
 from lookalike.policy.policy import Policy
+from lookalike.policy.terms import Evidence, Promise, Scope
 from lookalike.scripts.cli import main
 from lookalike.tables.findings import read_findings
 from lookalike.tables.verdicts import Judgement, Mode
@@ -72,6 +73,52 @@ def test_monitor_tests_the_promise_on_drawn_verdicts_alone(
     assert main(["monitor", str(shop.findings), str(audit), *call]) == 0
     flagged = sum(row["verdict"] == "flagged" for row in read_findings(shop.findings))
     assert json.loads(capsys.readouterr().out)["reviews"]["flags"] == flagged
+
+
+def test_what_monitor_says_is_lacking_is_reviewed_first_and_then_lacks_no_more(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scope = Scope(0.9, 0.5, brand="Brand1", evidence=Evidence("Brand1", 300))
+    shop = shop_in(tmp_path, 160, policy=Policy("toy", 0.9, 0.5, scopes=(scope,), promise=Promise(0.95, precision=0.9)))
+    file, report = tmp_path / "v.jsonl", tmp_path / "monitor.json"
+
+    def monitor(status: int) -> dict[str | None, int]:
+        call = ["monitor", str(shop.findings), str(file), "--policy", str(shop.policy), "--json"]
+        assert main(call) == status
+        report.write_text(capsys.readouterr().out)
+        return {each["brand"]: each["needed"] for each in json.loads(report.read_text())["promises"]}
+
+    with shop.review(file, mode=Mode.AUDIT, size=10) as app:
+        for place in app.session.next(10):
+            app.session.judge(place, Judgement.LOOKALIKE)
+    lacking = monitor(0)
+    assert 0 < lacking[None] <= lacking["Brand1"]
+    with shop.review(file, mode=Mode.RENEWAL, report=report, size=10) as app:
+        (renewal,) = app.session.renewals
+        assert len(app.session.next(1000)) == renewal.lack.flags == lacking["Brand1"], "the draw from all is judged"
+        for place in app.session.next(1000):
+            assert app.session.findings.items[place].brand == "Brand1"
+            app.session.judge(place, Judgement.LOOKALIKE)
+    assert monitor(0) == {None: lacking[None], "Brand1": 0}
+    assert main(["tune", str(file), "--index", str(shop.index), "--findings", str(shop.findings), "--policy",
+                 str(shop.policy), "--out", str(tmp_path / "p.toml"), "--precision", "0.5"]) == 0  # fmt: skip
+    assert f"{lacking['Brand1']} drawn to renew one promise each" in capsys.readouterr().err
+
+
+def test_a_renewal_and_a_report_go_together(shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    call = [
+        "review",
+        str(shop.findings),
+        "--index",
+        str(shop.index),
+        "--verdicts",
+        str(tmp_path / "v.jsonl"),
+        "--who",
+        "a",
+    ]
+    for more in (["--order", "renewal"], ["--report", str(tmp_path / "m.json")]):
+        assert main([*call, *more]) == 2
+        assert "--order renewal and --report go together" in capsys.readouterr().err
 
 
 def test_stats_counts_what_people_upheld(shop: Shop, audit: Path, capsys: pytest.CaptureFixture[str]) -> None:

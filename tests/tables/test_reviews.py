@@ -125,7 +125,7 @@ def test_two_people_who_disagree_decide_nothing_until_one_settles_it(tmp_path: P
     assert labels(file) == {"L2": True}
     assert read_reviews(file).remarks() == [
         "verdicts left out: 1 about which a person is unsure, or people disagree",
-        "triage chose 1 of the findings, so shares of them are not those of all findings",
+        "findings not drawn from all: 1, so shares of the verdicts are not those of all findings",
     ]
     verdict_file(file).add(lambda _: [said("L1", "harmless", "cleo", mode=Mode.CONFLICT)])
     assert labels(file) == {"L1": False, "L2": True}
