@@ -4,10 +4,10 @@ One finding a screen, by keys: both photos large, what matches and what differs,
 page is served on this machine alone, at an address that opens it once. Each verdict is on disk before the next finding
 is shown. Verdicts are a file that is only ever added to; tune, monitor, stats, shortlist, cases and report read it.
 
---order triage shows what is nearest the threshold and most at stake first. --order audit shows a random draw; a promise
-rests on such draws alone. --order renewal shows before it, promise by promise, the flags that a report of monitor says
-are lacking; they are drawn at random from the flags of that brand. --order conflict shows findings about which people
-disagree.
+--order triage shows what is nearest the threshold and most at stake first. --order teach shows one finding of each
+product by turns, for lookalike adapt. --order audit shows a random draw; a promise rests on such draws alone. --order
+renewal shows before it, promise by promise, the flags that a report of monitor says are lacking, drawn at random.
+--order conflict shows findings about which people disagree.
 
 Examples:
 lookalike review findings.parquet --index i --verdicts v.jsonl --who anna
@@ -78,7 +78,11 @@ def review(
         session = opened.session
         for renewal in session.renewals:
             drawn, lack = len(renewal.places), renewal.lack
-            short = "" if drawn == lack.flags else f" of the {lack.flags:,} that it lacks; the findings have no more"
+            short = (
+                ""
+                if drawn == lack.flags
+                else f" of the {lack.flags:,} that it lacks; there are no more outside other draws"
+            )
             note(f"{lack.name}: {counted(drawn, 'flag')} drawn{short}", quiet=quiet)
         note(f"{len(session.queue):,} of {counted(session.total, 'finding')} wait for a verdict", quiet=quiet)
         if session.carried:

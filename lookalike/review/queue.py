@@ -1,4 +1,4 @@
-"""In which order findings come up: the most urgent first, or drawn at random."""
+"""In which order findings come up: the most urgent first, those that teach an adapter most, or drawn at random."""
 
 from __future__ import annotations
 
@@ -30,12 +30,31 @@ def triage(items: Iterable[Item], *, on_probability: bool) -> list[int]:
     return [item.place for item in sorted(open_ones, key=lambda each: -_urgency(each, on_probability))]
 
 
+def teach(items: Iterable[Item], *, on_probability: bool) -> list[int]:
+    """The places of findings that are flagged or in review: one of each product, then a second one, and so on.
+
+    Of each product, those nearest the flag threshold come first, and so do products in each turn. An adapter learns as
+    much from fewer labels in this order (`scripts/benchmarks/adapt.py --only orders`).
+    """
+    open_ones = [item for item in items if item.verdict in _OPEN]
+    turns: Counter[tuple[str | None, str | None]] = Counter()
+    order = []
+    for item in sorted(open_ones, key=lambda each: _distance(each, on_probability)):
+        turns[item.brand, item.product] += 1
+        order.append((turns[item.brand, item.product], item.place))
+    return [place for _, place in sorted(order, key=lambda each: each[0])]
+
+
 def _urgency(item: Item, on_probability: bool) -> float:
+    return math.exp(-_distance(item, on_probability)) * (1 + math.log2(1 + item.stake))
+
+
+def _distance(item: Item, on_probability: bool) -> float:
+    """How far a finding is from the flag threshold, or if it has none, from that for review; infinite if unknown."""
     threshold = item.flag if item.flag is not None else item.review
     if item.strength is None or threshold is None:
-        return 0.0
-    near = abs(_scaled(item.strength, on_probability) - _scaled(threshold, on_probability)) / _FALL[on_probability]
-    return math.exp(-near) * (1 + math.log2(1 + item.stake))
+        return math.inf
+    return abs(_scaled(item.strength, on_probability) - _scaled(threshold, on_probability)) / _FALL[on_probability]
 
 
 def _scaled(value: float, on_probability: bool) -> float:

@@ -14,7 +14,7 @@ from lookalike.policy.policy import Policy
 from lookalike.tables.verdicts import Draw, Judgement, Mode, ReviewVerdict
 
 from .findings import Item, OpenFindings, ReviewError
-from .queue import Queue, draw_at_random, triage
+from .queue import Queue, draw_at_random, teach, triage
 from .renewal import Lacks, Renewal, draw_lacks
 from .store import CARRIED_OVER, VerdictStore
 
@@ -78,7 +78,8 @@ class Session:
             places = (self.findings.by_finding.get(each.verdicts[0].said.finding) for each in self.store.standing()
                       if each.conflicts)  # fmt: skip
             return [place for place in places if place is not None]
-        return triage(items, on_probability=any(self._on_probability(item) for item in items[:1]))
+        on_probability = any(self._on_probability(item) for item in items[:1])
+        return (teach if self.mode is Mode.TEACH else triage)(items, on_probability=on_probability)
 
     def _renewal(self, lacks: Lacks, policy: Policy, *, seed: int) -> list[int]:
         """Draw what promises lack, apart from the draw that there is; the places in the order in which they come up."""
@@ -113,7 +114,7 @@ class Session:
         return self.findings.row(item.place)["probability"] is not None
 
     def _is_judged(self, item: Item) -> bool:
-        """Whether it waits no more: in triage, if anybody has judged it; in a draw, if this person has.
+        """Whether it waits no more: in triage and to teach, if anybody has judged it; in a draw, if this person has.
 
         A finding of another photo or product is another finding, so that it comes up again after such a change.
         """
@@ -122,7 +123,7 @@ class Session:
             return False
         if self.mode is Mode.CONFLICT:
             return not stands.conflicts
-        if self.mode is Mode.TRIAGE:
+        if self.mode in (Mode.TRIAGE, Mode.TEACH):
             return True
         drawn = self.draws[item.place].key
         return any(e.said.who == self.store.who and e.said.draw and e.said.draw.key == drawn for e in stands.verdicts)

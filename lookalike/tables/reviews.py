@@ -67,9 +67,9 @@ def _stands(verdicts: tuple[Entry[ReviewVerdict], ...], drawn: Collection[Review
 class Verdicts:
     """People's verdicts as labels, and counts of the findings that are left out.
 
-    Of a file of verdicts, those are findings judged in triage (`triage`), those of draws of which some are not judged
-    yet (`unfinished`), those of `renewals`, which count for one promise each, and `undecided` ones, about which a
-    person is unsure or people disagree. `chosen` counts those that are given and were not drawn from all findings.
+    Of a file of verdicts, those are findings judged in triage or to teach (`triage`), those of draws of which some are
+    not judged yet (`unfinished`), those of `renewals`, which count for one promise each, and `undecided` ones, about
+    which a person is unsure or people disagree. `chosen` counts those that are given and were not drawn from all.
     """
 
     reviews: tuple[Review, ...]
@@ -82,7 +82,7 @@ class Verdicts:
     def remarks(self) -> list[str]:
         """What is left out, and what the others don't tell, one line each."""
         said = {
-            "chosen by triage, so no promise rests on them": self.triage,
+            "chosen by triage or to teach, so no promise rests on them": self.triage,
             "of a draw that is not judged to its end": self.unfinished,
             "drawn to renew one promise each, which is for monitor alone": self.renewals,
             "about which a person is unsure, or people disagree": self.undecided,
@@ -151,8 +151,8 @@ def no_promise(stands: Sequence[Standing]) -> str:
     judged = _judged(stands)
     if not judged:
         return (
-            f"triage chose their {len(stands):,} findings, and a promise holds for findings drawn at random; "
-            f"judge such a draw with: {go_on}"
+            f"their {len(stands):,} findings were chosen, by triage or to teach, and a promise holds for findings "
+            f"drawn at random; judge such a draw with: {go_on}"
         )
     unfinished = {key: count for key, count in judged.items() if count < key[-1]}
     if not unfinished:

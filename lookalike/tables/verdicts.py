@@ -56,11 +56,12 @@ _SHOWS_THE_PRODUCT = frozenset({Judgement.LOOKALIKE, Judgement.AUTHORISED})
 
 
 class Mode(StrEnum):
-    """In which order the finding came up: the most urgent first, drawn at random from all, drawn at random from the
-    flags of one promise, or because two people disagree.
+    """In which order the finding came up: the most urgent first, what teaches an adapter most, drawn at random from
+    all, drawn at random from the flags of one promise, or because two people disagree.
     """
 
     TRIAGE = "triage"
+    TEACH = "teach"
     AUDIT = "audit"
     RENEWAL = "renewal"
     CONFLICT = "conflict"

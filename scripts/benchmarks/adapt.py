@@ -15,6 +15,7 @@ import argparse
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +28,16 @@ from lookalike.binomial import Share
 from lookalike.disk import make_folder, written
 from lookalike.model.encoder import Vectors
 from lookalike.model.loading import load_encoder
+from lookalike.scripts.benchmarks.adapt_orders import show_orders
 from lookalike.scripts.benchmarks.harness import one_line_errors
-from lookalike.scripts.benchmarks.sets import BenchmarkSet, described, market_set, storefront_sets
+from lookalike.scripts.benchmarks.sets import BenchmarkSet, described, edited_again, market_set, storefront_sets
 from lookalike.scripts.timing import show_table
 from lookalike.thresholds.guarantees import Kept, precision_threshold
 from lookalike.thresholds.metrics import Retrieval, evaluate_retrieval
 
-LABELS, EDITINGS = (50, 200, 1000, 5000), 8
-"""How many labels; and how often the storefront's photos are edited: once to measure on, the other times for labels."""
+LABELS, EDITINGS, AGAIN = (50, 200, 1000, 5000), 8, 4
+"""How many labels; how often the storefront's photos are edited: once to measure on, the other times for labels; and in
+how many forms there are the rendered market's, for orders of labelling."""
 METRICS = {"R@1": "recall_at_1", "µAP": "micro_average_precision", "recall at 90 %": "recall_at_precision_90"}
 PRECISION, CONFIDENCE = 0.9, 0.95
 _DRAWN = 1000
@@ -60,7 +63,9 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.only in (None, "promise"):
         show_promise(sets[:2], arguments.draws, np.random.default_rng(arguments.seed))
     if arguments.only in (None, "orders"):
-        show_orders(sets[0], arguments.runs, arguments.seed)
+        known = market_again(arguments.data, arguments.market, arguments.keep)
+        for each in (known, sets[1]):
+            show_orders(each.name, each.known, each.asked, each.look, runs=arguments.runs, seed=arguments.seed)
     return 0
 
 
@@ -88,6 +93,17 @@ def labelled_sets(data: Path, market: Path, keep: Path) -> Iterator[LabelledSet]
     yield _labelled_set("storefront, edited copies", edited[0], edited[1:])
     views = _vectors(keep / "views.npz", lambda: storefront_sets(data)[1])
     yield _labelled_set("storefront, other views", views, [views])
+
+
+def market_again(data: Path, market: Path, keep: Path) -> LabelledSet:
+    """The rendered test market, with its photos edited some times more to learn from."""
+    rendered = _vectors(keep / "market.npz", lambda: market_set(market, data))
+
+    def pictures(seed: int) -> BenchmarkSet:
+        return edited_again(market_set(market, data), data, seed=seed)
+
+    again = [_vectors(keep / f"market-again-{seed}.npz", partial(pictures, seed)) for seed in range(1, AGAIN)]
+    return _labelled_set("rendered market", rendered, [rendered, *again])
 
 
 Stored = dict[str, NDArray[Any]]
@@ -234,48 +250,6 @@ def _kept(
         return None
     flagged = similarity >= result.threshold
     return bool(right[flagged].mean() < PRECISION), float((flagged & right).mean())
-
-
-def show_orders(each: LabelledSet, runs: int, seed: int) -> None:
-    """What the first labels teach if photos are labelled in other orders than at random."""
-    known = each.known
-    similarity, look = known.photos @ known.references.T, each.look[0] @ each.look[1].T
-    nearest, strength = known.product[similarity.argmax(axis=1)], similarity.max(axis=1)
-    disagree = nearest != known.product[look.argmax(axis=1)]
-    gains: dict[str, dict[int, list[float]]] = {}
-    for run in range(runs):
-        rng = np.random.default_rng([seed, run])
-        pool, asked = _halves(each, rng)
-        pool = rng.permutation(pool)
-        before = _figures(asked, None).micro_average_precision
-        times: dict[int, int] = {}
-        turn = [_count(times, product) for product in nearest[pool].tolist()]
-        orders = {
-            "at random": pool,
-            "the two heads disagree": pool[np.argsort(~disagree[pool], kind="stable")],
-            "nearest to a threshold of 0.6": pool[np.argsort(np.abs(strength[pool] - 0.6))],
-            "product by product": pool[np.argsort(turn, kind="stable")],
-        }
-        for name, order in orders.items():
-            for count in (50, 100, 200, 400):
-                own = at(known, order[:count])
-                fitted = fit_map(own, own.partners(), np.arange(len(own.photos)))
-                gain = _figures(asked, fitted).micro_average_precision - before
-                gains.setdefault(name, {}).setdefault(count, []).append(gain)
-    columns = list(gains["at random"])
-    rows = [(name, *(_range(values) for values in by.values())) for name, by in gains.items()]
-    title = f"Gain in µAP of an adapter fitted to the first labels, {each.name} (95 % of {runs} runs)"
-    show_table(("labelled first", *(f"{count} labels" for count in columns)), rows, width=140, title=title)
-
-
-def _count(times: dict[int, int], product: int) -> int:
-    times[product] = times.get(product, 0) + 1
-    return times[product]
-
-
-def _range(values: Sequence[float]) -> str:
-    low, high = np.quantile(values, [0.025, 0.975])
-    return f"{np.mean(values):+.3f} ({low:+.3f} to {high:+.3f})"
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +96,17 @@ def market_set(market: Path, data: Path) -> BenchmarkSet:
     for image in _strangers(data)[:DISTRACTORS]:
         found.ask(image, "", "unrelated")
     return found
+
+
+def edited_again(found: BenchmarkSet, data: Path, *, seed: int) -> BenchmarkSet:
+    """A set with its queries edited in one to three ways, as sellers pass photos on."""
+    rng = np.random.default_rng([seed, 2**20])
+    backdrops = [np.asarray(image) for image in _strangers(data)[DISTRACTORS:]]
+    queries = [
+        Image.fromarray(edit(np.asarray(image), random_edits(rng, most=3), rng, others=backdrops))
+        for image in found.queries
+    ]
+    return replace(found, queries=queries)
 
 
 def add_market(found: BenchmarkSet, market: Path, *, split: str) -> None:

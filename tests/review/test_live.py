@@ -63,7 +63,7 @@ def test_from_triage_nothing_is_promised_and_the_page_says_why(shop: Shop, tmp_p
     with shop.review(tmp_path / "v.jsonl") as app, served(app) as client:
         judge_all(app)
         text = client.ask("/live/figures?precision=0.95")[2].decode()
-        assert "No promise can rest on these verdicts yet: triage chose" in text
+        assert "No promise can rest on these verdicts yet: their " in text
         assert "they were not drawn at random, so shares among them say nothing" in text
         assert "After tuning" not in text
         status, _, body = client.ask("/live/save", {"precision": 0.95})

@@ -261,3 +261,48 @@ def test_a_changed_file_is_not_added_to(findings: OpenFindings, tmp_path: Path) 
     file.write_bytes(file.read_bytes().replace(b"anna", b"anne"))
     with pytest.raises(HistoryError, match="not as it was written"):
         session(findings, tmp_path)
+
+
+def taught(folder: Path) -> OpenFindings:
+    """Findings of three products, some without a price, at several distances from the threshold of 0.8."""
+    of = {"p1": (0.805, 0.79, 0.85, 0.99), "p2": (0.83, 0.6), "p3": (0.97,)}
+    rows = [finding(f"{product} {value}", value, product_id=product, price="10" if value > 0.9 else None)
+            for product, values in of.items() for value in values]  # fmt: skip
+    rows.append(finding("clear", 0.8, product_id="p4", verdict="clear"))
+    write_findings(rows[::-1], folder / "t.jsonl")
+    return OpenFindings(folder / "t.jsonl")
+
+
+def test_to_teach_each_product_comes_once_by_turns_nearest_the_threshold_first(tmp_path: Path) -> None:
+    with taught(tmp_path) as findings:
+        opened = session(findings, tmp_path, mode=Mode.TEACH)
+        order = names(findings, opened.next(9))
+        assert order == ["p1 0.805", "p2 0.83", "p3 0.97", "p1 0.79", "p2 0.6", "p1 0.85", "p1 0.99"]
+        for place in opened.next(2):
+            opened.judge(place, Judgement.LOOKALIKE)
+        assert names(findings, session(findings, tmp_path, mode=Mode.TEACH).next(9)) == order[2:], "after a restart"
+        assert names(findings, session(findings, tmp_path, "ben", mode=Mode.TEACH).next(9)) == order[2:]
+        session(findings, tmp_path).judge(opened.next()[0], Judgement.LOOKALIKE)
+        assert names(findings, session(findings, tmp_path, mode=Mode.TEACH).next(9)) == order[3:], "judged in triage"
+
+
+def test_two_brands_with_one_product_id_are_two_products_to_teach(tmp_path: Path) -> None:
+    rows = [finding("A", 0.81), finding("A again", 0.82), finding("B", 0.9, brand="Brio")]
+    write_findings(rows, tmp_path / "t.jsonl")
+    with OpenFindings(tmp_path / "t.jsonl") as findings:
+        assert names(findings, session(findings, tmp_path, mode=Mode.TEACH).next(9)) == ["A", "B", "A again"]
+
+
+def test_no_promise_rests_on_what_was_judged_to_teach_and_an_audit_takes_it_over(tmp_path: Path) -> None:
+    with taught(tmp_path) as findings:
+        opened = session(findings, tmp_path, mode=Mode.TEACH)
+        for place in opened.next(9):
+            opened.judge(place, Judgement.LOOKALIKE)
+        assert {entry.said.mode for entry in verdict_file(tmp_path / "v.jsonl").entries()} == {Mode.TEACH}
+        with pytest.raises(TableError, match="a promise holds for findings drawn at random"):
+            read_reviews(tmp_path / "v.jsonl", promise=True)
+        assert len(read_reviews(tmp_path / "v.jsonl").reviews) == 7
+        audit = session(findings, tmp_path, mode=Mode.AUDIT, size=8)
+        assert (audit.carried, len(audit.queue)) == (7, 1)
+        audit.judge(audit.next()[0], Judgement.NOT_LOOKALIKE)
+    assert len(read_reviews(tmp_path / "v.jsonl", promise=True).reviews) == 8

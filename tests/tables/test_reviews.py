@@ -142,14 +142,16 @@ def test_a_promise_rests_on_a_finished_draw_alone(tmp_path: Path) -> None:
     verdict_file(file).add(lambda _: [drawn("L3", draw=other)])
     assert labels(file, promise=True) == {"L1": True, "L2": False}
     assert read_reviews(file, promise=True).remarks() == [
-        "verdicts left out: 1 chosen by triage, so no promise rests on them",
+        "verdicts left out: 1 chosen by triage or to teach, so no promise rests on them",
         "verdicts left out: 1 of a draw that is not judged to its end",
     ]
 
 
 def test_from_triage_alone_no_promise_is_made(tmp_path: Path) -> None:
     file = written(tmp_path, said("L1"), said("L2"))
-    with pytest.raises(TableError, match=r"triage chose their 2 findings, and a promise .* drawn at random"):
+    with pytest.raises(
+        TableError, match=r"their 2 findings were chosen, by triage or to teach, and a promise .* drawn at random"
+    ):
         read_reviews(file, promise=True)
 
 
