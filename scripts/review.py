@@ -78,11 +78,7 @@ def review(
         session = opened.session
         for renewal in session.renewals:
             drawn, lack = len(renewal.places), renewal.lack
-            short = (
-                ""
-                if drawn == lack.flags
-                else f" of the {lack.flags:,} that it lacks; there are no more outside other draws"
-            )
+            short = f" of the {lack.flags:,} that it lacks, all outside other draws" if drawn < lack.flags else ""
             note(f"{lack.name}: {counted(drawn, 'flag')} drawn{short}", quiet=quiet)
         note(f"{len(session.queue):,} of {counted(session.total, 'finding')} wait for a verdict", quiet=quiet)
         if session.carried:

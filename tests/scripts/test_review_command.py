@@ -76,7 +76,7 @@ def test_monitor_tests_the_promise_on_drawn_verdicts_alone(
 
 
 def test_what_monitor_says_is_lacking_is_reviewed_first_and_then_lacks_no_more(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scope = Scope(0.9, 0.5, brand="Brand1", evidence=Evidence("Brand1", 300))
     shop = shop_in(tmp_path, 160, policy=Policy("toy", 0.9, 0.5, scopes=(scope,), promise=Promise(0.95, precision=0.9)))
@@ -99,6 +99,13 @@ def test_what_monitor_says_is_lacking_is_reviewed_first_and_then_lacks_no_more(
         for place in app.session.next(1000):
             assert app.session.findings.items[place].brand == "Brand1"
             app.session.judge(place, Judgement.LOOKALIKE)
+    monkeypatch.setattr("lookalike.review.server.serve", lambda *_, **__: None)
+    call = [str(shop.findings), "--index", str(shop.index), "--policy", str(shop.policy), "--verdicts", str(file)]
+    assert main(["review", *call, "--who", "anna", "--order", "renewal", "--report", str(report), "--size", "10"]) == 0
+    said = capsys.readouterr().err
+    assert (
+        f"Brand1: {lacking['Brand1']} flags drawn\n" in said and f"0 of {lacking['Brand1'] + 10} findings wait" in said
+    )
     assert monitor(0) == {None: lacking[None], "Brand1": 0}
     assert main(["tune", str(file), "--index", str(shop.index), "--findings", str(shop.findings), "--policy",
                  str(shop.policy), "--out", str(tmp_path / "p.toml"), "--precision", "0.5"]) == 0  # fmt: skip
