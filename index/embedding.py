@@ -84,7 +84,7 @@ def embed_photos(
     if isinstance(encoder, AdaptedEncoder):
         photos = embed_photos(sources, encoder=encoder.encoder, reader=reader, cache=cache, known=known,
                               onlooker=onlooker, until=until, parts=parts)  # fmt: skip
-        yield from (_adapted(photo, encoder.adapter) for photo in photos)
+        yield from (adapted_photo(photo, encoder.adapter) for photo in photos)
         return
     pictures = PictureReader(encoder, reader, cache=cache, known=known, onlooker=onlooker, parts=parts)
     embedder = _Embedder(encoder, pictures)
@@ -216,7 +216,8 @@ class _Embedder:
             fresh.discard(read.sha256)
 
 
-def _adapted(photo: EmbeddedPhoto, adapter: Adapter) -> EmbeddedPhoto:
+def adapted_photo(photo: EmbeddedPhoto, adapter: Adapter) -> EmbeddedPhoto:
+    """The photo with the vectors that the encoder made adapted."""
     if photo.vector is None:
         return photo
     vectors = adapter.map(np.stack([photo.vector, *(part.vector for part in photo.parts)]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
 
 import numpy as np
@@ -88,39 +88,48 @@ class Pieces:
                 yield piece, stored - start, here
 
 
-class Partitioned:
-    """Compares `columns` of vectors in pieces; a partition's lists in memory lead to those worth comparing.
+class Mapped(Pieces):
+    """Pieces whose vectors a map changes whenever they are asked for."""
 
-    `coded` has the lists and codes of the rows of each piece.
-    """
+    def __init__(
+        self, pieces: Sequence[Vectors], alive: NDArray[np.bool_], changed: Callable[[Vectors], Vectors]
+    ) -> None:
+        super().__init__(pieces, alive)
+        self._changed = changed
 
-    def __init__(self, partition: Partition, pieces: Pieces, coded: Sequence[Coded], columns: slice) -> None:
-        self._partition, self._pieces, self._coded, self._columns = partition, pieces, coded, columns
+    @property
+    def vectors(self) -> Vectors:
+        """All living vectors, float32 (n, width); a copy."""
+        return self.vectors_at(np.arange(len(self)))
+
+    def vectors_at(self, rows: NDArray[np.int64]) -> Vectors:
+        """The vectors of these rows, float32 (n, width); only they are read."""
+        return self._changed(super().vectors_at(rows))
+
+    def similarities_at(self, queries: Vectors, rows: NDArray[np.int64], columns: slice) -> NDArray[np.float32]:
+        """The similarities, (n, most), of `queries`, (n, dim), to these columns of `rows`, (n, most); −∞ to row −1."""
+        asked, place = np.unique(np.maximum(rows, 0), return_inverse=True)
+        places = np.where(rows < 0, -1, place.reshape(rows.shape))
+        return similarities_at(queries, self.vectors_at(asked), places, columns=columns)
+
+
+class Streamed:
+    """Compares `columns` of all vectors in pieces, a block of them in memory at a time."""
+
+    def __init__(self, pieces: Pieces, columns: slice) -> None:
+        self._pieces, self._columns = pieces, columns
 
     def __len__(self) -> int:
         return len(self._pieces)
 
     def search(self, queries: Vectors, width: int, rows: NDArray[np.int64] | None = None) -> Found:
-        """The `width` rows, or more, nearest to each of `queries`, float32 (n, dim).
+        """The `width` rows nearest to each of `queries`, float32 (n, dim), among all rows or among `rows`.
 
-        A search among given `rows` is exact, and so is one too wide for choosing candidates to help. Raises
-        IndexDamagedError if vectors read from disk don't have length 1.
+        Raises IndexDamagedError if vectors read from disk don't have length 1.
         """
-        if rows is not None or width > MOST_CANDIDATES or width >= len(self):
-            nearest = nearest_of_all(queries, self._blocks(np.arange(len(self)) if rows is None else rows), width)
-            with threads_up_to(1):
-                return best_first(nearest, partial(self.similarities_at, queries))
-        chunks = [queries[start : start + _QUERIES] for start in range(0, len(queries), _QUERIES)]
-        found = searched(len(queries), lambda: [self._candidates(chunk, width) for chunk in chunks])
-        if not found:
-            return np.empty((0, width), np.float32), np.empty((0, width), np.int64)
-        return np.concatenate([values for values, _ in found]), np.concatenate([near for _, near in found])
-
-    def _candidates(self, queries: Vectors, width: int) -> Found:
-        partition = self._partition
-        nprobe = partition.nprobe * -(-width // partition.candidates)
-        nearest = self._inverted.candidates(queries, width=max(width, partition.candidates), nprobe=nprobe)
-        return best_first(nearest, partial(self.similarities_at, queries))
+        nearest = nearest_of_all(queries, self._blocks(np.arange(len(self)) if rows is None else rows), width)
+        with threads_up_to(1):
+            return best_first(nearest, partial(self.similarities_at, queries))
 
     def similarities_at(self, queries: Vectors, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """The similarities, (n, most), of `queries`, (n, dim), to `rows`, (n, most); −∞ to row −1."""
@@ -137,6 +146,37 @@ class Partitioned:
         for block in _pieces_of(rows):
             yield block, np.ascontiguousarray(self._pieces.vectors_at(block)[:, self._columns])
 
+
+class Partitioned(Streamed):
+    """Compares `columns` of vectors in pieces; a partition's lists in memory lead to those worth comparing.
+
+    `coded` has the lists and codes of the rows of each piece.
+    """
+
+    def __init__(self, partition: Partition, pieces: Pieces, coded: Sequence[Coded], columns: slice) -> None:
+        super().__init__(pieces, columns)
+        self._partition, self._coded = partition, coded
+
+    def search(self, queries: Vectors, width: int, rows: NDArray[np.int64] | None = None) -> Found:
+        """The `width` rows, or more, nearest to each of `queries`, float32 (n, dim).
+
+        A search among given `rows` is exact, and so is one too wide for choosing candidates to help. Raises
+        IndexDamagedError if vectors read from disk don't have length 1.
+        """
+        if rows is not None or width > MOST_CANDIDATES or width >= len(self):
+            return super().search(queries, width, rows)
+        chunks = [queries[start : start + _QUERIES] for start in range(0, len(queries), _QUERIES)]
+        found = searched(len(queries), lambda: [self._candidates(chunk, width) for chunk in chunks])
+        if not found:
+            return np.empty((0, width), np.float32), np.empty((0, width), np.int64)
+        return np.concatenate([values for values, _ in found]), np.concatenate([near for _, near in found])
+
+    def _candidates(self, queries: Vectors, width: int) -> Found:
+        partition = self._partition
+        nprobe = partition.nprobe * -(-width // partition.candidates)
+        nearest = self._inverted.candidates(queries, width=max(width, partition.candidates), nprobe=nprobe)
+        return best_first(nearest, partial(self.similarities_at, queries))
+
     @cached_property
     def _inverted(self) -> Lists:
         lists, codes = (np.concatenate(each) for each in zip(*self._coded, strict=True))
@@ -148,7 +188,7 @@ def _pieces_of(rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
 
 
 def best_of_each_product(
-    nearest: Exact | Partitioned,
+    nearest: Exact | Streamed,
     product: NDArray[np.int32],
     vectors: Vectors,
     *,
@@ -180,7 +220,7 @@ def best_of_each_product(
 
 
 def united(
-    heads: Sequence[Exact | Partitioned], queries: Sequence[Vectors], found: Sequence[Found], product: NDArray[np.int32]
+    heads: Sequence[Exact | Streamed], queries: Sequence[Vectors], found: Sequence[Found], product: NDArray[np.int32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
     """What the searches of two heads `found`, as one answer: similarities, looks and rows, (n, most), padded as these.
 

@@ -27,7 +27,7 @@ from . import segments, store
 from .catalogue import all_references, catalogue_of, joined, product_codes, references_at, rows_of, rows_with
 from .features import NONE, Packed, Unpacked
 from .learning import learn_partition
-from .nearest import Exact, Partitioned, Pieces, best_of_each_product, united
+from .nearest import Exact, Mapped, Partitioned, Pieces, Streamed, best_of_each_product, united
 from .partition import LEAST_ADAPTED, LEAST_THRESHOLD, Agreement, Coded, Partition
 from .segments import Segment, Segments
 
@@ -50,7 +50,7 @@ class _State:
     """
 
     catalogue: pa.Table
-    heads: tuple[Exact | Partitioned, ...]
+    heads: tuple[Exact | Streamed, ...]
     product: NDArray[np.int32]
     features: Sequence[Packed]
     whole: Segments | None = None
@@ -169,7 +169,7 @@ class ReferenceIndex:
                 catalogue=state.catalogue,
                 vectors=state.vectors,
                 features=state.features,
-                unadapted=state.before if isinstance(state.before, np.ndarray) else None,
+                unadapted=None if state.before is None else state.unadapted,
                 adapter=self._adapter,
                 more={} if default else {"exact_up_to": self.exact_up_to},
             )
@@ -205,11 +205,7 @@ class ReferenceIndex:
         adapter of another encoder.
         """
         spec = self._spec.unadapted
-        if adapter is not None and adapter.spec != spec:
-            raise EncoderMismatchError(
-                f"the adapter is for {adapter.spec} but the index was built with {spec}; fit one for this index with: "
-                "lookalike adapt fit"
-            )
+        _require_adapter(adapter, spec)
         index = ReferenceIndex(
             spec if adapter is None else adapter.adapted_spec, exact_up_to=self.exact_up_to, adapter=adapter
         )
@@ -232,6 +228,28 @@ class ReferenceIndex:
         segment = segments.adapted(state.whole.segments[0], vectors, coded, unadapted=before)
         partitions = (partition, *state.whole.partitions[1:])
         index._state = _partitioned(index.spec, Segments(partitions, (segment,), np.empty(0, np.int64)))
+        return index
+
+    def seen_through(self, adapter: Adapter) -> ReferenceIndex:
+        """The same references with their vectors adapted as they are read, to look some photos up.
+
+        Nothing is learnt, and no more is held in memory: a search for similarity adapts all vectors, a block at a time,
+        and is exact; one for look stays as it is. Raises EncoderMismatchError for an adapter of another encoder.
+        """
+        _require_adapter(adapter, self._spec)
+        index = ReferenceIndex(adapter.adapted_spec, exact_up_to=self.exact_up_to, adapter=adapter)
+        index._created, index._digest = self._created, self._digest
+        state = self._state
+        whole = state.whole
+        if whole is None:
+            source, alive = [state.unadapted], np.ones(len(self), bool)
+        else:
+            source = [each.vectors if each.unadapted is None else each.unadapted for each in whole.segments]
+            alive = whole.alive
+        pieces = Mapped(source, alive, adapter.map)
+        heads = (Streamed(pieces, _columns(self._spec)[0]), *state.heads[1:])
+        before = Pieces(source, alive)
+        index._state = replace(state, heads=heads, whole=None, pieces=pieces, before=before)
         return index
 
     def _outgrown(self) -> bool:
@@ -485,6 +503,14 @@ class ReferenceIndex:
             )
             for best, values, looked in zip(found.tolist(), similarity.tolist(), look, strict=True)
         ]
+
+
+def _require_adapter(adapter: Adapter | None, spec: EncoderSpec) -> None:
+    if adapter is not None and adapter.spec != spec.unadapted:
+        raise EncoderMismatchError(
+            f"the adapter is for {adapter.spec} but the index was built with {spec.unadapted}; fit one for this index "
+            "with: lookalike adapt fit"
+        )
 
 
 def _columns(spec: EncoderSpec) -> list[slice]:

@@ -1,11 +1,13 @@
 """An adapter: a linear map, with an offset, that suits an encoder's finished vectors to one catalogue.
 
 It is fitted in `lookalike.adapting` and stored as one safetensors file, which holds no code. Only the part of a vector
-that stands for `similarity` is mapped; the one for `look` stays as it is.
+that stands for `similarity` is mapped; the one for `look` stays as it is. Beside the map there are some that were fitted
+to fewer labels, so that the others can still say how similar photos are to it that it has not seen.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -23,26 +25,46 @@ from lookalike.errors import EncoderError, EncoderMismatchError
 
 from .encoder import Encoder, EncoderSpec, Threaded, Vectors
 
-FORMAT, VERSION = "lookalike-adapter", 1
-_MOST_BYTES = 96 << 20  # a map of 4,096 by 4,096 numbers, and what it was fitted on
+FORMAT, VERSION = "lookalike-adapter", 2
+_MOST_BYTES = 400 << 20  # six maps of 4,096 by 4,096 numbers, and what they were fitted on
+_MOST_FOLDS = 100
+_DIGEST_BYTES = 8  # of one label, as a policy's `tuned_on` has them
 _MOST = 1e6  # a larger number could make a vector infinite
 _BLOCK = 1 << 14
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """An adapter's map as it is fitted without some labels, nor any other of the same products or photos.
+
+    `matrix` and `offset` are as in `Adapter`. `left_out` holds digests of those labelled listings and photos, as a
+    policy's `tuned_on` does.
+    """
+
+    matrix: NDArray[np.float32]
+    offset: NDArray[np.float32]
+    left_out: str
 
 
 @dataclass(frozen=True, eq=False)
 class Adapter:
     """Maps the similarity part x of a vector to the direction of matrix · (x − offset).
 
-    `matrix` is float32 (dim, dim), `offset` float32 (dim,). `spec` is the encoder that it is for, without adapter.
-    `fitted_on` holds digests of the labelled listings and photos that it was fitted to, as a policy's `tuned_on` does.
-    `figures` are plain JSON values: what the fit was measured to gain.
+    `matrix` is float32 (dim, dim), `offset` float32 (dim,). `spec` is the encoder that it is for, without adapter. Each
+    label that it was fitted to is left out by one of `folds`; without folds, it was fitted to none. `figures` are plain
+    JSON values: what the fit was measured to gain.
     """
 
     spec: EncoderSpec
     matrix: NDArray[np.float32]
     offset: NDArray[np.float32]
-    fitted_on: str = ""
+    folds: tuple[Fold, ...] = ()
     figures: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def fitted_on(self) -> str:
+        """Digests of the labelled listings and photos that it was fitted to, in base64."""
+        return base64.b64encode(b"".join(base64.b64decode(fold.left_out) for fold in self.folds)).decode()
 
     @cached_property
     def sha256(self) -> str:
@@ -72,18 +94,25 @@ class Adapter:
         return mapped
 
     def to_bytes(self) -> bytes:
-        """Its file: a safetensors file of `matrix` and `offset`, with the rest as JSON in the metadata."""
+        """Its file: a safetensors file of its map and those of its folds, with the rest as JSON in the metadata."""
         from safetensors.numpy import save
 
         said = {
             "format": FORMAT,
             "version": VERSION,
             "encoder": self.spec.to_json(),
-            "fitted_on": self.fitted_on,
+            "left_out": [fold.left_out for fold in self.folds],
             "figures": dict(self.figures),
         }
-        arrays = {"matrix": np.ascontiguousarray(self.matrix), "offset": np.ascontiguousarray(self.offset)}
-        return bytes(save(arrays, metadata={"lookalike": json.dumps(said, sort_keys=True)}))
+        dim = self.spec.dim
+        arrays = {
+            "matrix": self.matrix,
+            "offset": self.offset,
+            "fold_matrices": np.array([fold.matrix for fold in self.folds], np.float32).reshape(-1, dim, dim),
+            "fold_offsets": np.array([fold.offset for fold in self.folds], np.float32).reshape(-1, dim),
+        }
+        contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        return bytes(save(contiguous, metadata={"lookalike": json.dumps(said, sort_keys=True)}))
 
     def save(self, path: str | Path) -> None:
         """Write the file, whole or not at all."""
@@ -112,15 +141,39 @@ class Adapter:
             if (said["format"], said["version"]) != (FORMAT, VERSION):
                 raise ValueError(f"its format is {str(said['format'])[:40]} {str(said['version'])[:10]}")
             spec, figures = EncoderSpec.from_json(said["encoder"]), dict(said["figures"])
-            matrix, offset = arrays["matrix"], arrays["offset"]
-            if spec.adapted is not None or not isinstance(said["fitted_on"], str):
-                raise ValueError("it is for an adapted encoder, or doesn't say what it was fitted on")
-            for name, array, shape in (("matrix", matrix, (spec.dim, spec.dim)), ("offset", offset, (spec.dim,))):
-                if array.shape != shape or array.dtype != np.float32 or not np.all(np.abs(array) < _MOST):
-                    raise ValueError(f"its {name} is not float32 {shape} of finite numbers")
+            if spec.adapted is not None:
+                raise ValueError("it is for an adapted encoder")
+            left_out = [_digests(each) for each in said["left_out"]]
+            shapes = _shapes(spec.dim, len(left_out))
+            matrix, offset, *of_folds = (_checked(name, arrays[name], shape) for name, shape in shapes.items())
         except (SafetensorError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise EncoderError(str(error)) from error
-        return cls(spec, matrix, offset, said["fitted_on"], figures)
+        return cls(spec, matrix, offset, tuple(map(Fold, *of_folds, left_out)), figures)
+
+
+def _shapes(dim: int, folds: int) -> dict[str, tuple[int, ...]]:
+    """The shape of each array of a file."""
+    if folds == 1 or folds > _MOST_FOLDS:
+        raise ValueError(f"it has {folds} folds, expected none or 2 to {_MOST_FOLDS}")
+    return {
+        "matrix": (dim, dim),
+        "offset": (dim,),
+        "fold_matrices": (folds, dim, dim),
+        "fold_offsets": (folds, dim),
+    }
+
+
+def _checked(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    if array.shape != shape or array.dtype != np.float32 or not np.all(np.abs(array) < _MOST):
+        raise ValueError(f"its {name} is not float32 {shape} of finite numbers")
+    return array
+
+
+def _digests(text: object) -> str:
+    """Digests of labels in base64. Raises ValueError for anything else."""
+    if not isinstance(text, str) or len(base64.b64decode(text, validate=True)) % _DIGEST_BYTES:
+        raise ValueError("it doesn't say which labels its folds leave out")
+    return text
 
 
 class AdaptedEncoder:

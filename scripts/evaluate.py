@@ -51,7 +51,6 @@ def evaluate(
 ) -> int:
     from lookalike.detection.lookup import Lookup
     from lookalike.policy.shipped import default_policy, open_policy
-    from lookalike.policy.tuned_on import TunedOn
     from lookalike.scripts.evaluate_tables import print_evaluation
     from lookalike.tables.inputs import read_labelled_photos
     from lookalike.thresholds.evaluation import evaluate as measure
@@ -72,12 +71,9 @@ def evaluate(
     used = default_policy(spec.weights_sha256) if policy is None else open_policy(policy, encoder=str(spec))
     with progress("embedding labelled photos", total=len(labelled), quiet=quiet) as advance:
         result = measure(labelled, lookup, used, budget=budget, progress=advance)
-    if lookup.index.adapter is not None:
-        fitted = TunedOn(lookup.index.adapter.fitted_on)
-        count = sum(photo.image in fitted for photo in labelled)
-        if count:
-            of = counted(len(labelled), "photo")
-            note(f"the index's adapter was fitted to {count:,} of {of}, so figures flatter it")
+    if result.fitted_on:
+        of = counted(len(labelled), "photo")
+        note(f"the index's adapter was fitted to {result.fitted_on:,} of {of}, so figures flatter it")
     if result.tuned_on:
         which = f"{counted(result.tuned_on, 'photo')} of {len(labelled):,} are labels that {used} was tuned on"
         note(f"{which}; its promise is not put to the test on those")

@@ -6,7 +6,8 @@ name listings of a scan (listing_id, lookalike, and if known product_id and date
 Brands with enough labels get their own thresholds. The others borrow, and the output says how many labels they lack.
 Thresholds are set on what the policy in use judges by, which is the one that made the findings, or for photos the one
 that ships. --on chooses the similarity instead, or a probability from matching points ("verification") or from both
-("fused"), which is fitted to half of the labels while the thresholds are set on the other half.
+("fused"), which is fitted to half of the labels while the thresholds are set on the other half. In an adapted index,
+photos that the adapter was fitted to are looked up by a map that was not; findings of them are left out.
 
 Examples:
 lookalike tune labels.csv --index genuine.index --out policy.toml
@@ -147,7 +148,7 @@ def tune(
             )
     tuned.policy.save(out)
     note_first(tuned.failed, _SHOWN)
-    for line in tuned.labels.remarks:
+    for line in (*tuned.labels.remarks, *(tuned.unrelated.remarks if tuned.unrelated is not None else ())):
         note(line, quiet=quiet)
     if tuned.labels.unknown:
         note(f"{counted(tuned.labels.unknown, 'labelled listing')} without a finding: not used")

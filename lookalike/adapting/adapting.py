@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lookalike.model.adapter import Adapter
+from lookalike.model.adapter import Adapter, Fold
+from lookalike.policy.tuned_on import TunedOn
 
 from .fitting import fit_map
+from .folds import CrossFitted, cross_fit
 from .judging import Gain, judge_map
 from .labelled import LabelledImage, take
 
@@ -24,15 +26,14 @@ if TYPE_CHECKING:
 class Adaptation:
     """An adapter, None where it isn't better with confidence, and its `gain`, None with labels of too few products.
 
-    It was fitted to `fitted` labels; `left` are for tuning. `failed` says why photos could not be used, and `unknown`
-    counts those of products that aren't in the index.
+    It was fitted to `fitted` labels. `failed` says why photos could not be used, and `unknown` counts those of products
+    that aren't in the index.
     """
 
     adapter: Adapter | None
     gain: Gain | None
     fitted: int
     products: int
-    left: int
     failed: tuple[str, ...] = ()
     unknown: int = 0
 
@@ -43,35 +44,37 @@ def adapt(
     lookup: Lookup,
     cache: VectorCache | None = None,
     progress: Progress | None = None,
-    halved: bool = True,
     seed: int = 0,
 ) -> Adaptation:
-    """Fit an adapter for the index of `lookup` to labels, `halved` or all, and judge it; see `labelled` and `judging`.
+    """Fit an adapter for the index of `lookup` to labels, and judge it; see `labelled`, `folds` and `judging`.
 
     An index that is adapted already counts as it was before. Raises what `take` raises.
     """
-    taken = take(images, lookup=lookup, cache=cache, progress=progress, halved=halved, seed=seed)
+    taken = take(images, lookup=lookup, cache=cache, progress=progress, seed=seed)
     labelled = taken.labelled
-    gain = judge_map(labelled, seed=seed)
+    crossed = cross_fit(labelled, seed=seed)
+    gain = None if crossed is None else judge_map(labelled, crossed, seed=seed)
     adapter = None
-    if gain is not None and gain.is_certain:
+    if crossed is not None and gain is not None and gain.is_certain:
         fitted = fit_map(labelled, labelled.partners(), np.arange(len(labelled.photos)))
-        adapter = Adapter(
-            lookup.encoder.spec.unadapted,
-            fitted.matrix,
-            fitted.offset,
-            taken.fitted_on.digests,
-            {"gain": _figures(gain), "labels": len(labelled.photos)},
-        )
+        figures = {"gain": _figures(gain), "labels": len(labelled.photos)}
+        spec, folds = lookup.encoder.spec.unadapted, tuple(_folds(crossed, taken.names))
+        adapter = Adapter(spec, fitted.matrix, fitted.offset, folds, figures)
     return Adaptation(
         adapter=adapter,
         gain=gain,
         fitted=len(labelled.photos),
         products=len(set().union(*labelled.right)),
-        left=taken.left,
         failed=taken.failed,
         unknown=taken.unknown,
     )
+
+
+def _folds(crossed: CrossFitted, names: Sequence[tuple[str, str]]) -> Iterator[Fold]:
+    """The maps, each with the names of the labels that it has not seen."""
+    for number, fitted in enumerate(crossed.maps):
+        left_out = TunedOn.of(name for row in np.flatnonzero(crossed.fold == number).tolist() for name in names[row])
+        yield Fold(fitted.matrix, fitted.offset, left_out.digests)
 
 
 def _figures(gain: Gain) -> dict[str, Any]:

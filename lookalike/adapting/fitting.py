@@ -10,6 +10,7 @@ well-conditioned estimator for large-dimensional covariance matrices", 2004), th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,11 +44,23 @@ class LabelledVectors:
         """Which photos have a right product (n,)."""
         return np.array([bool(each) for each in self.right], bool)
 
-    @property
+    @cached_property
     def groups(self) -> NDArray[np.int64]:
-        """What each photo is drawn with (n,): those of one product together, each unrelated one by itself."""
-        names = [f"p{min(each)}" if each else f"u{at}" for at, each in enumerate(self.right)]
-        return np.unique(names, return_inverse=True)[1].astype(np.int64)
+        """What each photo stays with (n,): photos of one product, and equal ones, directly or by way of others.
+
+        The numbers are the same whatever the order of the photos.
+        """
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import connected_components
+
+        equal = np.unique(self.photos, axis=0, return_inverse=True)[1].reshape(-1)
+        links = [(product, at) for at, right in enumerate(self.right) for product in right]
+        product, at = np.array(links, np.int64).reshape(-1, 2).T
+        products = int(product.max(initial=-1)) + 1
+        size = products + int(equal.max(initial=-1)) + 1
+        together = coo_array((np.ones(len(at), bool), (product, products + equal[at])), (size, size))
+        number = connected_components(together, directed=False)[1][products + equal]
+        return np.unique(number, return_inverse=True)[1].astype(np.int64)
 
     def partners(self) -> NDArray[np.int64]:
         """The row of the most similar reference of a right product (n,), −1 where there is none."""

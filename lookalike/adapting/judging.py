@@ -10,11 +10,9 @@ from numpy.typing import NDArray
 
 from lookalike.thresholds.metrics import Retrieval, evaluate_retrieval
 
-from .fitting import LabelledVectors, answers, fit_map
+from .fitting import LabelledVectors, answers
+from .folds import Answered, CrossFitted
 
-FOLDS = 5
-LEAST_PRODUCTS = 10
-"""With labels of fewer products, nobody can tell how a map does on others: each fold would leave out one or two."""
 _ROUNDS = 2000
 _TOGETHER = 100  # rounds in memory at once
 
@@ -47,32 +45,20 @@ class Gain:
         return self.low > 0
 
 
-def judge_map(labelled: LabelledVectors, *, seed: int = 0) -> Gain | None:
-    """The gain of the map that these labels ask for; None if the counted ones show fewer than LEAST_PRODUCTS products.
+def judge_map(labelled: LabelledVectors, crossed: CrossFitted, *, seed: int = 0) -> Gain:
+    """The gain of the map that these labels ask for, on the counted ones, each answered by the map that left it out.
 
-    Each photo is answered by a map fitted to none of the photos of its product. The interval is that of a paired
-    bootstrap by product, as `lookalike.thresholds.metrics.bootstrap_retrieval` draws them. `seed` draws folds and
-    rounds.
+    The interval is that of a paired bootstrap by product, as `lookalike.thresholds.metrics.bootstrap_retrieval` draws
+    them; `seed` draws the rounds.
     """
-    groups, related = labelled.groups, labelled.related
     rows = np.flatnonzero(labelled.counted)
-    products = len(np.unique(groups[rows[related[rows]]]))
-    if products < LEAST_PRODUCTS:
-        return None
-    rng = np.random.default_rng(seed)
-    fold = (rng.permutation(int(groups.max()) + 1) % FOLDS)[groups]
-    partners = labelled.partners()
-    before, after = answers(labelled, rows), (np.empty(len(rows)), np.empty(len(rows), bool))
-    for number in range(FOLDS):
-        fitted = fit_map(labelled, partners, np.flatnonzero(fold != number))
-        here = fold[rows] == number
-        after[0][here], after[1][here] = answers(labelled, rows[here], fitted)
-    could = related[rows]
-    return gain_of(before, after, related=could, groups=groups[rows], rng=rng)
-
-
-Answered = tuple[NDArray[np.float64], NDArray[np.bool_]]
-"""The similarity of each of n photos to its nearest reference (n,), and whether that is right (n,)."""
+    return gain_of(
+        answers(labelled, rows),
+        crossed.answers(labelled, rows),
+        related=labelled.related[rows],
+        groups=labelled.groups[rows],
+        rng=np.random.default_rng(seed),
+    )
 
 
 def gain_of(

@@ -1,9 +1,4 @@
-"""Tables of labels to labelled vectors: the photos are embedded without an adapter, and found in the index's catalogue.
-
-Half of the labels of a table are left for `lookalike tune`, drawn by the content of their photos. So the thresholds are
-set on labels that the adapter has not seen, and the promise holds as it does without one. Of a review's verdicts none
-are left: they were drawn from findings of the encoder without adapter, and a promise needs a draw from those with it.
-"""
+"""Tables of labels to labelled vectors: the photos are embedded without an adapter, and found in the index's catalogue."""
 
 from __future__ import annotations
 
@@ -16,8 +11,6 @@ import numpy as np
 
 from lookalike.errors import TableError
 from lookalike.model.adapter import unadapted
-from lookalike.policy.tuned_on import TunedOn
-from lookalike.tables.cells import id_digest
 from lookalike.tables.findings import FindingRow, read_findings
 from lookalike.tables.inputs import ProductLabel, read_labels
 from lookalike.tables.reviews import read_reviews
@@ -52,15 +45,13 @@ class LabelledImage:
 
 @dataclass(frozen=True)
 class Taken:
-    """The labels to fit to, how many are `left` for tuning, and why photos could not be used.
+    """The labels to fit to, and why photos could not be used.
 
-    `fitted_on` names what is fitted to, as a policy's `tuned_on` does: labels by name, and photos by sha256. `unknown`
-    counts photos of products that aren't in the index.
+    `names` are each label's name and its photo's sha256. `unknown` counts photos of products that aren't in the index.
     """
 
     labelled: LabelledVectors
-    fitted_on: TunedOn
-    left: int
+    names: tuple[tuple[str, str], ...]
     failed: tuple[str, ...]
     unknown: int
 
@@ -97,10 +88,9 @@ def take(
     lookup: Lookup,
     cache: VectorCache | None = None,
     progress: Progress | None = None,
-    halved: bool = True,
     seed: int = 0,
 ) -> Taken:
-    """Embed labelled photos, those in `cache` excepted, and take those to fit to: half of them, or all.
+    """Embed labelled photos, those in `cache` excepted, and take those to fit to.
 
     Raises TableError for a product_id without a brand that several brands have, and if no photo could be read.
     """
@@ -112,8 +102,8 @@ def take(
     photos = embed_photos(
         [image.image for image in images], encoder=unadapted(lookup.encoder), reader=lookup.reader, cache=cache
     )
-    vectors, right, sound, names, failed = [], list[frozenset[int]](), list[bool](), list[str](), list[str]()
-    left = unknown = 0
+    vectors, right, sound = [], list[frozenset[int]](), list[bool]()
+    names, failed, unknown = list[tuple[str, str]](), list[str](), 0
     for image, photo in zip(images, photos, strict=True):
         if progress is not None:
             progress(1)
@@ -121,25 +111,18 @@ def take(
             failed.append(str(photo.error))
         elif image.right and not (known := _known(image.right, numbers)):
             unknown += 1
-        elif halved and _is_left(photo.sha256):
-            left += 1
         else:
             vectors.append(photo.vector)
             right.append(known if image.right else frozenset())
             sound.append(image.sound)
-            names += [image.name, photo.sha256]
+            names.append((image.name, photo.sha256))
     if not vectors:
         why = f"; the first: {failed[0]}" if failed else ""
         raise TableError(f"none of the {len(images)} labelled photos could be used{why}; label more")
     references, product = _references(index, frozenset().union(*right), seed)
     own = index.spec.unadapted.parts(np.stack(vectors))[0]
     labelled = LabelledVectors(np.ascontiguousarray(own), tuple(right), np.array(sound, bool), references, product)
-    return Taken(labelled, TunedOn.of(names), left, tuple(failed), unknown)
-
-
-def _is_left(sha256: str) -> bool:
-    """Whether the label of this photo is left for tuning; equal photos are, or aren't, together."""
-    return bool(id_digest(f"left for tuning {sha256}")[0] & 1)
+    return Taken(labelled, tuple(names), tuple(failed), unknown)
 
 
 def _product_numbers(index: ReferenceIndex) -> dict[ProductLabel, int]:

@@ -139,7 +139,8 @@ class Promise:
     listings is flagged. If it is `by_kind`, that share is right of each kind with thresholds of its own, and of the
     other kinds together: of all of these at once, with that confidence, and so of all that is flagged. The promise
     covers what the index's search found. In a partitioned index, that search decided `search_agreeing` of
-    `search_probes` probes as an exact search does; both are None if the search is exact.
+    `search_probes` probes as an exact search does; both are None if the search is exact. `cross_fitted` counts the labels
+    that the index's adapter was fitted to; each was looked up by a map that was not. It is None if there are none.
 
     >>> print(Promise(0.95, precision=0.9, search_agreeing=4093, search_probes=4096))
     at least 90% of flags right, with 95% confidence; by a search that decides 4,093 of 4,096 probes as an exact one
@@ -153,6 +154,7 @@ class Promise:
     search_agreeing: Count | None = None
     search_probes: Count | None = None
     by_kind: Truth = False
+    cross_fitted: Count | None = None
 
     def __post_init__(self) -> None:
         agreeing, probes = self.search_agreeing, self.search_probes
@@ -171,10 +173,12 @@ class Promise:
             parts.append(f"at most {self.false_flags:.2%} of unrelated listings flagged")
         each = "each " if len(parts) > 1 else ""
         text = f"{' and '.join(parts)}, {each}with {self.confidence:.0%} confidence"
-        if self.search_agreeing is None:
-            return text
-        probes = f"{self.search_agreeing:,} of {self.search_probes:,} probes"
-        return f"{text}; by a search that decides {probes} as an exact one"
+        if self.search_agreeing is not None:
+            probes = f"{self.search_agreeing:,} of {self.search_probes:,} probes"
+            text = f"{text}; by a search that decides {probes} as an exact one"
+        if self.cross_fitted is not None:
+            text = f"{text}; {self.cross_fitted:,} of the labels are cross-fitted"
+        return text
 
 
 @dataclass(frozen=True)

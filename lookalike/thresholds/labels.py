@@ -89,7 +89,8 @@ class Labels:
     `unknown` counts labels of listings without a finding, `other` those about another product or photo than the
     finding's. `failed` says why photos could not be read, and `remarks` which labels no promise may rest on.
     `contradicted` are listings whose labels contradict each other (see `lookalike.tables.inputs.contradicted`),
-    `policies` the labels of the policies that made the findings, and `encoders` those of the encoders.
+    `policies` the labels of the policies that made the findings, and `encoders` those of the encoders. `cross_fitted`
+    counts photos that the index's adapter was fitted to, which were looked up by a map that was not.
     """
 
     photos: tuple[LabelledMatches, ...] = field(default=(), repr=False)
@@ -100,6 +101,7 @@ class Labels:
     policies: frozenset[str] = frozenset()
     encoders: frozenset[str] = frozenset()
     remarks: tuple[str, ...] = ()
+    cross_fitted: int = 0
 
     @property
     def pairs(self) -> LabelledPairs:
@@ -108,10 +110,10 @@ class Labels:
 
 
 def unseen_by(adapter: Adapter | None, labels: Labels) -> Labels:
-    """The labels that an index's adapter was not fitted to, by the labels' names and the photos' content.
+    """The labels of findings that an index's adapter was not fitted to, by the labels' names and the photos' content.
 
-    On those that it was fitted to, it does better than on others, so no promise may rest on them. A remark counts them.
-    Raises TableError if all are.
+    The adapter itself made the findings, and it does better on photos that it was fitted to than on others, so no
+    promise may rest on those. A remark counts them. Raises TableError if all are.
     """
     if adapter is None:
         return labels
@@ -120,10 +122,10 @@ def unseen_by(adapter: Adapter | None, labels: Labels) -> Labels:
     seen = len(labels.photos) - len(photos)
     if seen and not photos:
         raise TableError(
-            f"the index's adapter was fitted to all {seen} labels, so no promise may rest on them; give others too, or "
-            "undo it with: lookalike adapt undo"
+            f"the index's adapter was fitted to all {seen} labels, so no promise may rest on findings that it made of "
+            "them; label others too, or give labels of photos without --findings, which are looked up anew"
         )
-    remark = f"labels left out: {seen:,} that the index's adapter was fitted to"
+    remark = f"labels left out: {seen:,} that the index's adapter, which made the findings, was fitted to"
     return replace(labels, photos=photos, remarks=(*labels.remarks, remark)) if seen else labels
 
 

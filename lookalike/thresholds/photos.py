@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from lookalike.errors import TableError
+from lookalike.model.adapter import unadapted
 from lookalike.records import ImageSource
 from lookalike.tables.inputs import ProductLabel, read_labels, read_listings
 from lookalike.tables.layout import PLAIN, Layout
 
+from .cross_fitting import CrossFittedLookup
 from .labels import LabelledMatches, Labels, require_one_brand
 
 if TYPE_CHECKING:
@@ -25,14 +27,14 @@ Progress = Callable[[int], None]
 """Called with how many photos were just done."""
 
 
-def labels_of_photos(labels: str | Path, *, lookup: Lookup, progress: Progress | None = None) -> Labels:
+def labels_of_photos(labels: str | Path, *, lookup: CrossFittedLookup, progress: Progress | None = None) -> Labels:
     """Labels of photos (image, product_id, lookalike; optional brand), each photo with its matches.
 
     Raises TableError as reading the table does, if no photo could be read, and for a product_id without a brand that
-    several brands have.
+    several brands have; and what `CrossFittedLookup.look_up` does.
     """
     right = read_labels(labels)
-    require_one_brand(set().union(*right.values()), lookup.index.products)
+    require_one_brand(set().union(*right.values()), lookup.lookup.index.products)
     found = _looked_up(lookup, list(right), [frozenset(products) for products in right.values()], progress)
     if not found.photos:
         raise TableError(f"none of the photos of {labels} could be read; the first: {found.failed[0]}")
@@ -40,7 +42,7 @@ def labels_of_photos(labels: str | Path, *, lookup: Lookup, progress: Progress |
 
 
 def unrelated_photos(
-    listings: str | Path, *, lookup: Lookup, progress: Progress | None = None, layout: Layout = PLAIN
+    listings: str | Path, *, lookup: CrossFittedLookup, progress: Progress | None = None, layout: Layout = PLAIN
 ) -> Labels:
     """All photos of a table of listings believed to be unrelated. Raises what `labels_of_photos` does."""
     images = listed_images(listings, layout)
@@ -53,18 +55,18 @@ def unrelated_photos(
 def vectors_of(
     images: Iterable[ImageSource], *, lookup: Lookup, progress: Progress | None = None
 ) -> tuple[Vectors, list[str]]:
-    """The photos' vectors for similarity, float32 (n, dim), of those that could be read, and why others could not."""
+    """The vectors of photos that could be read, float32 (n, width), without an adapter, and why others could not."""
     from lookalike.index.embedding import embed_photos
 
-    photos: Iterable[EmbeddedPhoto] = embed_photos(images, encoder=lookup.encoder, reader=lookup.reader)
+    encoder = unadapted(lookup.encoder)
+    photos: Iterable[EmbeddedPhoto] = embed_photos(images, encoder=encoder, reader=lookup.reader)
     vectors, failed = [], []
     for photo in _counted(photos, progress):
         if photo.vector is None:
             failed.append(str(photo.error))
         else:
             vectors.append(photo.vector)
-    spec = lookup.encoder.spec
-    return spec.parts(np.array(vectors, np.float32).reshape(len(vectors), spec.width))[0], failed
+    return np.array(vectors, np.float32).reshape(len(vectors), encoder.spec.width), failed
 
 
 def listed_images(listings: str | Path, layout: Layout = PLAIN) -> list[str]:
@@ -74,16 +76,23 @@ def listed_images(listings: str | Path, layout: Layout = PLAIN) -> list[str]:
 
 
 def _looked_up(
-    lookup: Lookup, images: Sequence[str], right: Sequence[frozenset[ProductLabel]], progress: Progress | None
+    lookup: CrossFittedLookup,
+    images: Sequence[str],
+    right: Sequence[frozenset[ProductLabel]],
+    progress: Progress | None,
 ) -> Labels:
-    found, failed = [], []
-    seen = zip(images, _counted(lookup.look_up(images), progress), right, strict=True)
-    for image, photo, products in seen:
+    found, failed, crossed = [], [], 0
+    looked_up = zip(images, _counted(lookup.look_up(images), progress), right, strict=True)
+    for image, (photo, by_fold), products in looked_up:
         if photo.error is not None:
             failed.append(photo.error)
         else:
             found.append(LabelledMatches(photo.matches, products, name=image, picture=photo.sha256))
-    return Labels(tuple(found), failed=tuple(failed))
+            crossed += by_fold
+    remark = f"{crossed:,} labels that the index's adapter was fitted to: each is looked up by a map that left it out"
+    return Labels(
+        tuple(found), failed=tuple(failed), remarks=(remark,) if crossed else (), cross_fitted=crossed
+    )
 
 
 def _counted(photos: Iterable[T], progress: Progress | None) -> Iterator[T]:

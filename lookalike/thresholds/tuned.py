@@ -19,6 +19,7 @@ from lookalike.policy.tuned_on import TunedOn
 from lookalike.rights.claims import Claims
 from lookalike.tables.layout import PLAIN, Layout
 
+from .cross_fitting import CrossFittedLookup
 from .fusing import Fused, fuse, within
 from .in_use import Flags, flags_of, maker_of, require_encoder
 from .labels import Labels, labels_of_findings, pairs_of, unrelated_findings, unseen_by
@@ -28,6 +29,7 @@ from .tuning import REVIEW_PRECISION, tune
 if TYPE_CHECKING:
     from lookalike.detection.lookup import Lookup
     from lookalike.index.reference_index import ReferenceIndex
+    from lookalike.model.encoder import Vectors
 
 On: TypeAlias = Literal["similarity", "verification", "fused"]
 
@@ -119,6 +121,7 @@ def tune_on_photos(
 ) -> Tuned:
     """Tune on labelled photos (image, product_id, lookalike), which are embedded and looked up.
 
+    A photo that the index's adapter was fitted to is looked up by a map that was not (see `CrossFittedLookup`).
     `unrelated` is a table of listings believed to be unrelated; `layout` is that of tables of listings. `policy` is the
     one in use, by default the one that ships for the lookup's encoder. Raises TableError for tables that can't be used
     and for too few labels, PolicyError for what can't be normalised or compared.
@@ -131,14 +134,14 @@ def tune_on_photos(
     parts = PARTS if goal.fusion is None else goal.fusion.reach.parts
     compared = Reach(similarity=None) if goal.is_fused else NOT_COMPARED
     used = replace(lookup, reach=replace(compared, parts=parts), cohort=policy.cohort if policy else None)
-    failed: list[str] = []
+    vectors, failed = None, list[str]()
     if background is not None:
         vectors, failed = vectors_of(listed_images(background.listings, layout), lookup=lookup, progress=progress)
-        more = {} if background.nearest is None else {"nearest": background.nearest}
-        used = replace(used, cohort=Cohort(vectors, background.method, **more))
-    known = labels_of_photos(labels, lookup=used, progress=progress) if labels is not None else Labels()
+        used = replace(used, cohort=_cohort(vectors, background, lookup.index))
+    unseen = CrossFittedLookup(used, vectors)
+    known = labels_of_photos(labels, lookup=unseen, progress=progress) if labels is not None else Labels()
     others = (
-        unrelated_photos(unrelated, lookup=used, progress=progress, layout=layout) if unrelated is not None else None
+        unrelated_photos(unrelated, lookup=unseen, progress=progress, layout=layout) if unrelated is not None else None
     )
     tuned = _tuned(
         known, others, index=lookup.index, goal=goal, cohort=used.cohort, name=name, parts=parts, policy=policy
@@ -177,8 +180,13 @@ def tune_on_labels(
     policy: Policy | None = None,
     name: str = "tuned",
 ) -> Tuned:
-    """Tune on labelled matches of findings, and unrelated `others`; see `tune_on_findings`."""
+    """Tune on labelled matches of findings, and unrelated `others`; see `tune_on_findings`.
+
+    Labels that the index's adapter was fitted to are left out (see `unseen_by`).
+    """
     require_encoder(index.spec, [each for each in (known, others) if each])
+    known = unseen_by(index.adapter, known)
+    others = None if others is None else unseen_by(index.adapter, others)
     follow = goal.on is None and goal.fusion is None
     policy = maker_of(policy, [each for each in (known, others) if each], follow=follow)
     followed = goal.following(policy)
@@ -206,6 +214,13 @@ def _require_one_scale(background: Background | None, asked: Goal, goal: Goal) -
             f"--cohort normalises similarities, and the probability of the policy in use, {goal.fusion}, was fitted to "
             "others; say what thresholds are set on with --on"
         )
+
+
+def _cohort(vectors: Vectors, background: Background, index: ReferenceIndex) -> Cohort:
+    """The cohort of photos with these vectors, adapted as those of the index are."""
+    adapted = vectors if index.adapter is None else index.adapter.map(vectors)
+    more = {} if background.nearest is None else {"nearest": background.nearest}
+    return Cohort(index.spec.parts(adapted)[0], background.method, **more)
 
 
 def _parts_of(*labels: Labels | None) -> int:
@@ -244,8 +259,6 @@ def _tuned(
     parts: int,
     policy: Policy | None,
 ) -> Tuned:
-    known = unseen_by(index.adapter, known)
-    others = None if others is None else unseen_by(index.adapter, others)
     basis = _basis(known, others, goal, parts, policy)
     searched = index.agreement
     tuned = tune(
@@ -256,6 +269,7 @@ def _tuned(
             goal.false_flags,
             search_agreeing=searched.agreeing if searched else None,
             search_probes=searched.probes if searched else None,
+            cross_fitted=sum(each.cross_fitted for each in (known, others) if each) or None,
         ),
         name=name,
         unrelated=pairs_of(basis.unrelated, basis.fusion) if others else None,

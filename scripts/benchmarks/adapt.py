@@ -2,9 +2,9 @@
 
 DATA holds storefront/ and clothing/; --market is a folder that scripts/marketplace/render.py --split test wrote. Labels
 come from half of the products of a set, drawn anew in each run, and from half of its unrelated photos; what they gain
-is measured on the others. As `lookalike adapt fit` does, half of the labels are fitted to, and the rest is left for
-tuning. Where the adapter is refused, a run counts as it is without. For 5,000 labels, the storefront's photos are
-edited several times.
+is measured on the others. Where the adapter is refused, a run counts as it is without. For 5,000 labels, the
+storefront's photos are edited several times. Cross-fitted labels set thresholds as `lookalike tune` does on labels that
+the adapter was fitted to.
 
 Vectors are kept in the folder --keep, so that a second run opens no picture.
 """
@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.adapting.fitting import LabelledVectors, LinearMap, answers, fit_map
+from lookalike.adapting.folds import Answered, CrossFitted, cross_fit
 from lookalike.adapting.judging import judge_map
 from lookalike.binomial import Share
 from lookalike.disk import make_folder, written
@@ -41,8 +42,7 @@ how many forms there are the rendered market's, for orders of labelling."""
 METRICS = {"R@1": "recall_at_1", "µAP": "micro_average_precision", "recall at 90 %": "recall_at_precision_90"}
 PRECISION, CONFIDENCE = 0.9, 0.95
 _DRAWN = 1000
-_THRESHOLDS = ("all labels, no adapter", "half of them, no adapter", "those left by the adapter",
-               "those that it was fitted to")  # fmt: skip
+_THRESHOLDS = ("all labels, no adapter", "all labels, cross-fitted", "all labels, as if not fitted to")
 
 
 @one_line_errors
@@ -168,11 +168,12 @@ def _figures(asked: LabelledVectors, mapped: LinearMap | None) -> Retrieval:
     return evaluate_retrieval(*answers(asked, np.arange(len(asked.photos)), mapped), related=asked.related)
 
 
-def _fitted(known: LabelledVectors, seed: int) -> tuple[LinearMap, bool]:
-    """The map, and whether it is certain to be better."""
-    gain = judge_map(known, seed=seed)
-    fitted = fit_map(known, known.partners(), np.arange(len(known.photos)))
-    return fitted, gain is not None and gain.is_certain
+def _fitted(known: LabelledVectors, seed: int) -> tuple[LinearMap, CrossFitted] | None:
+    """The map and its folds, if it is certain to be better."""
+    crossed = cross_fit(known, seed=seed)
+    if crossed is None or not judge_map(known, crossed, seed=seed).is_certain:
+        return None
+    return fit_map(known, known.partners(), np.arange(len(known.photos))), crossed
 
 
 def show_gains(sets: Sequence[LabelledSet], runs: int, seed: int) -> None:
@@ -182,15 +183,15 @@ def show_gains(sets: Sequence[LabelledSet], runs: int, seed: int) -> None:
         for count in LABELS:
             found = [_run(each, count, np.random.default_rng([seed, run])) for run in range(runs)]
             labels = found[0][0]
-            used = [bool(use) for _, _, _, use in found]
+            used = [after is not None for _, _, after in found]
             harmed = sum(
-                use and after.micro_average_precision < before.micro_average_precision
-                for _, before, after, use in found
+                after is not None and after.micro_average_precision < before.micro_average_precision
+                for _, before, after in found
             )
             cells = []
             for of in METRICS.values():
-                off = np.array([getattr(before, of) for _, before, _, _ in found])
-                on = np.array([getattr(after if use else before, of) for _, before, after, use in found])
+                off = np.array([getattr(before, of) for _, before, _ in found])
+                on = np.array([getattr(after or before, of) for _, before, after in found])
                 low, high = np.quantile(on - off, [0.025, 0.975])
                 cells.append(f"{off.mean():.3f} -> {on.mean():.3f} ({low:+.3f} to {high:+.3f})")
             share = Share.of(harmed, runs)
@@ -204,15 +205,16 @@ def show_gains(sets: Sequence[LabelledSet], runs: int, seed: int) -> None:
     )  # fmt: skip
 
 
-def _run(each: LabelledSet, count: int, rng: np.random.Generator) -> tuple[int, Retrieval, Retrieval, bool]:
+def _run(each: LabelledSet, count: int, rng: np.random.Generator) -> tuple[int, Retrieval, Retrieval | None]:
+    """How many labels there were, and the figures without and with an adapter, None if it is refused."""
     pool, asked = _halves(each, rng)
     drawn = rng.permutation(pool)[:count]
-    fitted, use = _fitted(at(each.known, drawn[::2]), int(rng.integers(1 << 31)))
-    return len(drawn), _figures(asked, None), _figures(asked, fitted), use
+    found = _fitted(at(each.known, drawn), int(rng.integers(1 << 31)))
+    return len(drawn), _figures(asked, None), _figures(asked, found[0]) if found is not None else None
 
 
 def show_promise(sets: Sequence[LabelledSet], draws: int, rng: np.random.Generator) -> None:
-    """How often a threshold breaks its promise behind an adapter, set on labels that it has not seen or has seen."""
+    """How often a threshold breaks its promise behind an adapter that was fitted to the labels that it is set on."""
     rows: list[tuple[object, ...]] = []
     for each in sets:
         population, every = each.asked, np.arange(len(each.asked.photos))
@@ -221,14 +223,16 @@ def show_promise(sets: Sequence[LabelledSet], draws: int, rng: np.random.Generat
         used = 0
         for _ in range(draws):
             drawn = rng.integers(len(every), size=_DRAWN)  # with replacement: the population is then the truth
-            own, left = drawn[::2], drawn[1::2]
-            fitted, use = _fitted(at(population, own), int(rng.integers(1 << 31)))
-            used += use
-            after = answers(population, every, fitted) if use else before
-            for name, (found, rows_of) in zip(
-                kept, ((before, drawn), (before, left), (after, left), (after, own)), strict=True
-            ):
-                kept[name].append(_kept(*found, rows_of))
+            known = at(population, drawn)
+            found = _fitted(known, int(rng.integers(1 << 31)))
+            plain = crossed = seen = before[0][drawn], before[1][drawn]
+            after = before
+            if found is not None:
+                used += 1
+                after = answers(population, every, found[0])
+                crossed, seen = found[1].answers(known, np.arange(_DRAWN)), (after[0][drawn], after[1][drawn])
+            for name, labels, truth in zip(kept, (plain, crossed, seen), (before, after, after), strict=True):
+                kept[name].append(_kept(labels, truth))
         for name, results in kept.items():
             made = [result for result in results if result is not None]
             share = Share.of(sum(broken for broken, _ in made), draws)
@@ -241,15 +245,13 @@ def show_promise(sets: Sequence[LabelledSet], draws: int, rng: np.random.Generat
     )  # fmt: skip
 
 
-def _kept(
-    similarity: NDArray[np.float64], right: NDArray[np.bool_], rows: NDArray[np.intp]
-) -> tuple[bool, float] | None:
-    """Whether the threshold set on these rows breaks its promise among all, and the share of all that it finds."""
-    result = precision_threshold(similarity[rows], right[rows], precision=PRECISION, confidence=CONFIDENCE)
+def _kept(labels: Answered, truth: Answered) -> tuple[bool, float] | None:
+    """Whether the threshold set on labels breaks its promise among all photos, and the share of all that it finds."""
+    result = precision_threshold(*labels, precision=PRECISION, confidence=CONFIDENCE)
     if not isinstance(result, Kept):
         return None
-    flagged = similarity >= result.threshold
-    return bool(right[flagged].mean() < PRECISION), float((flagged & right).mean())
+    flagged = truth[0] >= result.threshold
+    return bool(truth[1][flagged].mean() < PRECISION), float((flagged & truth[1]).mean())
 
 
 if __name__ == "__main__":

@@ -26,7 +26,8 @@ from PIL import Image
 from torch.nn.functional import normalize
 
 from lookalike.adapting.fitting import LabelledVectors, answers
-from lookalike.adapting.judging import Answered, gain_of
+from lookalike.adapting.folds import Answered
+from lookalike.adapting.judging import gain_of
 from lookalike.errors import TableError
 from lookalike.model.encoder import Preprocessing
 from lookalike.model.images import read_image

@@ -11,11 +11,17 @@ from sklearn.metrics import average_precision_score
 
 from lookalike.adapting import judging
 from lookalike.adapting.fitting import LabelledVectors, LinearMap, fit_map
-from lookalike.adapting.judging import average_precision, judge_map
+from lookalike.adapting.folds import cross_fit
+from lookalike.adapting.judging import Gain, average_precision, judge_map
+
+
+def judged(labelled: LabelledVectors, *, seed: int = 0) -> Gain | None:
+    crossed = cross_fit(labelled, seed=seed)
+    return None if crossed is None else judge_map(labelled, crossed, seed=seed)
 
 
 def test_a_map_that_removes_a_nuisance_is_certain_to_gain() -> None:
-    gain = judge_map(drawn_labels(100, nuisance=1.0))
+    gain = judged(drawn_labels(100, nuisance=1.0))
     assert gain is not None
     assert gain.is_certain
     assert gain.low < gain.value < gain.high
@@ -26,7 +32,7 @@ def test_where_nothing_can_be_learnt_no_map_is_certain_and_harms() -> None:
     harmed = used = 0
     for seed in range(20):
         known, others = (drawn_labels(40, seed=2 * seed + at) for at in (0, 1))
-        gain = judge_map(known, seed=seed)
+        gain = judged(known, seed=seed)
         assert gain is not None
         if gain.is_certain:
             used += 1
@@ -45,39 +51,11 @@ def _average_precision(labelled: LabelledVectors, fitted: LinearMap | None) -> f
     )
 
 
-def test_labels_of_few_products_are_refused() -> None:
-    assert judge_map(drawn_labels(judging.LEAST_PRODUCTS - 1, photos=40, nuisance=1.0)) is None
-    assert judge_map(drawn_labels(judging.LEAST_PRODUCTS, photos=40, nuisance=1.0)) is not None
-
-
-def test_no_photo_is_judged_by_a_map_that_saw_its_product(monkeypatch: pytest.MonkeyPatch) -> None:
-    labelled, fitted, judged = drawn_labels(20, nuisance=1.0), list[set[int]](), list[set[int]]()
-
-    def fit(labelled: LabelledVectors, partners: object, rows: np.ndarray) -> LinearMap:
-        fitted.append(set(rows.tolist()))
-        return fit_map(labelled, labelled.partners(), rows)
-
-    def answer(labelled: LabelledVectors, rows: np.ndarray, mapped: LinearMap | None = None) -> object:
-        if mapped is not None:
-            judged.append(set(rows.tolist()))
-        return answers(labelled, rows, mapped)
-
-    answers = judging.answers
-    monkeypatch.setattr(judging, "fit_map", fit)
-    monkeypatch.setattr(judging, "answers", answer)
-    judge_map(labelled)
-    assert set().union(*judged) == set(range(80))
-    for seen, asked in zip(fitted, judged, strict=True):
-        products = {product for row in seen for product in labelled.right[row]}
-        assert not seen & asked
-        assert not products & {product for row in asked for product in labelled.right[row]}
-
-
 def test_photos_that_are_not_counted_help_to_fit_and_are_not_judged() -> None:
     labelled = drawn_labels(60, nuisance=1.0)
     counted = np.arange(len(labelled.photos)) % 2 == 0
-    with_all = judge_map(replace(labelled, counted=counted))
-    alone = judge_map(replace(labelled, photos=labelled.photos[counted], counted=np.ones(120, bool),
+    with_all = judged(replace(labelled, counted=counted))
+    alone = judged(replace(labelled, photos=labelled.photos[counted], counted=np.ones(120, bool),
                               right=labelled.right[::2]))  # fmt: skip
     assert with_all is not None
     assert alone is not None

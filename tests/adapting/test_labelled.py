@@ -1,8 +1,9 @@
-"""Which labels an adapter is fitted to, which are left for tuning, and which say how good it is."""
+"""Which labels an adapter is fitted to, and which say how good it is."""
 
 from __future__ import annotations
 
-import shutil
+import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,25 +39,16 @@ def photos_of(folder: Path, count: int) -> list[LabelledImage]:
     ]
 
 
-def test_half_of_the_labels_are_left_whatever_their_order_and_equal_photos_together(
-    lookup: Lookup, tmp_path: Path
-) -> None:
-    images = photos_of(tmp_path / "a", 40)
-    for image in images:
-        shutil.copy(image.image, tmp_path / f"copy of {image.name}")
-    copies = [LabelledImage(str(tmp_path / f"copy of {i.name}"), f"copy of {i.name}", i.right) for i in images]
-    taken, again = take(images, lookup=lookup), take([*reversed(images), *copies], lookup=lookup)
-    fitted = {image.name for image in images if image.name in taken.fitted_on}
-    assert fitted == {image.name for image in images if image.name in again.fitted_on}
-    assert fitted == {image.name for image in images if f"copy of {image.name}" in again.fitted_on}
-    assert len(fitted) + taken.left == 40
-    assert 10 <= taken.left <= 30
-    assert (len(again.labelled.photos), again.left) == (2 * len(fitted), 2 * taken.left)
+def test_each_label_is_named_by_its_name_and_its_photo(lookup: Lookup, tmp_path: Path) -> None:
+    images = photos_of(tmp_path / "a", 12)
+    taken = take([*images, replace(images[0], name="the same photo")], lookup=lookup)
+    shown = [hashlib.sha256(Path(image.image).read_bytes()).hexdigest() for image in images]
+    assert taken.names == (*zip([image.name for image in images], shown, strict=True), ("the same photo", shown[0]))
 
 
 def test_vectors_and_products_are_those_of_the_photos(lookup: Lookup, tmp_path: Path) -> None:
     images = photos_of(tmp_path / "a", 12)
-    taken = take(images, lookup=lookup, halved=False)
+    taken = take(images, lookup=lookup)
     seen = [photo.matches[0] for photo in lookup.look_up([image.image for image in images])]
     similarity = taken.labelled.photos @ taken.labelled.references.T
     np.testing.assert_allclose(similarity.max(axis=1), [match.similarity for match in seen], atol=1e-5)
@@ -83,7 +75,7 @@ def test_labels_that_cannot_be_used_are_counted(lookup: Lookup, tmp_path: Path) 
         LabelledImage(str(tmp_path / "photos" / "0-0.png"), "other", frozenset({("B9", "p1")})),
         LabelledImage(str(tmp_path / "none.png"), "none", frozenset()),
     ]
-    taken = take(images, lookup=lookup, halved=False)
+    taken = take(images, lookup=lookup)
     assert (len(taken.labelled.photos), taken.unknown, len(taken.failed)) == (4, 1, 1)
     assert "none.png" in taken.failed[0]
     with pytest.raises(TableError, match="none of the 1 labelled photos could be used; the first: .*none.png"):
@@ -94,7 +86,7 @@ def test_of_a_large_catalogue_the_labelled_products_and_others_at_random_are_com
     lookup: Lookup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(labelled, "MOST_REFERENCES", 20)
-    taken = take(photos_of(tmp_path / "a", 12), lookup=lookup, halved=False)
+    taken = take(photos_of(tmp_path / "a", 12), lookup=lookup)
     assert len(taken.labelled.references) == len(set(taken.labelled.product.tolist())) == 20
     assert set().union(*taken.labelled.right) <= set(taken.labelled.product.tolist())
     index = lookup.index
@@ -124,5 +116,5 @@ def test_verdicts_of_triage_help_to_fit_and_only_a_finished_draw_counts(tmp_path
         assert Path(images[name].image).is_file()
     assert all(not images[name].right for name in drawn - set(chosen))
     lookup = Lookup(ToyEncoder(), ReferenceIndex.load(shop.index), PhotoReader())
-    taken = take(list(images.values()), lookup=lookup, halved=False)
+    taken = take(list(images.values()), lookup=lookup)
     assert (taken.labelled.counted.sum(), len(taken.labelled.photos)) == (8, len(images))

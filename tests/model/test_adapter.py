@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
@@ -11,16 +12,20 @@ from safetensors.numpy import save
 from toy import ToyEncoder, unit_vectors
 
 from lookalike.errors import EncoderError
-from lookalike.model.adapter import AdaptedEncoder, Adapter
+from lookalike.model.adapter import AdaptedEncoder, Adapter, Fold
 from lookalike.model.encoder import EncoderSpec
 
 SPEC = ToyEncoder(look=True).spec
+LEFT_OUT = ("AAAAAAAAAAA=", "AQEBAQEBAQECAgICAgICAg==")  # digests of one label, and of two
 
 
 def adapter(**figures: float) -> Adapter:
     rng = np.random.default_rng(0)
-    matrix, offset = rng.normal(size=(28, 28)).astype(np.float32), rng.normal(size=28).astype(np.float32)
-    return Adapter(SPEC, matrix, offset, "AAAAAAAAAAA=", figures)
+    (matrix, offset), *others = [
+        (rng.normal(size=(28, 28)).astype(np.float32), rng.normal(size=28).astype(np.float32)) for _ in range(3)
+    ]
+    folds = tuple(Fold(*each, left_out) for each, left_out in zip(others, LEFT_OUT, strict=True))
+    return Adapter(SPEC, matrix, offset, folds, figures)
 
 
 def test_a_file_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -28,8 +33,17 @@ def test_a_file_is_read_as_it_was_written(tmp_path: Path) -> None:
     found = Adapter.load(tmp_path / "a.safetensors")
     np.testing.assert_array_equal(found.matrix, adapter().matrix)
     np.testing.assert_array_equal(found.offset, adapter().offset)
-    assert (found.spec, found.fitted_on, found.figures) == (SPEC, "AAAAAAAAAAA=", {"gain": 0.25})
+    assert (found.spec, found.figures) == (SPEC, {"gain": 0.25})
+    for fold, written, left_out in zip(found.folds, adapter().folds, LEFT_OUT, strict=True):
+        np.testing.assert_array_equal(fold.matrix, written.matrix)
+        np.testing.assert_array_equal(fold.offset, written.offset)
+        assert fold.left_out == left_out
     assert found.sha256 == adapter(gain=0.25).sha256 != adapter().sha256
+
+
+def test_it_was_fitted_to_what_its_folds_leave_out() -> None:
+    assert base64.b64decode(adapter().fitted_on) == bytes(8) + bytes([1] * 8 + [2] * 8)
+    assert Adapter(SPEC, EYE, NOUGHT).fitted_on == ""
 
 
 def test_the_spec_says_which_adapter_there_is_and_is_kept_as_json() -> None:
@@ -55,11 +69,18 @@ def test_an_adapted_encoder_maps_what_the_encoder_makes_and_leaves_the_look() ->
 
 
 def said(**other: object) -> dict[str, str]:
-    values = {"format": "lookalike-adapter", "version": 1, "encoder": SPEC.to_json(), "fitted_on": "", "figures": {}}
+    values = {"format": "lookalike-adapter", "version": 2, "encoder": SPEC.to_json(), "left_out": [], "figures": {}}
     return {"lookalike": json.dumps({**values, **other})}
 
 
 EYE, NOUGHT = np.eye(28, dtype=np.float32), np.zeros(28, np.float32)
+
+
+def arrays(folds: int = 0, *, said: dict[str, str] | None = said(), **other: np.ndarray) -> bytes:  # noqa: B008
+    """A file of an adapter with so many folds, and with what is other."""
+    usual = {"matrix": EYE, "offset": NOUGHT, "fold_matrices": np.stack([EYE] * folds or [EYE])[:folds],
+             "fold_offsets": np.zeros((folds, 28), np.float32)}  # fmt: skip
+    return bytes(save({**usual, **other}, said))
 
 
 @pytest.mark.parametrize(
@@ -67,16 +88,26 @@ EYE, NOUGHT = np.eye(28, dtype=np.float32), np.zeros(28, np.float32)
     [
         (b"", "no adapter"),
         (b"\xff" * 64, "no adapter"),
-        (save({"matrix": EYE, "offset": NOUGHT}), "no adapter"),
+        (arrays(said=None), "no adapter"),
         (save({"matrix": EYE}, said()), "offset"),
-        (save({"matrix": EYE[:3], "offset": NOUGHT}, said()), r"its matrix is not float32 \(28, 28\)"),
-        (save({"matrix": EYE.astype(float), "offset": NOUGHT}, said()), "its matrix is not float32"),
-        (save({"matrix": EYE * np.nan, "offset": NOUGHT}, said()), "finite"),
-        (save({"matrix": EYE * 1e30, "offset": NOUGHT}, said()), "finite"),
-        (save({"matrix": EYE, "offset": NOUGHT}, said(version=2)), "its format is lookalike-adapter 2"),
-        (save({"matrix": EYE, "offset": NOUGHT}, said(encoder=[1])), "no adapter"),
-        (save({"matrix": EYE, "offset": NOUGHT}, said(fitted_on=3)), "what it was fitted on"),
-        (save({"matrix": EYE, "offset": NOUGHT}, {"lookalike": "[" * 100_000}), "no adapter"),
+        (arrays(matrix=EYE[:3]), r"its matrix is not float32 \(28, 28\)"),
+        (arrays(matrix=EYE.astype(float)), "its matrix is not float32"),
+        (arrays(matrix=EYE * np.nan), "finite"),
+        (arrays(matrix=EYE * 1e30), "finite"),
+        (arrays(said=said(version=1)), "its format is lookalike-adapter 1"),
+        (arrays(said=said(encoder=[1])), "no adapter"),
+        (arrays(said={"lookalike": "[" * 100_000}), "no adapter"),
+        (save({"matrix": EYE, "offset": NOUGHT}, said()), "fold_matrices"),
+        (arrays(said=said(left_out=LEFT_OUT)), r"its fold_matrices is not float32 \(2, 28, 28\)"),
+        (arrays(2), r"its fold_matrices is not float32 \(0, 28, 28\)"),
+        (arrays(2, said=said(left_out=LEFT_OUT), fold_offsets=NOUGHT), r"its fold_offsets is not float32 \(2, 28\)"),
+        (arrays(2, said=said(left_out=LEFT_OUT), fold_matrices=np.full((2, 28, 28), np.inf, np.float32)), "finite"),
+        (arrays(1, said=said(left_out=LEFT_OUT[:1])), "it has 1 folds, expected none or 2 to 100"),
+        (arrays(101, said=said(left_out=[""] * 101)), "it has 101 folds"),
+        (arrays(2, said=said(left_out=["", 3])), "doesn't say which labels its folds leave out"),
+        (arrays(2, said=said(left_out=["", "AAAA"])), "doesn't say which labels its folds leave out"),
+        (arrays(2, said=said(left_out=["", "not base64"])), "no adapter"),
+        (arrays(2, said=said(left_out=2)), "no adapter"),
     ],
 )
 def test_what_is_no_adapter_is_refused_in_one_line(tmp_path: Path, data: bytes, message: str) -> None:

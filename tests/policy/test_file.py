@@ -33,7 +33,7 @@ FULL: Tables = {
     "thresholds.kinds.same_print": {"review": "0.9"},
     "thresholds.kinds.lookalike": {"flag": "0.5", "review": "0.3"},
     "promise": {"confidence": "0.95", "precision": "0.9", "false_flags": "0.01",
-                "search_agreeing": "4093", "search_probes": "4096", "by_kind": "true"},
+                "search_agreeing": "4093", "search_probes": "4096", "by_kind": "true", "cross_fitted": "812"},
     "encoder": {"name": '"embedded"', "weights_sha256": '"ab"'},
     "index": {"digest": '"cd"'},
     "verification": {"similarity": "0.6", "references": "5", "photos": "2", "parts": "3"},
@@ -50,7 +50,7 @@ FULL: Tables = {
 """Every entry of a policy file, as TOML writes it, except [cohort]."""
 
 LATER = {("thresholds.evidence", "unrelated_needed"), ("scopes.evidence", "unrelated_needed"), ("tuned_on", "digests"),
-         ("promise", "by_kind"), ("verification", "parts"), ("fusion", "look"), ("fusion", "look_margin")}  # fmt: skip
+         ("promise", "by_kind"), ("promise", "cross_fitted"), ("verification", "parts"), ("fusion", "look"), ("fusion", "look_margin")}  # fmt: skip
 BEFORE = {
     table: {entry: value for entry, value in entries.items() if (table, entry) not in LATER}
     for table, entries in FULL.items()
@@ -79,7 +79,7 @@ POLICY = Policy(
     ),
     reach=Reach(0.6, 5, 2, 3),
     fusion=Fusion(-8.1, 8.0, 9.1, 0.37, 6.3, 1414, 3.5, 2.5),
-    promise=Promise(0.95, 0.9, 0.01, 4093, 4096, by_kind=True),
+    promise=Promise(0.95, 0.9, 0.01, 4093, 4096, by_kind=True, cross_fitted=812),
     kinds=Kinds(Thresholds(0.7, 0.2, SEEN, "why"), Thresholds(None, 0.9), Thresholds(0.5, 0.3)),
     evidence=Evidence("all", 500, 120, 3, 0, date(2026, 1, 1), date(2026, 2, 1), 12),
     withdrawn="too many errors",
@@ -107,7 +107,8 @@ ODD = {
     "parts": [*COUNTS, "9"],
     "by_kind": [*(odd for odd in NEVER if odd != "true"), "0", "1", '"true"', "2026-12-31"],
     **dict.fromkeys(
-        ("labels", "flags", "errors", "more_needed", "unrelated_needed", "search_agreeing", "search_probes"), COUNTS
+        ("labels", "flags", "errors", "more_needed", "unrelated_needed", "search_agreeing", "search_probes",
+         "cross_fitted"), COUNTS
     ),
     "digests": [*TEXTS, '"AAAA"', '"not base64"'],
     **dict.fromkeys(("references", "photos"), COMPARED),

@@ -26,8 +26,7 @@ def test_products_and_strangers_are_learnt_from_or_measured_on() -> None:
 def test_a_promise_is_broken_by_what_all_flags_are_and_not_by_those_it_was_set_on() -> None:
     similarity = np.concatenate([np.linspace(0.9, 1, 100), np.linspace(0.9, 1, 100)])
     right = np.arange(200) < 100
-    set_on_right = _kept(similarity, right, np.arange(100))
-    assert set_on_right is not None
-    assert set_on_right == (True, 0.5)
-    assert _kept(similarity, right, np.arange(200)) is None
-    assert _kept(similarity, np.ones(200, bool), np.arange(200)) == (False, 1.0)
+    truth = similarity, right
+    assert _kept((similarity[:100], right[:100]), truth) == (True, 0.5)
+    assert _kept(truth, truth) is None
+    assert _kept((similarity, np.ones(200, bool)), (similarity, np.ones(200, bool))) == (False, 1.0)

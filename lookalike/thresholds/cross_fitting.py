@@ -1,0 +1,111 @@
+"""Labelled photos looked up by a map that has not seen them, so that thresholds can rest on what an adapter learnt from.
+
+On labels that it was fitted to, an adapter does better than on others, so no promise may rest on what it says of them.
+But each of its folds was fitted without a fifth of them (see `lookalike.model.adapter.Fold`), and what a fold says of
+those is what the adapter says of photos of products that it doesn't know. This is cross-fitting (Stone, "Cross-validatory
+choice and assessment of statistical predictions", 1974): no proof makes the thresholds hold for the adapter itself, which
+was fitted to more labels than its folds; scripts/benchmarks/adapt.py counts how often they do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from lookalike.detection.verification import Verifier
+from lookalike.errors import PolicyError
+from lookalike.model.adapter import AdaptedEncoder, Adapter, unadapted
+from lookalike.policy.tuned_on import TunedOn
+from lookalike.records import Listing
+
+if TYPE_CHECKING:
+    from lookalike.detection.lookup import Lookup, PhotoMatches
+    from lookalike.index.embedding import EmbeddedPhoto
+    from lookalike.model.encoder import Vectors
+
+_TOGETHER = 1024  # photos embedded before they are looked up, fold by fold
+
+
+@dataclass(frozen=True)
+class CrossFittedLookup:
+    """Looks photos up as `lookup` does, but those that its adapter was fitted to by the fold that leaves them out.
+
+    Query and references are mapped by the fold; all else is as in a search of the index. `background` are the vectors
+    of the lookup's cohort as the encoder makes them, float32 (n, width), None if they aren't known.
+    """
+
+    lookup: Lookup
+    background: Vectors | None = None
+
+    def look_up(self, images: Sequence[str]) -> Iterator[tuple[PhotoMatches, bool]]:
+        """The matches of each photo, in order, and whether it is one that the adapter was fitted to.
+
+        Raises PolicyError if there is a cohort for such a photo, and no `background`.
+        """
+        from lookalike.index.embedding import embed_photos
+
+        adapter = self.lookup.index.adapter
+        if adapter is None:
+            yield from ((seen, False) for seen in self.lookup.look_up(images))
+            return
+        encoder, reader = unadapted(self.lookup.encoder), self.lookup.reader
+        for batch in (images[start : start + _TOGETHER] for start in range(0, len(images), _TOGETHER)):
+            photos = list(embed_photos(batch, encoder=encoder, reader=reader, parts=self.lookup.reach.parts))
+            folds = [self._fold_of(image, photo) for image, photo in zip(batch, photos, strict=True)]
+            found: dict[int, PhotoMatches] = {}
+            for fold in set(folds):
+                rows = [row for row, own in enumerate(folds) if own == fold]
+                seen = self._seen(fold, [batch[row] for row in rows], [photos[row] for row in rows])
+                found.update(zip(rows, seen, strict=True))
+            yield from ((found[row], fold is not None) for row, fold in enumerate(folds))
+
+    def _seen(
+        self, fold: int | None, images: Sequence[str], photos: Sequence[EmbeddedPhoto]
+    ) -> Iterator[PhotoMatches]:
+        """These photos' matches by that fold, None for the adapter itself."""
+        from lookalike.index.embedding import adapted_photo
+
+        lookup = self.lookup if fold is None else self._by_fold(fold)
+        adapter = lookup.index.adapter
+        assert adapter is not None, "asked for in an adapted index only"
+        known = [
+            (Listing("", (image,)), [adapted_photo(photo, adapter)])
+            for image, photo in zip(images, photos, strict=True)
+        ]
+        return (seen.photos[0] for seen in lookup.see_again(known, verifier=self._verifier))
+
+    def _by_fold(self, number: int) -> Lookup:
+        lookup, adapter = self.lookup, self.lookup.index.adapter
+        assert adapter is not None, "asked for in an adapted index only"
+        fold, cohort = adapter.folds[number], lookup.cohort
+        through = Adapter(adapter.spec, fold.matrix, fold.offset)
+        if cohort is not None:
+            if self.background is None:
+                raise PolicyError(
+                    "the policy in use normalises similarities by a cohort, and the index's adapter was fitted to some "
+                    "of the labels; give the cohort's listings with --cohort, so that they can be mapped as those are"
+                )
+            cohort = replace(cohort, vectors=adapter.spec.parts(through.map(self.background))[0])
+        encoder = AdaptedEncoder(unadapted(lookup.encoder), through)
+        return replace(
+            lookup, encoder=encoder, index=lookup.index.seen_through(through), harmless=None, cohort=cohort
+        )
+
+    def _fold_of(self, image: str, photo: EmbeddedPhoto) -> int | None:
+        """The fold that leaves the photo out, by its content or else by where it is; None if the adapter never saw it."""
+        for name in (photo.sha256, image):
+            for number, left_out in enumerate(self._left_out):
+                if name in left_out:
+                    return number
+        return None
+
+    @cached_property
+    def _left_out(self) -> list[TunedOn]:
+        adapter = self.lookup.index.adapter
+        return [TunedOn(fold.left_out) for fold in adapter.folds] if adapter is not None else []
+
+    @cached_property
+    def _verifier(self) -> Verifier:
+        return Verifier(self.lookup.index, self.lookup.reader)
