@@ -1,8 +1,10 @@
-"""The steps of a person who adapts an index: fit, apply, tune on the labels that are left, scan, undo."""
+"""The steps of a person who adapts an index: fit, apply, tune on the same labels, scan, undo."""
 
 from __future__ import annotations
 
 import csv
+import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 from PIL import Image
 
 from lookalike.index.reference_index import ReferenceIndex
-from lookalike.model.adapter import Adapter
+from lookalike.model.adapter import Adapter, Fold
 from lookalike.policy.policy import Policy
 from lookalike.policy.tuned_on import TunedOn
 from lookalike.scripts.bench_pictures import texture
@@ -18,6 +20,7 @@ from lookalike.scripts.cli import main
 from lookalike.tables.findings import read_findings
 
 PRODUCTS, PHOTOS = 24, 4
+COUNT = PRODUCTS * (PHOTOS + 1)  # labels: of photos of each product, and of as many unrelated ones as products
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +64,7 @@ def _write(path: Path, rows: list[tuple[str, ...]]) -> None:
         csv.writer(file).writerows(rows)
 
 
-def test_fits_applies_tunes_on_what_is_left_scans_and_undoes(
+def test_fits_applies_tunes_on_the_same_labels_scans_and_undoes(
     shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     index, adapter, policy = shop / "i", tmp_path / "a.safetensors", tmp_path / "policy.toml"
@@ -70,8 +73,8 @@ def test_fits_applies_tunes_on_what_is_left_scans_and_undoes(
     assert main(["adapt", "fit", str(shop / "labels.csv"), "--index", str(index), "--out", str(adapter)]) == 0
     said = capsys.readouterr().err
     fitted = Adapter.load(adapter)
-    count = int(fitted.figures["labels"])
-    assert f"wrote {adapter}, fitted to {count} labels ({PRODUCTS * (PHOTOS + 1) - count} are left for tune)" in said
+    assert fitted.figures["labels"] == COUNT
+    assert f"wrote {adapter}, fitted to {COUNT} labels; go on with: lookalike adapt apply {adapter}" in said
     assert fitted.figures["gain"]["low"] > 0
     assert "95 % interval +0." in said
     assert ReferenceIndex.load(index).digest == digest
@@ -85,11 +88,15 @@ def test_fits_applies_tunes_on_what_is_left_scans_and_undoes(
 
     call = ["tune", str(shop / "labels.csv"), "--index", str(index), "--out", str(policy)]
     assert main([*call, "--precision", "0.6", "--confidence", "0.8"]) == 0
-    assert f"labels left out: {count} that the index's adapter was fitted to" in capsys.readouterr().err
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"{COUNT} labels that the index's adapter was fitted to: each is looked up by a map that left it out" in said
+    assert f"{COUNT} of the labels are cross-fitted" in said
     tuned = Policy.load(policy)
     assert tuned.weights_sha256 == fitted.adapted_spec.weights_sha256
     assert tuned.evidence is not None
-    assert tuned.evidence.labels == PRODUCTS * (PHOTOS + 1) - count
+    assert tuned.evidence.labels == COUNT
+    assert tuned.promise is not None
+    assert tuned.promise.cross_fitted == COUNT
     # so that monitor and evaluate test its promise on none of them
     assert all(str(shop / line.split(",")[0]) in tuned.tuned_on for line in _lines(shop / "labels.csv")[1:])
 
@@ -164,9 +171,19 @@ def test_an_evaluation_says_which_photos_the_adapter_was_fitted_to(
     shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     index = ReferenceIndex.load(shop / "i")
-    names = TunedOn.of([str(shop / "l0-0.png"), str(shop / "l1-1.png")]).digests
+    content = hashlib.sha256((shop / "l2-2.png").read_bytes()).hexdigest()
+    names = TunedOn.of([str(shop / "l0-0.png"), str(shop / "l1-1.png"), content]).digests
     eye = np.eye(index.spec.dim, dtype=np.float32)
-    Adapter(index.spec, eye, eye[0] * 0, names).save(tmp_path / "a.safetensors")
+    folds = (Fold(eye, eye[0] * 0, names), Fold(eye, eye[0] * 0, ""))
+    Adapter(index.spec, eye, eye[0] * 0, folds).save(tmp_path / "a.safetensors")
     index.adapted(Adapter.load(tmp_path / "a.safetensors")).save(tmp_path / "i")
-    assert main(["evaluate", str(shop / "labels.csv"), "--index", str(tmp_path / "i"), "--json"]) == 0
-    assert "was fitted to 2 of 120 photos, so figures flatter it" in capsys.readouterr().err
+    policy, weights = tmp_path / "p.toml", ReferenceIndex.load(tmp_path / "i").spec.weights_sha256
+    promise = '[promise]\nconfidence = 0.95\nprecision = 0.9\n'
+    policy.write_text(f'[thresholds]\nflag = -1\nreview = -1\n[encoder]\nweights_sha256 = "{weights}"\n{promise}')
+    call = ["evaluate", str(shop / "labels.csv"), "--index", str(tmp_path / "i"), "--policy", str(policy), "--json"]
+    assert main(call) == 0
+    shown = capsys.readouterr()
+    assert "was fitted to 3 of 120 photos, so figures flatter it" in shown.err
+    result = json.loads(shown.out)
+    assert result["fitted_on"] == 3
+    assert [each["precision"]["total"] for each in result["realised"]] == [117]  # all others are flagged
