@@ -1,8 +1,8 @@
 """An adapter: a linear map, with an offset, that suits an encoder's finished vectors to one catalogue.
 
 It is fitted in `lookalike.adapting` and stored as one safetensors file, which holds no code. Only the part of a vector
-that stands for `similarity` is mapped; the one for `look` stays as it is. Beside the map there are some that were fitted
-to fewer labels, so that the others can still say how similar photos are to it that it has not seen.
+that stands for `similarity` is mapped; the one for `look` stays as it is. Beside the map there are some that were
+fitted to fewer labels, so that each label can be looked up by a map that has not seen it.
 """
 
 from __future__ import annotations

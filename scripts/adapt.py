@@ -51,8 +51,8 @@ def fit(
 
     It is fitted to all labels, and judged on photos of products that it was not fitted to: five times it is fitted
     without a fifth of the products. It keeps these five maps, so that tune can set thresholds on the same labels of
-    photos. Of a review's verdicts, those of triage help to fit, and those drawn at random say how good it is; thresholds
-    then need a new draw. The exit status is 1 if no adapter was written.
+    photos. Of a review's verdicts, those of triage help to fit, and those drawn at random say how good it is;
+    thresholds then need a new draw. The exit status is 1 if no adapter was written.
 
     Examples:
     lookalike adapt fit labels.csv --index genuine.index --out a.safetensors
@@ -97,8 +97,8 @@ def apply(
 ) -> int:
     """Map the vectors of an index with an adapter, without opening a picture.
 
-    The vectors before stay in the index. Policies are for one encoder, so tune again, on the same labels of photos or on
-    others.
+    The vectors before stay in the index. Policies are for one encoder, so tune again, on the same labels of photos or
+    on others.
 
     Examples:
     lookalike adapt apply a.safetensors --index genuine.index

@@ -48,8 +48,7 @@ def teach(folder: Path, *, look: bool = True) -> Taught:
     rng, rows = np.random.default_rng(0), [("image", "product_id", "lookalike")]
     pictures = rng.integers(0, 256, (2 * PRODUCTS, 3, 3, 3), np.uint8)
     references = [
-        Reference(f"r{at}", f"p{at}", f"B{at % 2}", save(folder / f"r{at}.png", pictures[at]))
-        for at in range(PRODUCTS)
+        Reference(f"r{at}", f"p{at}", f"B{at % 2}", save(folder / f"r{at}.png", pictures[at])) for at in range(PRODUCTS)
     ]
     for at, picture in enumerate(pictures):
         for number in range(PHOTOS):

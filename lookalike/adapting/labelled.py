@@ -1,4 +1,4 @@
-"""Tables of labels to labelled vectors: the photos are embedded without an adapter, and found in the index's catalogue."""
+"""Tables of labels to labelled vectors: photos are embedded without an adapter, products found in the catalogue."""
 
 from __future__ import annotations
 

@@ -1,15 +1,15 @@
-"""Labelled photos looked up by a map that has not seen them, so that thresholds can rest on what an adapter learnt from.
+"""Labelled photos looked up by a map that has not seen them, so that thresholds may rest on them.
 
 On labels that it was fitted to, an adapter does better than on others, so no promise may rest on what it says of them.
-But each of its folds was fitted without a fifth of them (see `lookalike.model.adapter.Fold`), and what a fold says of
-those is what the adapter says of photos of products that it doesn't know. This is cross-fitting (Stone, "Cross-validatory
-choice and assessment of statistical predictions", 1974): no proof makes the thresholds hold for the adapter itself, which
-was fitted to more labels than its folds; scripts/benchmarks/adapt.py counts how often they do.
+But each of its folds was fitted without a fifth of them (see `lookalike.model.adapter.Fold`). What a fold says of those
+is about what the adapter says of photos of products that it doesn't know (Stone, "Cross-validatory choice and
+assessment of statistical predictions", 1974). No theorem makes the thresholds hold for the adapter itself, which was
+fitted to more labels than its folds; scripts/benchmarks/adapt.py counts how often they do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lookalike.index.embedding import EmbeddedPhoto
     from lookalike.model.encoder import Vectors
 
-_TOGETHER = 1024  # photos embedded before they are looked up, fold by fold
+_TOGETHER = 320  # photos embedded before they are looked up: those of a fold are then about as many as one search takes
 
 
 @dataclass(frozen=True)
@@ -39,31 +39,37 @@ class CrossFittedLookup:
     lookup: Lookup
     background: Vectors | None = None
 
-    def look_up(self, images: Sequence[str]) -> Iterator[tuple[PhotoMatches, bool]]:
+    def look_up(
+        self, images: Sequence[str], *, progress: Callable[[int], None] | None = None
+    ) -> Iterator[tuple[PhotoMatches, bool]]:
         """The matches of each photo, in order, and whether it is one that the adapter was fitted to.
 
-        Raises PolicyError if there is a cohort for such a photo, and no `background`.
+        `progress` is called with how many photos were just embedded. Raises PolicyError if there is a cohort for such a
+        photo, and no `background`.
         """
         from lookalike.index.embedding import embed_photos
 
-        adapter = self.lookup.index.adapter
-        if adapter is None:
-            yield from ((seen, False) for seen in self.lookup.look_up(images))
+        told = progress or (lambda _: None)
+        if self.lookup.index.adapter is None:
+            for seen in self.lookup.look_up(images):
+                told(1)
+                yield seen, False
             return
         encoder, reader = unadapted(self.lookup.encoder), self.lookup.reader
         for batch in (images[start : start + _TOGETHER] for start in range(0, len(images), _TOGETHER)):
-            photos = list(embed_photos(batch, encoder=encoder, reader=reader, parts=self.lookup.reach.parts))
+            photos = []
+            for photo in embed_photos(batch, encoder=encoder, reader=reader, parts=self.lookup.reach.parts):
+                told(1)
+                photos.append(photo)
             folds = [self._fold_of(image, photo) for image, photo in zip(batch, photos, strict=True)]
             found: dict[int, PhotoMatches] = {}
             for fold in set(folds):
                 rows = [row for row, own in enumerate(folds) if own == fold]
-                seen = self._seen(fold, [batch[row] for row in rows], [photos[row] for row in rows])
-                found.update(zip(rows, seen, strict=True))
+                by_fold = self._seen(fold, [batch[row] for row in rows], [photos[row] for row in rows])
+                found.update(zip(rows, by_fold, strict=True))
             yield from ((found[row], fold is not None) for row, fold in enumerate(folds))
 
-    def _seen(
-        self, fold: int | None, images: Sequence[str], photos: Sequence[EmbeddedPhoto]
-    ) -> Iterator[PhotoMatches]:
+    def _seen(self, fold: int | None, images: Sequence[str], photos: Sequence[EmbeddedPhoto]) -> Iterator[PhotoMatches]:
         """These photos' matches by that fold, None for the adapter itself."""
         from lookalike.index.embedding import adapted_photo
 
@@ -89,12 +95,10 @@ class CrossFittedLookup:
                 )
             cohort = replace(cohort, vectors=adapter.spec.parts(through.map(self.background))[0])
         encoder = AdaptedEncoder(unadapted(lookup.encoder), through)
-        return replace(
-            lookup, encoder=encoder, index=lookup.index.seen_through(through), harmless=None, cohort=cohort
-        )
+        return replace(lookup, encoder=encoder, index=lookup.index.seen_through(through), harmless=None, cohort=cohort)
 
     def _fold_of(self, image: str, photo: EmbeddedPhoto) -> int | None:
-        """The fold that leaves the photo out, by its content or else by where it is; None if the adapter never saw it."""
+        """The fold that leaves the photo out, by content or else by place; None if the adapter was not fitted to it."""
         for name in (photo.sha256, image):
             for number, left_out in enumerate(self._left_out):
                 if name in left_out:

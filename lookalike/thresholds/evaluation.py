@@ -52,9 +52,9 @@ class Evaluation:
 
     `similarity` says what the answers are ranked by, `unit` of which kind it is: cosine, normalised or probability.
     `policy` is the policy's name and hash. Brands are compared at `threshold`, and `threshold_of` says which one that
-    is; both are None if there is none. `tuned_on` counts photos that the policy was tuned on, and `fitted_on` those that
-    the index's adapter was fitted to, whose figures flatter it; the promise isn't put to the test on either. `failed`
-    says why photos could not be read; these count nowhere.
+    is; both are None if there is none. `tuned_on` counts photos that the policy was tuned on, and `fitted_on` those
+    that the index's adapter was fitted to, whose figures flatter it; the promise isn't put to the test on either.
+    `failed` says why photos could not be read; these count nowhere.
     """
 
     similarity: str

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from lookalike.index.embedding import EmbeddedPhoto
     from lookalike.model.encoder import Vectors
 
-T = TypeVar("T")
 Progress = Callable[[int], None]
 """Called with how many photos were just done."""
 
@@ -61,7 +60,9 @@ def vectors_of(
     encoder = unadapted(lookup.encoder)
     photos: Iterable[EmbeddedPhoto] = embed_photos(images, encoder=encoder, reader=lookup.reader)
     vectors, failed = [], []
-    for photo in _counted(photos, progress):
+    for photo in photos:
+        if progress is not None:
+            progress(1)
         if photo.vector is None:
             failed.append(str(photo.error))
         else:
@@ -82,7 +83,7 @@ def _looked_up(
     progress: Progress | None,
 ) -> Labels:
     found, failed, crossed = [], [], 0
-    looked_up = zip(images, _counted(lookup.look_up(images), progress), right, strict=True)
+    looked_up = zip(images, lookup.look_up(images, progress=progress), right, strict=True)
     for image, (photo, by_fold), products in looked_up:
         if photo.error is not None:
             failed.append(photo.error)
@@ -90,13 +91,4 @@ def _looked_up(
             found.append(LabelledMatches(photo.matches, products, name=image, picture=photo.sha256))
             crossed += by_fold
     remark = f"{crossed:,} labels that the index's adapter was fitted to: each is looked up by a map that left it out"
-    return Labels(
-        tuple(found), failed=tuple(failed), remarks=(remark,) if crossed else (), cross_fitted=crossed
-    )
-
-
-def _counted(photos: Iterable[T], progress: Progress | None) -> Iterator[T]:
-    for photo in photos:
-        if progress is not None:
-            progress(1)
-        yield photo
+    return Labels(tuple(found), failed=tuple(failed), remarks=(remark,) if crossed else (), cross_fitted=crossed)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from drawn_labels import drawn_labels
 
-from lookalike.adapting.fitting import LabelledVectors, answers, fit_map
+from lookalike.adapting.fitting import answers, fit_map
 from lookalike.adapting.folds import LEAST_PRODUCTS, cross_fit
 
 
@@ -51,8 +51,8 @@ def test_a_photo_of_two_products_and_equal_photos_bring_them_together() -> None:
 def test_folds_are_the_same_whatever_the_order_of_the_labels() -> None:
     labelled = drawn_labels(20)
     order = np.random.default_rng(0).permutation(80)
-    turned = LabelledVectors(labelled.photos[order], tuple(labelled.right[row] for row in order), labelled.counted[order],
-                             labelled.references, labelled.product)  # fmt: skip
+    right = tuple(labelled.right[row] for row in order)
+    turned = replace(labelled, photos=labelled.photos[order], right=right)
     one, other = cross_fit(labelled), cross_fit(turned)
     assert one is not None
     assert other is not None

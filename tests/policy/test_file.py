@@ -50,7 +50,8 @@ FULL: Tables = {
 """Every entry of a policy file, as TOML writes it, except [cohort]."""
 
 LATER = {("thresholds.evidence", "unrelated_needed"), ("scopes.evidence", "unrelated_needed"), ("tuned_on", "digests"),
-         ("promise", "by_kind"), ("promise", "cross_fitted"), ("verification", "parts"), ("fusion", "look"), ("fusion", "look_margin")}  # fmt: skip
+         ("promise", "by_kind"), ("promise", "cross_fitted"),
+         ("verification", "parts"), ("fusion", "look"), ("fusion", "look_margin")}  # fmt: skip
 BEFORE = {
     table: {entry: value for entry, value in entries.items() if (table, entry) not in LATER}
     for table, entries in FULL.items()
@@ -106,10 +107,8 @@ ODD = {
     **dict.fromkeys(("intercept", "margin", "inliers", "coverage", "look", "look_margin"), COEFFICIENTS),
     "parts": [*COUNTS, "9"],
     "by_kind": [*(odd for odd in NEVER if odd != "true"), "0", "1", '"true"', "2026-12-31"],
-    **dict.fromkeys(
-        ("labels", "flags", "errors", "more_needed", "unrelated_needed", "search_agreeing", "search_probes",
-         "cross_fitted"), COUNTS
-    ),
+    **dict.fromkeys(("labels", "flags", "errors", "more_needed", "unrelated_needed"), COUNTS),
+    **dict.fromkeys(("search_agreeing", "search_probes", "cross_fitted"), COUNTS),
     "digests": [*TEXTS, '"AAAA"', '"not base64"'],
     **dict.fromkeys(("references", "photos"), COMPARED),
     **dict.fromkeys(("name", "about", "withdrawn", "of", "weights_sha256", "digest", "brand", "territory"), TEXTS),

@@ -178,7 +178,7 @@ def test_an_evaluation_says_which_photos_the_adapter_was_fitted_to(
     Adapter(index.spec, eye, eye[0] * 0, folds).save(tmp_path / "a.safetensors")
     index.adapted(Adapter.load(tmp_path / "a.safetensors")).save(tmp_path / "i")
     policy, weights = tmp_path / "p.toml", ReferenceIndex.load(tmp_path / "i").spec.weights_sha256
-    promise = '[promise]\nconfidence = 0.95\nprecision = 0.9\n'
+    promise = "[promise]\nconfidence = 0.95\nprecision = 0.9\n"
     policy.write_text(f'[thresholds]\nflag = -1\nreview = -1\n[encoder]\nweights_sha256 = "{weights}"\n{promise}')
     call = ["evaluate", str(shop / "labels.csv"), "--index", str(tmp_path / "i"), "--policy", str(policy), "--json"]
     assert main(call) == 0
