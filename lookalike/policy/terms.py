@@ -139,8 +139,8 @@ class Promise:
     listings is flagged. If it is `by_kind`, that share is right of each kind with thresholds of its own, and of the
     other kinds together: of all of these at once, with that confidence, and so of all that is flagged. The promise
     covers what the index's search found. In a partitioned index, that search decided `search_agreeing` of
-    `search_probes` probes as an exact search does; both are None if the search is exact. `cross_fitted` counts the
-    labels that the index's adapter was fitted to; each was looked up by a map that was not. It is None if there are none.
+    `search_probes` probes as an exact search does; both are None if the search is exact. `cross_fitted` counts labels
+    that the index's adapter was fitted to, each looked up by a map that was not; it is None if there are none.
 
     >>> print(Promise(0.95, precision=0.9, search_agreeing=4093, search_probes=4096))
     at least 90% of flags right, with 95% confidence; by a search that decides 4,093 of 4,096 probes as an exact one

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lookalike.detection.lookup import Lookup, PhotoMatches
     from lookalike.index.embedding import EmbeddedPhoto
     from lookalike.model.encoder import Vectors
+    from lookalike.policy.cohort import Cohort
 
 _TOGETHER = 320  # photos embedded before they are looked up: those of a fold are then about as many as one search takes
 
@@ -73,7 +74,7 @@ class CrossFittedLookup:
         """These photos' matches by that fold, None for the adapter itself."""
         from lookalike.index.embedding import adapted_photo
 
-        lookup = self.lookup if fold is None else self._by_fold(fold)
+        lookup = self.lookup if fold is None else self._by_fold[fold]
         adapter = lookup.index.adapter
         assert adapter is not None, "asked for in an adapted index only"
         known = [
@@ -82,20 +83,32 @@ class CrossFittedLookup:
         ]
         return (seen.photos[0] for seen in lookup.see_again(known, verifier=self._verifier))
 
-    def _by_fold(self, number: int) -> Lookup:
+    @cached_property
+    def _by_fold(self) -> list[Lookup]:
+        """The lookup through each fold."""
         lookup, adapter = self.lookup, self.lookup.index.adapter
-        assert adapter is not None, "asked for in an adapted index only"
-        fold, cohort = adapter.folds[number], lookup.cohort
-        through = Adapter(adapter.spec, fold.matrix, fold.offset)
-        if cohort is not None:
-            if self.background is None:
-                raise PolicyError(
-                    "the policy in use normalises similarities by a cohort, and the index's adapter was fitted to some "
-                    "of the labels; give the cohort's listings with --cohort, so that they can be mapped as those are"
-                )
-            cohort = replace(cohort, vectors=adapter.spec.parts(through.map(self.background))[0])
-        encoder = AdaptedEncoder(unadapted(lookup.encoder), through)
-        return replace(lookup, encoder=encoder, index=lookup.index.seen_through(through), harmless=None, cohort=cohort)
+        if lookup.cohort is not None and self.background is None:
+            raise PolicyError(
+                "the policy in use normalises similarities by a cohort, and the index's adapter was fitted to some of "
+                "the labels; give the cohort's listings with --cohort, so that they can be mapped as those are"
+            )
+        through = [Adapter(adapter.spec, fold.matrix, fold.offset) for fold in adapter.folds] if adapter else []
+        return [
+            replace(
+                lookup,
+                encoder=AdaptedEncoder(unadapted(lookup.encoder), each),
+                index=lookup.index.seen_through(each),
+                harmless=None,
+                cohort=self._cohort(each),
+            )
+            for each in through
+        ]
+
+    def _cohort(self, adapter: Adapter) -> Cohort | None:
+        """The lookup's cohort as that adapter maps it."""
+        if self.lookup.cohort is None or self.background is None:
+            return None
+        return replace(self.lookup.cohort, vectors=adapter.spec.parts(adapter.map(self.background))[0])
 
     def _fold_of(self, image: str, photo: EmbeddedPhoto) -> int | None:
         """The fold that leaves the photo out, by content or else by place; None if the adapter was not fitted to it."""
