@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,8 @@ from lookalike.model.loading import load_encoder
 from lookalike.scripts.benchmarks.harness import one_line_errors
 from lookalike.scripts.benchmarks.vectors import drawn_vectors, mapped_vectors, queries_near, unit_parts
 from lookalike.scripts.timing import seconds_of
+
+TOGETHER = 64  # photos, as many as one search takes
 
 
 @one_line_errors
@@ -52,6 +55,8 @@ def main(argv: list[str] | None = None) -> int:
         )
         print(f"{same:,} of {len(queries):,} queries find the same as in an index made with the adapter")
         print(f"search in the adapted index: {adapted.agreement or 'exact'}")
+        seconds = seconds_of(partial(adapted.seen_through(adapter).search, queries[:TOGETHER]))
+        print(f"{TOGETHER} photos looked up as cross-fitted labels are, by all vectors: {seconds:.1f} s")
         del adapted, beside
         print(f"undone in {seconds_of(lambda: adapt_index(None, index=folder / 'index')):.1f} s")
         print(f"vectors as before: {np.array_equal(ReferenceIndex.load(folder / 'index').vectors, vectors)}")
