@@ -217,32 +217,38 @@ def show_promise(sets: Sequence[LabelledSet], draws: int, rng: np.random.Generat
     """How often a threshold breaks its promise behind an adapter that was fitted to the labels that it is set on."""
     rows: list[tuple[object, ...]] = []
     for each in sets:
-        population, every = each.asked, np.arange(len(each.asked.photos))
-        before = answers(population, every)
-        kept: dict[str, list[tuple[bool, float] | None]] = {name: [] for name in _THRESHOLDS}
-        used = 0
-        for _ in range(draws):
-            drawn = rng.integers(len(every), size=_DRAWN)  # with replacement: the population is then the truth
-            known = at(population, drawn)
-            found = _fitted(known, int(rng.integers(1 << 31)))
-            plain = crossed = seen = before[0][drawn], before[1][drawn]
-            after = before
-            if found is not None:
-                used += 1
-                after = answers(population, every, found[0])
-                crossed, seen = found[1].answers(known, np.arange(_DRAWN)), (after[0][drawn], after[1][drawn])
-            for name, labels, truth in zip(kept, (plain, crossed, seen), (before, after, after), strict=True):
-                kept[name].append(_kept(labels, truth))
-        for name, results in kept.items():
-            made = [result for result in results if result is not None]
+        drawn = [kept_promises(each.asked, rng) for _ in range(draws)]
+        used = sum(use for _, use in drawn)
+        for name in _THRESHOLDS:
+            made = [result for kept, _ in drawn if (result := kept[name]) is not None]
             share = Share.of(sum(broken for broken, _ in made), draws)
-            recall = sum(found for _, found in made) / draws / population.related.mean()
+            recall = sum(found for _, found in made) / draws / each.asked.related.mean()
             rows.append((each.name, name, f"{share.value:.1%} ({share.low:.1%}–{share.high:.1%})", f"{recall:.3f}",
                          f"{1 - len(made) / draws:.0%}", f"{used / draws:.0%}"))  # fmt: skip
     show_table(
         ("set", "threshold set on", "broken", "recall", "none possible", "adapter used"), rows, width=150,
         title=f"A promise of precision {PRECISION} with confidence {CONFIDENCE}, {draws} draws of {_DRAWN:,} labels",
     )  # fmt: skip
+
+
+def kept_promises(
+    population: LabelledVectors, rng: np.random.Generator, *, labels: int = _DRAWN
+) -> tuple[dict[str, tuple[bool, float] | None], bool]:
+    """What each of _THRESHOLDS comes to (see `_kept`), and whether an adapter is used.
+
+    Labels are drawn from a population with replacement, so that the population is the truth.
+    """
+    every = np.arange(len(population.photos))
+    drawn = rng.integers(len(every), size=labels)
+    known = at(population, drawn)
+    found = _fitted(known, int(rng.integers(1 << 31)))
+    before = after = answers(population, every)
+    plain = crossed = seen = before[0][drawn], before[1][drawn]
+    if found is not None:
+        after = answers(population, every, found[0])
+        crossed, seen = found[1].answers(known, np.arange(labels)), (after[0][drawn], after[1][drawn])
+    results = (_kept(plain, before), _kept(crossed, after), _kept(seen, after))
+    return dict(zip(_THRESHOLDS, results, strict=True)), found is not None
 
 
 def _kept(labels: Answered, truth: Answered) -> tuple[bool, float] | None:
