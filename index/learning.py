@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from lookalike.model.encoder import Vectors
 
 from .comparison import blocks, nearest_of_all, similarities_at, threads_up_to
-from .partition import LEAST_THRESHOLD, MOST_CANDIDATES, Agreement, Coded, Lists, Partition, encoded
+from .partition import LEAST_THRESHOLD, MOST_CANDIDATES, Agreement, Coded, Lists, Partition, encoded, untrained
 
 LEAST = 256
 """Fewer vectors than this can't be cut into lists and coded."""
@@ -35,41 +36,98 @@ def learn_partition(
     `vectors` may be memory-mapped; only a bounded part is in memory at a time. The way to search is the cheapest with
     which each of 2,048 probes finds its nearest reference. It is then measured on 4,096 other probes; if fewer than
     WANTED_AGREEMENT of them agree, the next cheapest way is tried; agreement is about thresholds from `least` up. Gives
-    None if no way is good enough, or if n is
-    below LEAST. The same seed, vectors and machine give the same bits.
+    None if no way is good enough, or if n is below LEAST. The same seed, vectors and machine give the same bits.
     """
     if len(vectors) < LEAST:
         return None
-    with threads_up_to(1) if vectors.size < _LITTLE else nullcontext():
-        return _learnt(vectors, columns, least, seed)
+    with _threads_for(vectors):
+        return _Learning(vectors, columns, least, seed).learnt()
 
 
-def _learnt(whole: Vectors, columns: slice, least: float, seed: int) -> tuple[Partition, Coded] | None:
-    import faiss
+def moved_partition(
+    vectors: Vectors,
+    lists: NDArray[np.int32],
+    number: int,
+    *,
+    columns: slice = slice(None),
+    least: float = LEAST_THRESHOLD,
+    seed: int = 0,
+) -> tuple[Partition, Coded] | None:
+    """As `learn_partition` does, for vectors that were mapped after they had been cut into these `number` lists.
 
-    rng = np.random.default_rng(seed)
-    vectors = whole[:, columns]
-    count, dim = vectors.shape
-    number = max(1, round(2 * count**0.5))
-    sample = np.ascontiguousarray(vectors[np.sort(rng.choice(count, min(count, _PER_LIST * number), replace=False))])
-    index = faiss.IndexIVFPQ(faiss.IndexFlatIP(dim), dim, number, _parts(dim), 4, faiss.METRIC_INNER_PRODUCT)
-    for clustering in (index.cp, index.pq.cp):
-        clustering.seed, clustering.min_points_per_centroid = seed + 1, 1
-    faiss.Clustering(dim, number, index.cp).train(sample, index.quantizer)
-    with threads_up_to(1):
-        index.train(sample)  # only the codebook is left to learn
-    lists, codes = encoded(index, vectors)
-    centroids = np.asarray(index.quantizer.reconstruct_n(0, number), np.float32).reshape(number, dim)
-    codebook = faiss.vector_to_array(index.pq.centroids).reshape(_parts(dim), _CODES, -1).astype(np.float32)
-    partition = Partition(centroids, codebook, 1, 1, Agreement(0, 0, count, 0.0))
-    searched = partition.lists_of(lists, codes)
-    choosing = Probes(whole, min(_CHOOSING, 4 * count), rng, columns, least)
-    confirming = Probes(whole, min(_CONFIRMING, 8 * count), rng, columns, least)
-    for nprobe, candidates in _good_enough(searched, choosing, number, count):
-        agreement = confirming.measure(searched, nprobe, candidates)
-        if agreement.share >= WANTED_AGREEMENT:
-            return replace(partition, nprobe=nprobe, candidates=candidates, agreement=agreement), (lists, codes)
-    return None
+    What is near mostly stays near, so each vector stays in its list, `lists` (n,), and the lists' centroids are those
+    of the mapped vectors. Codes are learnt anew, and so is the way to search, which is measured as always.
+    """
+    with _threads_for(vectors):
+        return _Learning(vectors, columns, least, seed).moved(lists, number)
+
+
+class _Learning:
+    """One partition of `columns` of `whole`, learnt with one sequence of random numbers."""
+
+    def __init__(self, whole: Vectors, columns: slice, least: float, seed: int) -> None:
+        self._whole, self._columns, self._least, self._seed = whole, columns, least, seed
+        self._vectors = whole[:, columns]
+        self._rng = np.random.default_rng(seed)
+
+    def learnt(self) -> tuple[Partition, Coded] | None:
+        """Lists, codes and the way to search, learnt from nothing."""
+        import faiss
+
+        count, dim = self._vectors.shape
+        number = max(1, round(2 * count**0.5))
+        sample = self._sample(number)
+        index = untrained(np.empty((0, dim), np.float32), _parts(dim), number)
+        index.cp.seed, index.cp.min_points_per_centroid = self._seed + 1, 1
+        faiss.Clustering(dim, number, index.cp).train(sample, index.quantizer)
+        self._train_codes(index, sample)
+        return self._measured(index, encoded(index, self._vectors))
+
+    def moved(self, lists: NDArray[np.int32], number: int) -> tuple[Partition, Coded] | None:
+        """Codes and the way to search for given lists."""
+        index = untrained(self._centroids(lists, number), _parts(self._vectors.shape[1]))
+        self._train_codes(index, self._sample(number))
+        return self._measured(index, encoded(index, self._vectors, lists))
+
+    def _sample(self, number: int) -> Vectors:
+        count = len(self._vectors)
+        some = self._rng.choice(count, min(count, _PER_LIST * number), replace=False)
+        return np.ascontiguousarray(self._vectors[np.sort(some)])
+
+    def _centroids(self, lists: NDArray[np.int32], number: int) -> Vectors:
+        """The mean direction of the vectors of each list; that of all for an empty one."""
+        order = np.argsort(lists, kind="stable")
+        ends = np.searchsorted(lists[order], np.arange(1, number))
+        sums = np.stack([self._vectors[rows].sum(axis=0, dtype=np.float64) for rows in np.split(order, ends)])
+        sums[~sums.any(axis=1)] = sums.sum(axis=0)
+        return _unit(sums)
+
+    def _train_codes(self, index: Any, sample: Vectors) -> None:
+        index.pq.cp.seed, index.pq.cp.min_points_per_centroid = self._seed + 1, 1
+        with threads_up_to(1):
+            index.train(sample)  # only the codebook is left to learn
+
+    def _measured(self, index: Any, coded: Coded) -> tuple[Partition, Coded] | None:
+        """The partition of lists and codes that are learnt, with the cheapest way to search that is good enough."""
+        import faiss
+
+        count, dim = self._vectors.shape
+        number, parts = index.nlist, index.pq.M
+        centroids = np.asarray(index.quantizer.reconstruct_n(0, number), np.float32).reshape(number, dim)
+        codebook = faiss.vector_to_array(index.pq.centroids).reshape(parts, _CODES, -1).astype(np.float32)
+        partition = Partition(centroids, codebook, 1, 1, Agreement(0, 0, count, 0.0))
+        searched = partition.lists_of(*coded)
+        choosing = Probes(self._whole, min(_CHOOSING, 4 * count), self._rng, self._columns, self._least)
+        confirming = Probes(self._whole, min(_CONFIRMING, 8 * count), self._rng, self._columns, self._least)
+        for nprobe, candidates in _good_enough(searched, choosing, number, count):
+            agreement = confirming.measure(searched, nprobe, candidates)
+            if agreement.share >= WANTED_AGREEMENT:
+                return replace(partition, nprobe=nprobe, candidates=candidates, agreement=agreement), coded
+        return None
+
+
+def _threads_for(vectors: Vectors) -> AbstractContextManager[None]:
+    return threads_up_to(1) if vectors.size < _LITTLE else nullcontext()
 
 
 class Probes:
@@ -98,24 +156,43 @@ class Probes:
         self._left_out = np.where(kind == 2, own, -1)
         rows = nearest_of_all(self.queries, blocks(vectors), 6)
         similarity = similarities_at(self.queries, whole, rows, columns=columns)
-        self.similarity, self.rows = self._without_itself(similarity, rows)
+        self.similarity, self.rows = self._without(self._left_out, similarity, rows)
+        self._hard = np.zeros(count, bool)
 
     def measure(self, lists: Lists, nprobe: int, candidates: int) -> Agreement:
         """How often the candidates from `lists`, compared in full, agree with exact search."""
-        found = lists.candidates(self.queries, width=candidates, nprobe=nprobe)
-        similarity = similarities_at(self.queries, self._whole, found, columns=self._columns)
-        similarity, _ = self._without_itself(similarity, found)
+        similarity = self._searched(lists, nprobe, candidates, np.arange(len(self.queries)))
+        missed = self._missed(similarity, np.arange(len(self.queries)))
         width = min(5, similarity.shape[1], len(self._whole) - 1)
-        missed = (similarity[:, 0] < self.similarity[:, 0] - _SAME) & (self.similarity[:, 0] >= self._least)
         five = similarity[:, :width] >= self.similarity[:, width - 1, None] - _SAME
         count = len(self.queries)
         return Agreement(count - int(missed.sum()), count, len(self._whole), float(five.mean()), self._least)
 
-    def _without_itself(
-        self, similarity: NDArray[np.float32], rows: NDArray[np.int64]
+    def all_agree(self, lists: Lists, nprobe: int, candidates: int) -> bool:
+        """Whether each of them agrees. Those that missed before are looked up first, and mostly settle it."""
+        for some in (np.flatnonzero(self._hard), np.flatnonzero(~self._hard)):
+            missed = self._missed(self._searched(lists, nprobe, candidates, some), some)
+            self._hard[some] |= missed
+            if missed.any():
+                return False
+        return True
+
+    def _searched(self, lists: Lists, nprobe: int, candidates: int, some: NDArray[np.int64]) -> NDArray[np.float32]:
+        queries = self.queries[some]
+        found = lists.candidates(queries, width=candidates, nprobe=nprobe)
+        similarity = similarities_at(queries, self._whole, found, columns=self._columns)
+        return self._without(self._left_out[some], similarity, found)[0]
+
+    def _missed(self, similarity: NDArray[np.float32], some: NDArray[np.int64]) -> NDArray[np.bool_]:
+        best = self.similarity[some, 0]
+        return np.asarray((similarity[:, 0] < best - _SAME) & (best >= self._least))
+
+    @staticmethod
+    def _without(
+        left_out: NDArray[np.int64], similarity: NDArray[np.float32], rows: NDArray[np.int64]
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """The same, best first, with the vector that was left out last."""
-        similarity = np.where(rows == self._left_out[:, None], -np.inf, similarity)
+        similarity = np.where(rows == left_out[:, None], -np.inf, similarity)
         similarity = np.where(rows < 0, -np.inf, similarity).astype(np.float32)
         order = np.argsort(-similarity, axis=1, kind="stable")
         return np.take_along_axis(similarity, order, 1), np.take_along_axis(rows, order, 1)
@@ -129,7 +206,7 @@ def _good_enough(lists: Lists, probes: Probes, number: int, count: int) -> list[
     good = []
     for width in widths:
         for nprobe in doubling:
-            if probes.measure(lists, nprobe, width).agreeing == len(probes.queries):
+            if probes.all_agree(lists, nprobe, width):
                 wider = [n for n in doubling if n >= nprobe]
                 good += [(n, width) for n in wider[:3]]
                 break

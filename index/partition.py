@@ -102,7 +102,7 @@ class Partition:
         """The list and the code of each of `vectors`, float32 (n, dim)."""
         import faiss
 
-        index = _untrained(self.centroids, len(self.codebook))
+        index = untrained(self.centroids, len(self.codebook))
         faiss.copy_array_to_vector(self.codebook.ravel(), index.pq.centroids)
         index.is_trained = True
         return encoded(index, vectors)
@@ -118,7 +118,7 @@ class Lists:
     def __init__(self, partition: Partition, lists: NDArray[np.int32], codes: NDArray[np.uint8]) -> None:
         import faiss
 
-        index = _untrained(partition.centroids, len(partition.codebook))
+        index = untrained(partition.centroids, len(partition.codebook))
         faiss.copy_array_to_vector(partition.codebook.ravel(), index.pq.centroids)
         index.is_trained = True
         order = np.argsort(lists, kind="stable").astype(np.int64)
@@ -146,23 +146,29 @@ class Lists:
         return rows
 
 
-def encoded(index: faiss.IndexIVFPQ, vectors: Vectors) -> Coded:
-    """The lists and codes that an index, once it has learnt them, gives to `vectors`, float32 (n, dim)."""
+def encoded(index: faiss.IndexIVFPQ, vectors: Vectors, lists: NDArray[np.int32] | None = None) -> Coded:
+    """The lists and codes that an index, once it has learnt them, gives to `vectors`, float32 (n, dim).
+
+    Each comes into the list of the nearest centroid, unless `lists` says which.
+    """
     import faiss
 
-    lists = np.empty(len(vectors), np.int32)
+    given = lists
+    lists = np.empty(len(vectors), np.int32) if given is None else given
     codes = np.empty((len(vectors), index.code_size), np.uint8)
     for rows, block in blocks(vectors):
-        nearest = np.ascontiguousarray(index.quantizer.search(block, 1)[1][:, 0])
+        if given is None:
+            lists[rows] = index.quantizer.search(block, 1)[1][:, 0]
+        nearest = lists[rows].astype(np.int64)
         pointers = [faiss.swig_ptr(array) for array in (block, nearest, codes[rows[0] : rows[-1] + 1])]
         index.encode_vectors(len(block), *pointers)
-        lists[rows] = nearest
     return lists, codes
 
 
-def _untrained(centroids: NDArray[np.float32], parts: int) -> Any:
+def untrained(centroids: NDArray[np.float32], parts: int, number: int | None = None) -> Any:
+    """A FAISS index with these centroids, float32 (lists, dim), or none yet of a `number`, that has to learn codes."""
     import faiss
 
     quantizer = faiss.IndexFlatIP(centroids.shape[1])
     quantizer.add(centroids)
-    return faiss.IndexIVFPQ(quantizer, quantizer.d, len(centroids), parts, 4, faiss.METRIC_INNER_PRODUCT)
+    return faiss.IndexIVFPQ(quantizer, quantizer.d, number or len(centroids), parts, 4, faiss.METRIC_INNER_PRODUCT)

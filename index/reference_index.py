@@ -8,28 +8,26 @@ comparing all of them does was measured (see `partition`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from lookalike.errors import EncoderMismatchError, FeaturesError, IndexDamagedError, ReferenceIndexError
 from lookalike.model.adapter import Adapter
 from lookalike.model.encoder import EncoderSpec, Vectors
 from lookalike.records import Match, Reference
 
-from . import segments, store
-from .catalogue import all_references, catalogue_of, joined, product_codes, references_at, rows_of, rows_with
+from . import segment_files, segments, store
+from .arranging import adapted, compacted, outgrown, seen_through, unadapted
+from .catalogue import all_references, catalogue_of, references_at, rows_of, rows_with
 from .features import NONE, Packed, Unpacked
-from .learning import learn_partition
-from .nearest import Exact, Mapped, Partitioned, Pieces, Streamed, best_of_each_product, united
-from .partition import LEAST_ADAPTED, LEAST_THRESHOLD, Agreement, Coded, Partition
-from .segments import Segment, Segments
+from .partition import Agreement
+from .searching import matches_in
+from .state import State, exact_state, partitioned_state, with_rows, without_rows
 
 if TYPE_CHECKING:
     from lookalike.model.features import LocalFeatures
@@ -38,67 +36,6 @@ EXACT_UP_TO = 50_000
 """An index of more references than this is partitioned when it is saved, unless it has a limit of its own."""
 
 _MOST_SEGMENTS = 16
-_LATER = 0.25  # a partition is learnt again once more than this share was added, or removed, after it was learnt
-
-
-@dataclass(frozen=True)
-class _State:
-    """One state of the index; it never changes, so that a change doesn't disturb searches.
-
-    `heads` search for `similarity` and, if the encoder has a second head, for `look`. In an adapted index, the vectors
-    before they were adapted are in `before`, whole or in pieces.
-    """
-
-    catalogue: pa.Table
-    heads: tuple[Exact | Streamed, ...]
-    product: NDArray[np.int32]
-    features: Sequence[Packed]
-    whole: Segments | None = None
-    pieces: Pieces | None = None
-    before: Vectors | Pieces | None = None
-
-    @property
-    def unadapted(self) -> Vectors:
-        """All vectors as the encoder without adapter made them, float32 (n, width)."""
-        if isinstance(self.before, Pieces):
-            return self.before.vectors
-        return self.vectors if self.before is None else self.before
-
-    def unadapted_at(self, rows: NDArray[np.int64]) -> Vectors:
-        """Those of these rows, float32 (n, width); only they are read."""
-        if self.before is None:
-            return self.vectors_at(rows)
-        return self.before.vectors_at(rows) if isinstance(self.before, Pieces) else self.before[rows]
-
-    @property
-    def vectors(self) -> Vectors:
-        """All vectors, float32 (n, width)."""
-        if self.pieces is not None:
-            return self.pieces.vectors
-        parts = [head.vectors for head in self.heads if isinstance(head, Exact)]
-        return parts[0] if len(parts) == 1 else np.hstack(parts)
-
-    def vectors_at(self, rows: NDArray[np.int64]) -> Vectors:
-        """The vectors of these rows, float32 (n, width); only they are read."""
-        if self.pieces is not None:
-            return self.pieces.vectors_at(rows)
-        return np.hstack([head.vectors[rows] for head in self.heads if isinstance(head, Exact)])
-
-    @cached_property
-    def products(self) -> int:
-        """The number of products."""
-        return int(self.product.max()) + 1 if len(self.product) else 0
-
-    @cached_property
-    def has_features(self) -> bool:
-        """Whether any reference has local features."""
-        return any(len(packed) for packed in self.features)
-
-    @cached_property
-    def row(self) -> dict[str, int]:
-        """Each reference's row, by its id."""
-        names = self.catalogue["reference_id"].to_pylist()
-        return dict(zip(names, range(len(names)), strict=True))
 
 
 class ReferenceIndex:
@@ -120,13 +57,11 @@ class ReferenceIndex:
     def __init__(self, spec: EncoderSpec, *, exact_up_to: int = EXACT_UP_TO, adapter: Adapter | None = None) -> None:
         if spec != (adapter.adapted_spec if adapter else spec.unadapted):
             raise ValueError(f"{spec} is not the encoder of the adapter; give the adapter, or the encoder without it")
-        self._spec = spec
-        self._adapter = adapter
         self.exact_up_to = exact_up_to
         self._created = ""
         self._digest = ""
         self._unpacked = Unpacked()
-        self._state = _state(spec, catalogue_of((), ()), np.empty((0, spec.width), np.float32), ())
+        self._state = exact_state(spec, adapter, catalogue_of((), ()), np.empty((0, spec.width), np.float32), ())
 
     @classmethod
     def load(cls, folder: str | Path, *, verify: bool = False) -> ReferenceIndex:
@@ -143,11 +78,12 @@ class ReferenceIndex:
             adapter = store.read_adapter(folder, manifest, spec)
             index = cls(spec, exact_up_to=_exact_up_to(folder, manifest), adapter=adapter)
             index._created, index._digest = str(manifest.get("created", "")), digest
-            if manifest["version"] == segments.VERSION:
-                index._state = _partitioned(index.spec, segments.read(folder, manifest, verify=verify))
+            if manifest["version"] == segment_files.VERSION:
+                whole = segment_files.read(folder, manifest, verify=verify)
+                index._state = partitioned_state(spec, adapter, whole)
             else:
-                stored = store.read_rows(folder, manifest)
-                index._state = _state(index.spec, stored.catalogue, stored.vectors, stored.features, stored.unadapted)
+                rows = store.read_rows(folder, manifest)
+                index._state = exact_state(spec, adapter, rows.catalogue, rows.vectors, rows.features, rows.unadapted)
             return index
 
         return store.read(folder, read)
@@ -158,77 +94,42 @@ class ReferenceIndex:
         An index that has outgrown exact search, or its partition, is compacted first. If the folder holds this
         partitioned index already, only what changed is written.
         """
-        if self._outgrown():
+        if outgrown(self._state, self.exact_up_to):
             self.compact()
         state = self._state
         if state.whole is None:
             default = self.exact_up_to == EXACT_UP_TO
             self._digest = store.write(
                 Path(folder),
-                spec=self._spec,
+                spec=state.spec,
                 catalogue=state.catalogue,
                 vectors=state.vectors,
                 features=state.features,
                 unadapted=None if state.before is None else state.unadapted,
-                adapter=self._adapter,
+                adapter=state.adapter,
                 more={} if default else {"exact_up_to": self.exact_up_to},
             )
             return
         whole = segments.joined(state.whole) if len(state.whole.segments) > _MOST_SEGMENTS else state.whole
-        self._digest, whole = segments.write(
-            Path(folder), whole, spec=self._spec, exact_up_to=self.exact_up_to, adapter=self._adapter
+        self._digest, whole = segment_files.write(
+            Path(folder), whole, spec=state.spec, exact_up_to=self.exact_up_to, adapter=state.adapter
         )
         self._state = replace(state, whole=whole)
 
     def compact(self) -> None:
         """Put the index in one piece: partitioned for what it holds, or exact if that is little."""
-        state = self._state
-        vectors = state.vectors
-        before = None if state.before is None else state.unadapted
-        learnt: list[tuple[Partition, Coded]] = []
-        for columns in _columns(self._spec) if len(self) > self.exact_up_to else ():
-            found = learn_partition(vectors, columns=columns, least=_least(self._spec, columns))
-            if found is None:
-                break
-            learnt.append(found)
-        if len(learnt) < len(_columns(self._spec)):
-            self._state = _state(self._spec, state.catalogue, vectors, state.features, before)
-            return
-        partitions, coded = zip(*learnt, strict=True)
-        whole = Segment(state.catalogue.combine_chunks(), vectors, coded, state.features, unadapted=before)
-        self._state = _partitioned(self._spec, Segments(partitions, (whole,), np.empty(0, np.int64)))
+        self._state = compacted(self._state, self.exact_up_to)
 
     def adapted(self, adapter: Adapter | None) -> ReferenceIndex:
         """The same references with their vectors adapted, instead of as they may be now; without an adapter, undone.
 
-        A partitioned index is partitioned again where it is searched for similarity. Raises EncoderMismatchError for an
-        adapter of another encoder.
+        Of a partitioned index, the part for similarity is measured again, and learnt again if it is not good enough;
+        undoing leaves every bit as before. Raises EncoderMismatchError for an adapter of another encoder.
         """
-        spec = self._spec.unadapted
-        _require_adapter(adapter, spec)
-        index = ReferenceIndex(
-            spec if adapter is None else adapter.adapted_spec, exact_up_to=self.exact_up_to, adapter=adapter
-        )
-        index._created, index._digest = self._created, self._digest
-        whole = self._state.whole
-        if whole is not None and (len(whole.segments) > 1 or len(whole.removed)):
-            self.compact()
-        state = self._state
-        source = state.unadapted
-        vectors = source if adapter is None else adapter.map(source)
-        before = None if adapter is None else source
-        learnt = None
-        if state.whole is not None:
-            similarity = _columns(spec)[0]
-            learnt = learn_partition(vectors, columns=similarity, least=_least(index.spec, similarity))
-        if state.whole is None or learnt is None:
-            index._state = _state(index.spec, state.catalogue, vectors, state.features, before)
-            return index
-        partition, coded = learnt
-        segment = segments.adapted(state.whole.segments[0], vectors, coded, unadapted=before)
-        partitions = (partition, *state.whole.partitions[1:])
-        index._state = _partitioned(index.spec, Segments(partitions, (segment,), np.empty(0, np.int64)))
-        return index
+        if adapter is None:
+            return self._with(unadapted(self._state))
+        self._require_adapter(adapter)
+        return self._with(adapted(self._state, adapter))
 
     def seen_through(self, adapter: Adapter) -> ReferenceIndex:
         """The same references with their vectors adapted as they are read, to look some photos up.
@@ -236,42 +137,33 @@ class ReferenceIndex:
         Nothing is learnt, and no more is held in memory: a search for similarity adapts all vectors, a block at a time,
         and is exact; one for look stays as it is. Raises EncoderMismatchError for an adapter of another encoder.
         """
-        _require_adapter(adapter, self._spec)
-        index = ReferenceIndex(adapter.adapted_spec, exact_up_to=self.exact_up_to, adapter=adapter)
-        index._created, index._digest = self._created, self._digest
-        state = self._state
-        whole = state.whole
-        if whole is None:
-            source, alive = [state.unadapted], np.ones(len(self), bool)
-        else:
-            source = [each.vectors if each.unadapted is None else each.unadapted for each in whole.segments]
-            alive = whole.alive
-        pieces = Mapped(source, alive, adapter.map)
-        heads = (Streamed(pieces, _columns(self._spec)[0]), *state.heads[1:])
-        before = Pieces(source, alive)
-        index._state = replace(state, heads=heads, whole=None, pieces=pieces, before=before)
+        self._require_adapter(adapter)
+        return self._with(seen_through(self._state, adapter))
+
+    def _require_adapter(self, adapter: Adapter) -> None:
+        if adapter.spec != self.spec.unadapted:
+            raise EncoderMismatchError(
+                f"the adapter is for {adapter.spec} but the index was built with {self.spec.unadapted}; fit one for "
+                "this index with: lookalike adapt fit"
+            )
+
+    def _with(self, state: State) -> ReferenceIndex:
+        index = ReferenceIndex(state.spec, exact_up_to=self.exact_up_to, adapter=state.adapter)
+        index._created, index._digest, index._state = self._created, self._digest, state
         return index
 
-    def _outgrown(self) -> bool:
-        whole = self._state.whole
-        if whole is None:
-            return len(self) > self.exact_up_to
-        later = sum(map(len, whole.segments[1:]))
-        dead = len(whole.removed)
-        return len(self) <= self.exact_up_to // 2 or max(later, dead) > _LATER * whole.agreement.vectors
-
     def __len__(self) -> int:
-        return len(self._state.product)
+        return len(self._state)
 
     @property
     def spec(self) -> EncoderSpec:
         """The encoder of the vectors."""
-        return self._spec
+        return self._state.spec
 
     @property
     def adapter(self) -> Adapter | None:
         """What its vectors were adapted with; None if they are as the encoder made them."""
-        return self._adapter
+        return self._state.adapter
 
     @property
     def digest(self) -> str:
@@ -367,15 +259,15 @@ class ReferenceIndex:
 
     def require(self, spec: EncoderSpec) -> None:
         """Raise EncoderMismatchError unless this index was built with the encoder `spec`."""
-        if spec != self._spec:
+        if spec != self.spec:
             raise EncoderMismatchError(
-                f"the index was built with {self._spec} but the encoder is {spec}; load the index's encoder "
+                f"the index was built with {self.spec} but the encoder is {spec}; load the index's encoder "
                 "(--model, --weights), or build the index again with: lookalike build"
             )
 
     def require_source(self, spec: EncoderSpec) -> None:
         """Raise EncoderMismatchError unless vectors of the encoder `spec` can be added: its own, adapted or not."""
-        if spec.unadapted != self._spec.unadapted or spec.adapted not in (None, self._spec.adapted):
+        if spec.unadapted != self.spec.unadapted or spec.adapted not in (None, self.spec.adapted):
             self.require(spec)
 
     def add(
@@ -396,10 +288,10 @@ class ReferenceIndex:
         be kept (see `further_columns`).
         """
         vectors = np.ascontiguousarray(vectors, np.float32)
-        if vectors.shape != (len(references), self._spec.width) or len(hashes) != len(references):
+        if vectors.shape != (len(references), self.spec.width) or len(hashes) != len(references):
             raise ValueError(
                 f"got vectors of shape {vectors.shape} and {len(hashes)} hashes, "
-                f"expected ({len(references)}, {self._spec.width}) and {len(references)}"
+                f"expected ({len(references)}, {self.spec.width}) and {len(references)}"
             )
         if len({reference.id for reference in references}) != len(references):
             raise ValueError("two of the references have the same id; give each its own")
@@ -408,24 +300,10 @@ class ReferenceIndex:
 
     def add_rows(self, fresh: pa.Table, vectors: Vectors, packed: Sequence[Packed]) -> None:
         """Add rows of a catalogue, each with another id, with their vectors and packed features; see `add`."""
-        if not self._spec.are_unit(vectors):
-            each = "each of their two parts" if self._spec.look_dim else "vectors"
+        if not self.spec.are_unit(vectors):
+            each = "each of their two parts" if self.spec.look_dim else "vectors"
             raise ValueError(f"{each} must have length 1; divide each row by its norm")
-        old = self._state
-        before = None if self._adapter is None else vectors
-        vectors = vectors if self._adapter is None else self._adapter.map(vectors)
-        kept = ~rows_with(old.catalogue, "reference_id", fresh["reference_id"])
-        table = joined([old.catalogue.filter(pa.array(kept)), fresh])
-        if old.whole is None:
-            vectors = np.concatenate([_kept(old.vectors, kept), vectors])
-            before = None if before is None else np.concatenate([_kept(old.unadapted, kept), before])
-            self._state = _state(self._spec, table, vectors, [*_chosen(old.features, kept), *packed], before)
-            return
-        parts = zip(old.whole.partitions, self._spec.parts(vectors), strict=True)
-        coded = tuple(partition.encode(part) for partition, part in parts)
-        segment = Segment(fresh, vectors, coded, packed, unadapted=before)
-        whole = segments.added(segments.without(old.whole, ~kept), segment)
-        self._state = _partitioned(self._spec, whole, table)
+        self._state = with_rows(self._state, fresh, vectors, packed)
 
     def remove(
         self,
@@ -451,12 +329,7 @@ class ReferenceIndex:
                     f"--product {product}"
                 )
         if gone.any():
-            table = old.catalogue.filter(pa.array(~gone))
-            if old.whole is None:
-                before = None if old.before is None else old.unadapted[~gone]
-                self._state = _state(self._spec, table, old.vectors[~gone], _chosen(old.features, ~gone), before)
-            else:
-                self._state = _partitioned(self._spec, segments.without(old.whole, gone), table)
+            self._state = without_rows(old, gone)
         return int(gone.sum())
 
     def search(
@@ -475,82 +348,7 @@ class ReferenceIndex:
         restrict the search; None doesn't. A product is a product_id of one brand. Raises ValueError for vectors of
         another shape.
         """
-        vectors = np.asarray(vectors, np.float32)
-        if vectors.ndim != 2 or vectors.shape[1] != self._spec.width:
-            raise ValueError(f"got vectors of shape {vectors.shape}, expected (n, {self._spec.width})")
-        if top < 1:
-            raise ValueError(f"top is {top}, expected 1 or more")
-        state = self._state
-        rows = rows_of(state.catalogue, brands=brands, products=products)
-        parts = [np.ascontiguousarray(part) for part in self._spec.parts(vectors)]
-        nearest = [
-            best_of_each_product(head, state.product, part, products=state.products, top=top, rows=rows)
-            for head, part in zip(state.heads, parts, strict=True)
-        ]
-        look: Sequence[Sequence[float | None]]
-        if len(nearest) == 1:
-            (similarity, found), look = nearest[0], [[None] * nearest[0][1].shape[1]] * len(vectors)
-        else:
-            similarity, looks, found = united(state.heads, parts, nearest, state.product)
-            look = looks.clip(-1, 1).tolist()
-        similarity = similarity.clip(-1, 1)  # products of float32 vectors of length 1 may exceed it a little
-        reference = references_at(state.catalogue, np.unique(found[found >= 0]))
-        return [
-            tuple(
-                Match.found(reference[row], value, own)
-                for row, value, own in zip(best, values, looked, strict=True)
-                if row >= 0
-            )
-            for best, values, looked in zip(found.tolist(), similarity.tolist(), look, strict=True)
-        ]
-
-
-def _require_adapter(adapter: Adapter | None, spec: EncoderSpec) -> None:
-    if adapter is not None and adapter.spec != spec.unadapted:
-        raise EncoderMismatchError(
-            f"the adapter is for {adapter.spec} but the index was built with {spec.unadapted}; fit one for this index "
-            "with: lookalike adapt fit"
-        )
-
-
-def _columns(spec: EncoderSpec) -> list[slice]:
-    """Which columns of vectors stand for `similarity` and, if there is a second head, for `look`."""
-    return [slice(0, spec.dim), *([slice(spec.dim, spec.width)] if spec.look_dim else [])]
-
-
-def _least(spec: EncoderSpec, columns: slice) -> float:
-    """The least threshold that a search in these columns is measured for; only those for `similarity` are adapted."""
-    return LEAST_ADAPTED if spec.adapted is not None and columns.start == 0 else LEAST_THRESHOLD
-
-
-def _state(
-    spec: EncoderSpec,
-    catalogue: pa.Table,
-    vectors: Vectors,
-    features: Sequence[Packed],
-    before: Vectors | None = None,
-) -> _State:
-    catalogue = catalogue.combine_chunks()
-    heads = tuple(map(Exact, spec.parts(vectors)))
-    return _State(catalogue, heads, product_codes(catalogue), features, before=before)
-
-
-def _partitioned(spec: EncoderSpec, whole: Segments, catalogue: pa.Table | None = None) -> _State:
-    """The state of a partitioned index; `catalogue` is that of the living rows, if it is known already."""
-    alive = whole.alive
-    if catalogue is None:
-        table = joined(segment.catalogue for segment in whole.segments)
-        catalogue = table if alive.all() else table.filter(pa.array(alive))
-    catalogue = catalogue.combine_chunks()  # taking rows from one chunk is much faster
-    pieces = Pieces([segment.vectors for segment in whole.segments], alive)
-    heads = tuple(
-        Partitioned(partition, pieces, [segment.coded[at] for segment in whole.segments], columns)
-        for at, (partition, columns) in enumerate(zip(whole.partitions, _columns(spec), strict=True))
-    )
-    features = [packed for segment in whole.segments for packed in segment.features]
-    unadapted = [segment.unadapted for segment in whole.segments if segment.unadapted is not None]
-    before = Pieces(unadapted, alive) if unadapted else None
-    return _State(catalogue, heads, product_codes(catalogue), _chosen(features, alive), whole, pieces, before)
+        return matches_in(self._state, vectors, top=top, brands=brands, products=products)
 
 
 def _exact_up_to(folder: Path, manifest: Mapping[str, Any]) -> int:
@@ -558,11 +356,3 @@ def _exact_up_to(folder: Path, manifest: Mapping[str, Any]) -> int:
     if type(value) is not int or value < 0:
         raise IndexDamagedError(f"exact_up_to of {folder} is {value!r}, not a whole number; build the index again")
     return value
-
-
-def _kept(vectors: Vectors, kept: NDArray[np.bool_]) -> Vectors:
-    return vectors if kept.all() else vectors[kept]
-
-
-def _chosen(features: Sequence[Packed], kept: NDArray[np.bool_]) -> list[Packed]:
-    return [features[row] for row in np.flatnonzero(kept).tolist()]

@@ -1,38 +1,40 @@
-"""The folder of a partitioned index: pieces that never change, and a list of their rows that are gone.
+"""A partitioned index as values: pieces that never change, and a list of their rows that are gone.
 
-Adding writes another piece, removing writes another list of rows that are gone; then the manifest that names the files
-is replaced, as in `store`. No file is unpickled, and FAISS reads none: its lists are made from plain arrays, after each
-array was checked for shape, type and range.
+Adding makes another piece, removing another list of rows that are gone. `segment_files` writes and reads them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
-from io import BufferedReader
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lookalike.disk import make_folder, open_regular
-from lookalike.model.adapter import Adapter
-from lookalike.model.encoder import EncoderSpec, Vectors
+from lookalike.model.encoder import Vectors
 
-from . import catalogue, data_files, store
-from .features import NONE, Packed, read_features
-from .partition import LEAST_THRESHOLD, MOST_CANDIDATES, Agreement, Coded, Partition
+from . import catalogue
+from .features import Packed
+from .partition import Agreement, Coded, Partition
 
-VERSION = 2
-
-_HEADS = (("partition", "lists", "codes"), ("look_partition", "look_lists", "look_codes"))
+HEADS = (("partition", "lists", "codes"), ("look_partition", "look_lists", "look_codes"))
 """For `similarity`, and for `look` if the encoder has a second head: where the manifest has the partition, and where
 each segment has its lists and codes."""
-_SPOT_CHECKS = 1024
-_MOST_SEGMENTS = 1024
+UNADAPTED = ("unadapted_partition", "unadapted_lists", "unadapted_codes")
+"""The same of an adapted index, for `similarity` before it was adapted."""
+
+_ADAPTED = {"vectors": "unadapted", **dict(zip(HEADS[0][1:], UNADAPTED[1:], strict=True))}
+"""A segment's files that an adapter changes, and how those before are named."""
+
+
+@dataclass(frozen=True)
+class Unadapted:
+    """What an adapted segment was before: its vectors, float32 (n, width), and its lists and codes for similarity."""
+
+    vectors: Vectors
+    coded: Coded
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,8 @@ class Segment:
     """References that were written together.
 
     `vectors` is float32 (n, width), memory-mapped if it was read; `coded` has the lists and codes of each of the
-    partitions; `features` has one packed entry per row. In an adapted index, `unadapted` are the vectors before they
-    were adapted. `files` holds the manifest's entries for those of its files that are on disk.
+    partitions; `features` has one packed entry per row. `files` holds the manifest's entries for those of its files
+    that are on disk.
     """
 
     catalogue: pa.Table
@@ -49,7 +51,7 @@ class Segment:
     coded: tuple[Coded, ...]
     features: Sequence[Packed]
     files: Mapping[str, Any] = field(default_factory=dict)
-    unadapted: Vectors | None = None
+    unadapted: Unadapted | None = None
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -59,12 +61,14 @@ class Segment:
 class Segments:
     """A whole partitioned index, with a partition for `similarity` and, if the encoder has a second head, for `look`.
 
-    `removed`, int64, holds the rows that are gone, counted through all segments.
+    `removed`, int64, holds the rows that are gone, counted through all segments. In an adapted index, `unadapted` is
+    the partition for `similarity` before, so that undoing learns nothing.
     """
 
     partitions: tuple[Partition, ...]
     segments: tuple[Segment, ...]
     removed: NDArray[np.int64]
+    unadapted: Partition | None = None
 
     def __len__(self) -> int:
         return sum(map(len, self.segments)) - len(self.removed)
@@ -80,198 +84,6 @@ class Segments:
     def agreement(self) -> Agreement:
         """How often a search was measured to decide as an exact one does; of two searches, the worse one."""
         return min((partition.agreement for partition in self.partitions), key=lambda agreement: agreement.share)
-
-
-def write(
-    folder: Path, whole: Segments, *, spec: EncoderSpec, exact_up_to: int, adapter: Adapter | None = None
-) -> tuple[str, Segments]:
-    """Make the folder hold exactly this, in one step; files that it holds already are not written again.
-
-    Gives the digest of what the folder holds (see `store.digest_of`), and the same segments with the entries for their
-    files.
-    """
-    make_folder(folder)
-    written = tuple(_written(folder, segment) for segment in whole.segments)
-    removed = {"removed": data_files.write_array(folder, "removed", whole.removed)} if len(whole.removed) else {}
-    manifest = store.manifest_head(VERSION, spec, len(whole)) | {
-        "exact_up_to": exact_up_to,
-        **{name: _written_partition(folder, each) for (name, *_), each in zip(_HEADS, whole.partitions, strict=False)},
-        "segments": [{"count": len(segment), "files": dict(segment.files)} for segment in written],
-        "removed": {"count": len(whole.removed), "files": removed},
-        **store.adapter_entry(folder, adapter),
-    }
-    return store.replace_manifest(folder, manifest), replace(whole, segments=written)
-
-
-def read(folder: Path, manifest: Mapping[str, Any], *, verify: bool) -> Segments:
-    """Read what a manifest of this version names; vectors are mapped.
-
-    With `verify`, every file's checksum is verified. Otherwise, of big files of vectors or features, only size, shape
-    and the length of some vectors are. Raises IndexDamagedError for a file or a number that can't be right, and
-    FileNotFoundError for a file that is missing.
-    """
-    with ExitStack() as opened:
-        try:
-            return _Reader(folder, opened, store.read_spec(folder, manifest), verify).whole(manifest)
-        except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
-            raise store.unusable(folder, error) from error
-
-
-def _written(folder: Path, segment: Segment) -> Segment:
-    # those that are there are whole, because a file gets its name last
-    known = {kind: entry for kind, entry in segment.files.items() if (folder / entry["name"]).is_file()}
-    files = store.write_rows(folder, catalogue=segment.catalogue, vectors=segment.vectors, features=segment.features,
-                             unadapted=segment.unadapted, known=known)  # fmt: skip
-    for (_, in_lists, in_codes), (lists, codes) in zip(_HEADS, segment.coded, strict=False):
-        for kind, stem, array in ((in_lists, "lists", lists), (in_codes, "codes", codes)):
-            if kind not in files:
-                files[kind] = data_files.write_array(folder, stem, array)
-    return replace(segment, files=files)
-
-
-def adapted(segment: Segment, vectors: Vectors, coded: Coded, *, unadapted: Vectors | None) -> Segment:
-    """The segment with other vectors, and lists and codes of their part for similarity; its other files stay.
-
-    `unadapted` are the vectors before they were adapted; without them, `vectors` are those, which are on disk.
-    """
-    _, in_lists, in_codes = _HEADS[0]
-    kept = {kind: entry for kind, entry in segment.files.items() if kind not in (in_lists, in_codes)}
-    before = kept.pop("unadapted", None) or kept.get("vectors")
-    kept.pop("vectors", None)
-    if before is not None:
-        kept["vectors" if unadapted is None else "unadapted"] = before
-    return replace(segment, vectors=vectors, coded=(coded, *segment.coded[1:]), files=kept, unadapted=unadapted)
-
-
-def _written_partition(folder: Path, partition: Partition) -> dict[str, Any]:
-    return {
-        "lists": len(partition.centroids),
-        "parts": len(partition.codebook),
-        "nprobe": partition.nprobe,
-        "candidates": partition.candidates,
-        "agreement": _written_agreement(partition.agreement),
-        "files": {
-            "centroids": data_files.write_array(folder, "centroids", partition.centroids),
-            "codebook": data_files.write_array(folder, "codebook", partition.codebook),
-        },
-    }
-
-
-def _written_agreement(agreement: Agreement) -> dict[str, Any]:
-    values = asdict(agreement)
-    if agreement.least == LEAST_THRESHOLD:  # so that the digest of an index stays as it was
-        del values["least"]
-    return values
-
-
-class _Reader:
-    """Reads the files that one manifest names; all are opened first, so that a writer may remove them meanwhile."""
-
-    def __init__(self, folder: Path, opened: ExitStack, spec: EncoderSpec, verify: bool) -> None:
-        self._folder, self._opened, self._spec, self._verify = folder, opened, spec, verify
-        _number(spec.width, 1, 1 << 16)
-        self._dims = (spec.dim, spec.look_dim) if spec.look_dim else (spec.dim,)
-
-    def whole(self, manifest: Mapping[str, Any]) -> Segments:
-        entries = manifest["segments"]
-        partitions = tuple(
-            self._partition(manifest[name], dim) for (name, *_), dim in zip(_HEADS, self._dims, strict=False)
-        )
-        if not isinstance(entries, list) or not 0 < len(entries) <= _MOST_SEGMENTS:
-            raise ValueError(f"segments must be a list of 1 to {_MOST_SEGMENTS}")
-        unadapted = () if self._spec.adapted is None else ("unadapted",)
-        kinds = (
-            "catalogue",
-            "vectors",
-            *unadapted,
-            *(kind for _, *coded in _HEADS[: len(partitions)] for kind in coded),
-        )
-        opened = [
-            {
-                kind: self._open(entry["files"][kind])
-                for kind in (*kinds, *(["features"] if "features" in entry["files"] else []))
-            }
-            for entry in entries
-        ]
-        segments = tuple(self._segment(entry, files, partitions) for entry, files in zip(entries, opened, strict=True))
-        stored = sum(map(len, segments))
-        whole = Segments(partitions, segments, self._removed(manifest["removed"], stored))
-        if len(whole) != _number(manifest["count"], 0, stored):
-            raise ValueError(f"count is {manifest['count']}, but there are {len(whole)} rows")
-        return whole
-
-    def _partition(self, entry: Mapping[str, Any], dim: int) -> Partition:
-        lists, parts = _number(entry["lists"], 1, 1 << 24), _number(entry["parts"], 1, dim)
-        if dim % parts:
-            raise ValueError(f"{parts} parts of {dim} numbers")
-        centroids = self._array(self._open(entry["files"]["centroids"]), np.float32, (lists, dim))
-        codebook = self._array(self._open(entry["files"]["codebook"]), np.float32, (parts, 16, dim // parts))
-        if not (np.isfinite(centroids).all() and np.isfinite(codebook).all()):
-            raise ValueError("centroids and codebook must be finite")
-        measured = entry["agreement"]
-        probes = _number(measured["probes"], 1, 1 << 40)
-        agreement = Agreement(
-            _number(measured["agreeing"], 0, probes), probes, _number(measured["vectors"], 1, 1 << 40),
-            min(1.0, max(0.0, float(measured["nearest_five"]))),
-            min(1.0, max(0.0, float(measured.get("least", LEAST_THRESHOLD)))),
-        )  # fmt: skip
-        nprobe, candidates = _number(entry["nprobe"], 1, lists), _number(entry["candidates"], 1, MOST_CANDIDATES)
-        return Partition(centroids, codebook, nprobe, candidates, agreement)
-
-    def _segment(
-        self, entry: Mapping[str, Any], files: Mapping[str, BufferedReader], partitions: Sequence[Partition]
-    ) -> Segment:
-        count, width = _number(entry["count"], 1, 1 << 40), self._spec.width
-        vectors = self._vectors(files["vectors"], count)
-        unadapted = self._vectors(files["unadapted"], count) if "unadapted" in files else None
-        coded = tuple(
-            self._coded(files[lists], files[codes], partition, count)
-            for (_, lists, codes), partition in zip(_HEADS, partitions, strict=False)
-        )
-        features = read_features(files["features"], count) if "features" in files else [NONE] * count
-        table = data_files.read_catalogue(files["catalogue"], count, width)
-        return Segment(table, vectors, coded, features, dict(entry["files"]), unadapted)
-
-    def _vectors(self, file: BufferedReader, count: int) -> Vectors:
-        vectors = self._array(file, np.float32, (count, self._spec.width), mapped=True)
-        some = np.unique(np.linspace(0, count - 1, _SPOT_CHECKS, dtype=np.int64))
-        data_files.require_unit_length(
-            vectors if self._verify or vectors.nbytes <= data_files.BIG else vectors[some], self._spec, file.name
-        )
-        return vectors
-
-    def _coded(self, lists: BufferedReader, codes: BufferedReader, partition: Partition, count: int) -> Coded:
-        numbers = self._array(lists, np.int32, (count,))
-        if numbers.min() < 0 or numbers.max() >= len(partition.centroids):
-            raise ValueError(f"{lists.name} names lists that don't exist")
-        return numbers, self._array(codes, np.uint8, (count, partition.code_bytes))
-
-    def _removed(self, entry: Mapping[str, Any], stored: int) -> NDArray[np.int64]:
-        count = _number(entry["count"], 0, stored)
-        if not count:
-            return np.empty(0, np.int64)
-        removed = self._array(self._open(entry["files"]["removed"]), np.int64, (count,))
-        if removed[0] < 0 or removed[-1] >= stored or np.any(np.diff(removed) <= 0):
-            raise ValueError("removed rows must exist, and be in order")
-        return removed
-
-    def _open(self, entry: Mapping[str, Any]) -> BufferedReader:
-        path = self._folder / data_files.data_name(entry["name"])
-        file = self._opened.enter_context(open_regular(path))
-        big = entry["name"].startswith(("vectors-", "features-")) and entry["bytes"] > data_files.BIG
-        data_files.check(file, entry, content=self._verify or not big)
-        return file
-
-    def _array(
-        self, file: BufferedReader, dtype: type[np.generic], shape: tuple[int, ...], *, mapped: bool = False
-    ) -> NDArray[Any]:
-        return data_files.read_array(file, np.dtype(dtype).newbyteorder("<"), shape, mapped=mapped)
-
-
-def _number(value: object, least: int, most: int) -> int:
-    if type(value) is not int or not least <= value <= most:
-        raise ValueError(f"{value!r} is not a whole number from {least} to {most}")
-    return value
 
 
 def added(whole: Segments, segment: Segment) -> Segments:
@@ -291,20 +103,60 @@ def joined(whole: Segments) -> Segments:
     alive = whole.alive
     ends = np.cumsum([len(segment) for segment in whole.segments])
     kept = np.split(alive[len(first) :], ends[1:-1] - len(first))
+
+    def of_all(arrays: Iterable[NDArray[Any]]) -> NDArray[Any]:
+        return np.concatenate([array[k] for array, k in zip(arrays, kept, strict=True)])
+
+    def coded_of_all(coded: Sequence[Coded]) -> Coded:
+        return of_all(lists for lists, _ in coded), of_all(codes for _, codes in coded)
+
+    before = [segment.unadapted for segment in others if segment.unadapted is not None]
     one = Segment(
         catalogue.joined(s.catalogue.filter(pa.array(k)) for s, k in zip(others, kept, strict=True)),
-        np.concatenate([s.vectors[k] for s, k in zip(others, kept, strict=True)]),
-        tuple(
-            (
-                np.concatenate([s.coded[head][0][k] for s, k in zip(others, kept, strict=True)]),
-                np.concatenate([s.coded[head][1][k] for s, k in zip(others, kept, strict=True)]),
-            )
-            for head in range(len(whole.partitions))
-        ),
+        of_all(s.vectors for s in others),
+        tuple(coded_of_all([s.coded[head] for s in others]) for head in range(len(whole.partitions))),
         [s.features[row] for s, k in zip(others, kept, strict=True) for row in np.flatnonzero(k).tolist()],
-        unadapted=None
-        if first.unadapted is None
-        else np.concatenate([s.unadapted[k] for s, k in zip(others, kept, strict=True) if s.unadapted is not None]),
+        unadapted=Unadapted(of_all(b.vectors for b in before), coded_of_all([b.coded for b in before]))
+        if before
+        else None,
     )
     removed = whole.removed[whole.removed < len(first)]
     return replace(whole, segments=(first, one) if len(one) else (first,), removed=removed)
+
+
+def adapted(whole: Segments, vectors: Vectors, partition: Partition, coded: Coded) -> Segments:
+    """The index with all vectors adapted, float32 (stored, width), and another partition for similarity.
+
+    `coded` has the lists and codes of the living rows. All else stays, on disk as well; what was before, too.
+    """
+    alive = whole.alive
+    every = [np.zeros((len(alive), *array.shape[1:]), array.dtype) for array in coded]
+    for array, living in zip(every, coded, strict=True):
+        array[alive] = living
+    lists, codes = every
+    fresh, end = [], 0
+    for segment in whole.segments:
+        rows, end = slice(end, end + len(segment)), end + len(segment)
+        others = {kind: entry for kind, entry in segment.files.items() if kind not in _ADAPTED}
+        before = {_ADAPTED[kind]: entry for kind, entry in segment.files.items() if kind in _ADAPTED}
+        fresh.append(replace(
+            segment, vectors=vectors[rows], coded=((lists[rows], codes[rows]), *segment.coded[1:]),
+            files=others | before, unadapted=Unadapted(segment.vectors, segment.coded[0]),
+        ))  # fmt: skip
+    partitions = (partition, *whole.partitions[1:])
+    return replace(whole, partitions=partitions, segments=tuple(fresh), unadapted=whole.partitions[0])
+
+
+def unadapted(whole: Segments) -> Segments:
+    """An adapted index as it was before, with what was added later and without what was removed."""
+    if whole.unadapted is None:
+        return whole
+    names = {before: kind for kind, before in _ADAPTED.items()}
+    fresh = []
+    for segment in whole.segments:
+        assert segment.unadapted is not None
+        files = {names.get(kind, kind): entry for kind, entry in segment.files.items() if kind not in _ADAPTED}
+        coded = (segment.unadapted.coded, *segment.coded[1:])
+        fresh.append(replace(segment, vectors=segment.unadapted.vectors, coded=coded, files=files, unadapted=None))
+    partitions = (whole.unadapted, *whole.partitions[1:])
+    return replace(whole, partitions=partitions, segments=tuple(fresh), unadapted=None)

@@ -199,7 +199,9 @@ def data_names(manifest: Mapping[str, Any]) -> set[str]:
 
 def data_entries(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """What a manifest of any version says of each of its data files: name, bytes and sha256."""
-    parts = (manifest.get(name, {}) for name in ("partition", "look_partition", "removed", "adapter"))
+    parts = (
+        manifest.get(name, {}) for name in ("partition", "look_partition", "unadapted_partition", "removed", "adapter")
+    )
     holders = [manifest, *parts, *manifest.get("segments", ())]
     return [entry for holder in holders for entry in holder.get("files", {}).values()]
 

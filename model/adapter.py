@@ -76,21 +76,21 @@ class Adapter:
         """The spec of the encoder with this adapter."""
         return self.spec.with_adapter(self.sha256)
 
-    def map(self, vectors: Vectors) -> Vectors:
+    def map(self, vectors: Vectors, *, out: Vectors | None = None) -> Vectors:
         """The adapted vectors, float32 (n, width), of those that the encoder made; `vectors` may be memory-mapped.
 
-        A vector that is the offset has no direction, and stays as it is.
+        They are written into `out`, if given. A vector that is the offset has no direction, and stays as it is.
         """
-        mapped = np.empty(vectors.shape, np.float32)
+        mapped = np.empty(vectors.shape, np.float32) if out is None else out
         dim = self.spec.dim
         for start in range(0, len(vectors), _BLOCK):
             block = np.asarray(vectors[start : start + _BLOCK], np.float32)
             similarity = (block[:, :dim] - self.offset) @ self.matrix.T
             length = np.linalg.norm(similarity, axis=1, keepdims=True)
             lost = ~(length > np.finfo(np.float32).tiny)
-            out = mapped[start : start + _BLOCK]
-            out[:, :dim] = np.where(lost, block[:, :dim], similarity / np.where(lost, 1, length))
-            out[:, dim:] = block[:, dim:]
+            rows = mapped[start : start + _BLOCK]
+            rows[:, :dim] = np.where(lost, block[:, :dim], similarity / np.where(lost, 1, length))
+            rows[:, dim:] = block[:, dim:]
         return mapped
 
     def to_bytes(self) -> bytes:
