@@ -58,6 +58,8 @@ def moved_partition(
     What is near mostly stays near, so each vector stays in its list, `lists` (n,), and the lists' centroids are those
     of the mapped vectors. Codes are learnt anew, and so is the way to search, which is measured as always.
     """
+    if len(vectors) < LEAST:
+        return None
     with _threads_for(vectors):
         return _Learning(vectors, columns, least, seed).moved(lists, number)
 

@@ -12,7 +12,9 @@ from lookalike.errors import EncoderError, MissingExtraError
 from .presets import PRESETS, PackagedFile
 
 if TYPE_CHECKING:
+    from .adapter import Adapter
     from .clip import ClipEncoder
+    from .encoder import Encoder, EncoderSpec
     from .joined import JoinedEncoder
     from .onnx import OnnxEncoder
 
@@ -52,6 +54,28 @@ def load_encoder(
     from .clip_loading import load_clip
 
     return load_clip(model, weights=weights, device=device, arithmetic=arithmetic)
+
+
+def load_encoder_of(
+    spec: EncoderSpec,
+    adapter: Adapter | None,
+    *,
+    model: str | None = None,
+    weights: str | Path | None = None,
+    device: str | None = None,
+    loaded: Encoder | None = None,
+) -> Encoder:
+    """The encoder of an index: the one with this `spec`, and with the index's `adapter` behind it if it has one.
+
+    `loaded` is used if it is that one, adapted or not. `model` and `weights` are needed only for weights of your own.
+    Raises what `load_encoder` raises, and EncoderMismatchError for an adapter of another encoder.
+    """
+    from .adapter import AdaptedEncoder, unadapted
+
+    plain = None if loaded is None else unadapted(loaded)
+    if plain is None or plain.spec != spec.unadapted:
+        plain = load_encoder(model or spec.name, weights=weights, device=device)
+    return plain if adapter is None else AdaptedEncoder(plain, adapter)
 
 
 def packaged(file: PackagedFile) -> Path:

@@ -125,20 +125,16 @@ class Lookup:
         """Open an index folder with the encoder that it was built with.
 
         If the index is adapted, so is the encoder. `model` and `weights` are needed only if the index was built with
-        weights of your own. `reader` sets which
-        remote photos may be read (by default none) and the limits on pictures. Raises what loading the index and the
-        encoder raise.
+        weights of your own. `reader` sets which remote photos may be read (by default none) and the limits on pictures.
+        Raises what loading the index and the encoder raise.
         """
         from lookalike.index.build import load_harmless
         from lookalike.index.embedding import PhotoReader
         from lookalike.index.reference_index import ReferenceIndex
-        from lookalike.model.adapter import AdaptedEncoder
-        from lookalike.model.loading import load_encoder
+        from lookalike.model.loading import load_encoder_of
 
         loaded = ReferenceIndex.load(index)
-        encoder: Encoder = load_encoder(model or loaded.spec.name, weights=weights, device=device)
-        if loaded.adapter is not None:
-            encoder = AdaptedEncoder(encoder, loaded.adapter)
+        encoder = load_encoder_of(loaded.spec, loaded.adapter, model=model, weights=weights, device=device)
         harmless = load_harmless(index, adapter=loaded.adapter)
         return cls(encoder, loaded, reader or PhotoReader(), top, harmless, reach, threads=threads)
 

@@ -21,8 +21,7 @@ from lookalike.errors import LookalikeError, PolicyError
 from lookalike.index import store
 from lookalike.index.build import harmless_folder, load_harmless
 from lookalike.index.reference_index import ReferenceIndex
-from lookalike.model.adapter import AdaptedEncoder, unadapted
-from lookalike.model.loading import load_encoder
+from lookalike.model.loading import load_encoder_of
 from lookalike.policy.policy import Policy
 from lookalike.policy.shipped import default_policy, is_shipped, open_policy
 from lookalike.records import Listing, Verdict
@@ -163,10 +162,14 @@ def load(settings: Settings, *, encoder: Encoder | None = None) -> Serving:
     """
     folder = located(settings.index, settings)
     index = ReferenceIndex.load(folder)
-    plain = None if encoder is None else unadapted(encoder)
-    if plain is None or plain.spec != index.spec.unadapted:
-        plain = load_encoder(settings.model or index.spec.name, weights=settings.weights, device=settings.device)
-    encoder = plain if index.adapter is None else AdaptedEncoder(plain, index.adapter)
+    encoder = load_encoder_of(
+        index.spec,
+        index.adapter,
+        model=settings.model,
+        weights=settings.weights,
+        device=settings.device,
+        loaded=encoder,
+    )
     harmless = load_harmless(folder, adapter=index.adapter)
     rights = None
     if settings.rights is not None or settings.sellers is not None:

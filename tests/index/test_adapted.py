@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,16 +18,18 @@ from toy import ToyEncoder, clustered, near, save_pictures, unit_vectors
 
 from lookalike.detection.lookup import Lookup
 from lookalike.errors import EncoderMismatchError, IndexDamagedError, ReferenceIndexError
-from lookalike.index import reference_index, store
+from lookalike.index import learning, reference_index, store
 from lookalike.index.build import (
     adapt_index,
     add_harmless,
     add_references,
     build_index,
+    compact_index,
     load_harmless,
     remove_references,
 )
 from lookalike.index.embedding import PhotoReader
+from lookalike.index.learning import learn_partition
 from lookalike.index.reference_index import ReferenceIndex
 from lookalike.index.vector_cache import VectorCache
 from lookalike.model.adapter import AdaptedEncoder, Adapter
@@ -265,6 +268,140 @@ def test_a_partitioned_index_is_partitioned_again_and_decides_as_an_exact_search
     assert undone.agreement is not None
     assert undone.agreement.least == 0.5
     assert undone.spec == spec
+
+
+@pytest.fixture
+def grown(tmp_path: Path) -> Path:
+    """A partitioned index of 600 photos, to which 30 were added and of which 20 are gone, in two segments."""
+    spec, vectors, rows = large(630, look=True)
+    index = ReferenceIndex(spec, exact_up_to=280)
+    for part in (slice(0, 600), slice(600, 630)):
+        index.add(rows[part], vectors[part], hashes=[row.id for row in rows[part]])
+        index.save(tmp_path / "i")
+    index.remove(references=[*(f"r{row}" for row in range(0, 54, 3)), "r600", "r629"])
+    index.save(tmp_path / "i")
+    return tmp_path / "i"
+
+
+def files_of(index: Path) -> dict[str, bytes]:
+    return {
+        path.name: path.read_bytes()
+        for path in index.iterdir()
+        if path.is_file() and path.name not in (store.MANIFEST, ".lock")
+    }
+
+
+def test_a_large_index_keeps_its_pieces_and_what_stands_for_look(grown: Path) -> None:
+    before, manifest, files = ReferenceIndex.load(grown)._state, store.read_manifest(grown)[0], files_of(grown)
+    adapt_index(drawn_adapter(before.spec), index=grown)
+    after = ReferenceIndex.load(grown, verify=True)._state
+    assert before.whole is not None and after.whole is not None
+    assert len(after.whole.segments) == 2 and len(after.whole.removed) == 20
+    assert store.read_manifest(grown)[0]["look_partition"] == manifest["look_partition"]
+    for was, now in zip(before.whole.segments, after.whole.segments, strict=True):
+        assert [array.tobytes() for array in now.coded[1]] == [array.tobytes() for array in was.coded[1]]
+        np.testing.assert_array_equal(now.vectors[:, 32:], was.vectors[:, 32:])
+    np.testing.assert_array_equal(after.unadapted, before.vectors)
+    assert after.catalogue.equals(before.catalogue)
+    new = {name.split("-")[0] for name in files_of(grown).keys() - files.keys()}
+    assert new <= {"adapter", "vectors", "lists", "codes", "centroids", "codebook"}
+    assert files.items() <= files_of(grown).items(), "what was before is still there"
+
+
+def test_undoing_leaves_a_large_index_as_it_was_to_the_bit_and_learns_nothing(
+    grown: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest, files = ReferenceIndex.load(grown).digest, files_of(grown)
+    for seed in (1, 2):  # a second adapter takes the place of the first
+        adapt_index(drawn_adapter(ReferenceIndex.load(grown).spec.unadapted, seed=seed), index=grown)
+    monkeypatch.setattr(learning, "_Learning", None)
+    adapt_index(None, index=grown)
+    assert ReferenceIndex.load(grown, verify=True).digest == digest
+    assert files_of(grown) == files
+
+
+def test_undoing_keeps_what_was_added_to_a_large_adapted_index(grown: Path, tmp_path: Path) -> None:
+    spec, vectors, rows = large(640, look=True)
+
+    def grow() -> None:
+        index = ReferenceIndex.load(grown)
+        index.add(rows[630:], vectors[630:], hashes=[row.id for row in rows[630:]])
+        index.remove(references=["r7", "r631"])
+        index.save(grown)
+
+    shutil.copytree(grown, tmp_path / "kept")
+    grow()
+    wanted = ReferenceIndex.load(grown).digest
+    shutil.rmtree(grown)
+    (tmp_path / "kept").rename(grown)
+    adapt_index(drawn_adapter(spec), index=grown)
+    grow()
+    adapt_index(None, index=grown)
+    assert ReferenceIndex.load(grown, verify=True).digest == wanted
+
+
+def test_a_large_adapted_index_finds_what_exact_search_finds_in_one_made_with_the_adapter(grown: Path) -> None:
+    spec, vectors, rows = large(630, look=True)
+    adapter = drawn_adapter(spec)
+    loaded = adapt_index(adapter, index=grown)
+    assert loaded.agreement is not None
+    alive = {reference.id for reference in loaded.references}
+    kept = [at for at, row in enumerate(rows) if row.id in alive]
+    beside = ReferenceIndex(adapter.adapted_spec, adapter=adapter)
+    beside.add([rows[at] for at in kept], vectors[kept], hashes=[rows[at].id for at in kept])
+    assert beside.agreement is None
+    queries = np.hstack([near(beside.vectors[:, :32], 500), near(beside.vectors[:, 32:], 500)])
+    found, wanted = ([each[0] for each in index.search(queries, top=1)] for index in (loaded, beside))
+    same = [one.reference.id == other.reference.id for one, other in zip(found, wanted, strict=True)]
+    assert np.mean(same) >= 0.998
+    assert [match.similarity for match in found] == pytest.approx([match.similarity for match in wanted], abs=0.05)
+
+
+def test_the_same_adapter_gives_the_same_bits(grown: Path, tmp_path: Path) -> None:
+    shutil.copytree(grown, tmp_path / "other")
+    adapter = drawn_adapter(ReferenceIndex.load(grown).spec)
+    adapt_index(drawn_adapter(adapter.spec, seed=1), index=grown)  # what it was adapted with in between plays no part
+    digests = {adapt_index(adapter, index=index).digest for index in (grown, tmp_path / "other")}
+    assert len(digests) == 1
+
+
+def test_a_moved_partition_that_is_not_good_enough_is_learnt_again(
+    grown: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapter = drawn_adapter(ReferenceIndex.load(grown).spec)
+    monkeypatch.setattr(learning._Learning, "moved", lambda *_: None)
+    loaded = adapt_index(adapter, index=grown)
+    assert loaded._state.whole is not None
+    partition = loaded._state.whole.partitions[0]
+    learnt = learn_partition(loaded.vectors, columns=slice(0, 32), least=0.25)
+    assert learnt is not None
+    np.testing.assert_array_equal(partition.centroids, learnt[0].centroids)
+    assert partition.agreement == learnt[0].agreement
+    assert len(ReferenceIndex.load(grown, verify=True)) == 610
+
+
+def test_compacting_an_adapted_index_is_adapting_a_compacted_one(grown: Path, tmp_path: Path) -> None:
+    shutil.copytree(grown, tmp_path / "other")
+    adapter = drawn_adapter(ReferenceIndex.load(grown).spec)
+    adapt_index(adapter, index=grown)
+    compact_index(index=grown)
+    compact_index(index=tmp_path / "other")
+    adapt_index(adapter, index=tmp_path / "other")
+    assert ReferenceIndex.load(grown, verify=True).digest == ReferenceIndex.load(tmp_path / "other").digest
+    assert ReferenceIndex.load(grown).digest != ""
+
+
+@pytest.mark.parametrize("change", ["unadapted_lists", "unadapted_codes", "unadapted_partition"])
+def test_an_adapted_index_without_what_was_before_is_noticed(grown: Path, change: str) -> None:
+    adapt_index(drawn_adapter(ReferenceIndex.load(grown).spec), index=grown)
+    manifest, _ = store.read_manifest(grown)
+    if change == "unadapted_partition":
+        del manifest[change]
+    else:
+        del manifest["segments"][1]["files"][change]
+    store.replace_manifest(grown, manifest)
+    with pytest.raises(IndexDamagedError, match=change):
+        ReferenceIndex.load(grown)
 
 
 WORK = """

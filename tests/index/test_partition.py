@@ -10,7 +10,7 @@ from scipy.stats import binomtest
 from toy import clustered, near
 
 from lookalike.index.comparison import best_first, blocks, nearest_of_all, similarities_at, threads_up_to
-from lookalike.index.learning import LEAST, WANTED_AGREEMENT, Probes, learn_partition
+from lookalike.index.learning import LEAST, WANTED_AGREEMENT, Probes, learn_partition, moved_partition
 from lookalike.index.nearest import Exact
 from lookalike.index.partition import LEAST_THRESHOLD, Agreement, Coded, Partition
 
@@ -88,8 +88,50 @@ def test_codes_a_vector_later_as_it_was_coded_at_first(learnt: tuple[Partition, 
     np.testing.assert_array_equal(later[1], codes[100:200])
 
 
+def test_probes_that_all_agree_are_those_of_which_none_misses(learnt: tuple[Partition, Coded]) -> None:
+    partition, (lists, codes) = learnt
+    searched = partition.lists_of(lists, codes)
+    ways = [(nprobe, width) for width in (1, 16, 64, len(VECTORS)) for nprobe in (1, 4, 32, len(partition.centroids))]
+    probes = Probes(VECTORS, 300, np.random.default_rng(3))
+    agree = [probes.all_agree(searched, *way) for way in ways]
+    assert agree == [probes.measure(searched, *way).agreeing == 300 for way in ways]
+    assert {*agree} == {True, False}
+
+
+def test_vectors_that_were_moved_stay_in_their_lists_and_are_measured_again(learnt: tuple[Partition, Coded]) -> None:
+    partition, (lists, _) = learnt
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(32, 32)))[0] * np.linspace(0.7, 1.4, 32)
+    moved = (VECTORS @ turn.T).astype(np.float32)
+    moved /= np.linalg.norm(moved, axis=1, keepdims=True)
+    found = moved_partition(moved, lists, len(partition.centroids))
+    assert found is not None
+    again, (same, codes) = found
+    np.testing.assert_array_equal(same, lists)
+    mean = moved[lists == 7].astype(float).sum(axis=0)
+    np.testing.assert_allclose(again.centroids[7], mean / np.sqrt((mean**2).sum()), atol=1e-6)
+    queries = near(moved, 2000)
+    rows = again.lists_of(lists, codes).candidates(queries, width=again.candidates, nprobe=again.nprobe)
+    best = np.where(rows < 0, -1, np.einsum("nd,nwd->nw", queries, moved[rows])).max(axis=1)
+    exact = (queries @ moved.T).max(axis=1)
+    decisive = exact >= LEAST_THRESHOLD
+    assert np.mean((best >= exact - 1e-5)[decisive]) >= WANTED_AGREEMENT
+    assert again.agreement.share >= WANTED_AGREEMENT
+
+
+def test_an_empty_list_has_the_mean_direction_of_all() -> None:
+    lists = np.zeros(3000, np.int32)
+    lists[1000:] = 2
+    found = moved_partition(VECTORS, lists, 4)
+    assert found is not None
+    mean = VECTORS.astype(float).sum(axis=0)
+    for empty in (1, 3):
+        np.testing.assert_allclose(found[0].centroids[empty], mean / np.sqrt((mean**2).sum()), atol=1e-6)
+
+
 def test_learns_nothing_of_too_few_vectors() -> None:
-    assert learn_partition(clustered(LEAST - 1)) is None
+    few = clustered(LEAST - 1)
+    assert learn_partition(few) is None
+    assert moved_partition(few, np.zeros(len(few), np.int32), 1) is None
 
 
 @pytest.mark.parametrize("dim", [16, 30, 37])
