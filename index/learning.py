@@ -159,7 +159,7 @@ class Probes:
         rows = nearest_of_all(self.queries, blocks(vectors), 6)
         similarity = similarities_at(self.queries, whole, rows, columns=columns)
         self.similarity, self.rows = self._without(self._left_out, similarity, rows)
-        self._hard = np.zeros(count, bool)
+        self._missed_last = np.zeros(count, bool)
 
     def measure(self, lists: Lists, nprobe: int, candidates: int) -> Agreement:
         """How often the candidates from `lists`, compared in full, agree with exact search."""
@@ -171,11 +171,11 @@ class Probes:
         return Agreement(count - int(missed.sum()), count, len(self._whole), float(five.mean()), self._least)
 
     def all_agree(self, lists: Lists, nprobe: int, candidates: int) -> bool:
-        """Whether each of them agrees. Those that missed before are looked up first, and mostly settle it."""
-        for some in (np.flatnonzero(self._hard), np.flatnonzero(~self._hard)):
-            missed = self._missed(self._searched(lists, nprobe, candidates, some), some)
-            self._hard[some] |= missed
-            if missed.any():
+        """Whether each of them agrees. Those that missed last time are looked up first, and mostly settle it."""
+        for some in (np.flatnonzero(self._missed_last), np.flatnonzero(~self._missed_last)):
+            missed = some[self._missed(self._searched(lists, nprobe, candidates, some), some)]
+            if len(missed):
+                self._missed_last = np.isin(np.arange(len(self.queries)), missed)
                 return False
         return True
 
@@ -205,10 +205,12 @@ def _good_enough(lists: Lists, probes: Probes, number: int, count: int) -> list[
     doubling = [2**power for power in range(number.bit_length()) if 2**power < number] + [number]
     most = min(count, MOST_CANDIDATES)
     widths = [width for width in (32, 64, 128, 256, 512, 1024, 2048, MOST_CANDIDATES) if width < most] + [most]
-    good = []
+    good: list[tuple[int, int]] = []
+    enough = number + 1  # lists with which a narrower search did, so that a wider one does
     for width in widths:
         for nprobe in doubling:
-            if probes.all_agree(lists, nprobe, width):
+            if nprobe >= enough or probes.all_agree(lists, nprobe, width):
+                enough = nprobe
                 wider = [n for n in doubling if n >= nprobe]
                 good += [(n, width) for n in wider[:3]]
                 break

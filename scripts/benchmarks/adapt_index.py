@@ -1,29 +1,34 @@
-"""Measure how long an index takes to adapt, and that it finds what an index made with the adapter finds.
+"""Measure how long an index takes to adapt, and that it finds what exact search finds among vectors made so.
 
-Vectors are drawn as scripts/benchmarks/index.py draws them. The index is adapted, looked up in, and undone; beside it
-an index is made of the same vectors and the same adapter. No picture is there to be opened.
+Vectors are drawn in clusters, photos of one product at a similarity of 0.86 and products of one kind at 0.7. The index
+is adapted, looked up in, and undone; beside it an index of the same vectors and the same adapter is searched exactly.
+No picture is there to be opened.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
+import time
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 
 from lookalike.index.build import adapt_index
-from lookalike.index.reference_index import ReferenceIndex
+from lookalike.index.reference_index import EXACT_UP_TO, ReferenceIndex
 from lookalike.model.adapter import Adapter
 from lookalike.model.encoder import Vectors
 from lookalike.model.loading import load_encoder
+from lookalike.records import Match
 from lookalike.scripts.benchmarks.harness import one_line_errors
 from lookalike.scripts.benchmarks.vectors import drawn_vectors, mapped_vectors, queries_near, unit_parts
-from lookalike.scripts.timing import seconds_of
+from lookalike.scripts.timing import load
 
-TOGETHER = 64  # photos, as many as one search takes
+Result = TypeVar("Result")
 
 
 @one_line_errors
@@ -37,40 +42,56 @@ def main(argv: list[str] | None = None) -> int:
     spec, count = load_encoder("embedded").spec, arguments.references
     with tempfile.TemporaryDirectory(prefix="lookalike-benchmark-") as name:
         folder = Path(name)
-        blocks = (unit_parts(block, spec) for block in drawn_vectors(count, spec.width, rng))
-        vectors = mapped_vectors(blocks, folder / "vectors.npy", (count, spec.width))
+        drawn = drawn_vectors(count, spec.width, rng, spread=(0.5, 0.4))
+        vectors = mapped_vectors((unit_parts(block, spec) for block in drawn), folder / "vectors.npy",
+                                 (count, spec.width))  # fmt: skip
         adapter = drawn_adapter(vectors)
-        seconds = seconds_of(lambda: made(vectors, None).save(folder / "index"))
-        print(f"{count:,} references: made and saved in {seconds:.1f} s")
-        seconds = seconds_of(lambda: adapt_index(adapter, index=folder / "index"))
-        print(f"adapted in {seconds:.1f} s, {1e6 * seconds / count:.0f} s for a million")
-        beside = made(vectors, adapter)
-        beside.compact()
+        print(f"{count:,} references of {spec.width} numbers; load {load():.1f}")
+        timed("made and saved", lambda: made(vectors, None, exact_up_to=EXACT_UP_TO).save(folder / "index"))
+        start = time.perf_counter()
+        plain = timed("  read", lambda: ReferenceIndex.load(folder / "index"))
+        looked_up = plain.agreement
+        adapted = timed("  adapted", partial(plain.adapted, adapter))
+        timed("  saved", partial(adapted.save, folder / "index"))
+        print(f"adapted in {time.perf_counter() - start:.1f} s in all; load {load():.1f}")
+        print(f"before: {looked_up or 'exact'}\nafter: {adapted.agreement or 'exact'}")
+        del plain, adapted
+        beside = made(vectors, adapter, exact_up_to=count)
         queries = adapter.map(unit_parts(queries_near(vectors, arguments.queries, rng), spec))
         adapted = ReferenceIndex.load(folder / "index")
-        same = sum(
-            [(match.reference.id, round(match.similarity, 5)) for match in one]
-            == [(match.reference.id, round(match.similarity, 5)) for match in other]
-            for one, other in zip(adapted.search(queries), beside.search(queries), strict=True)
-        )
-        print(f"{same:,} of {len(queries):,} queries find the same as in an index made with the adapter")
-        print(f"search in the adapted index: {adapted.agreement or 'exact'}")
-        seconds = seconds_of(partial(adapted.seen_through(adapter).search, queries[:TOGETHER]))
-        print(f"{TOGETHER} photos looked up as cross-fitted labels are, by all vectors: {seconds:.1f} s")
+        found, wanted = (timed(f"searched {name}", partial(index.search, queries))
+                         for name, index in (("through the partition", adapted), ("exactly", beside)))  # fmt: skip
+        pairs = [(known(one), known(other)) for one, other in zip(found, wanted, strict=True)]
+        print(f"of {len(pairs):,} queries, {sum(one[:1] == other[:1] for one, other in pairs):,} find the same nearest "
+              f"product as exact search, and {sum(one == other for one, other in pairs):,} the same list")  # fmt: skip
         del adapted, beside
-        print(f"undone in {seconds_of(lambda: adapt_index(None, index=folder / 'index')):.1f} s")
+        timed("undone", lambda: adapt_index(None, index=folder / "index"))
         print(f"vectors as before: {np.array_equal(ReferenceIndex.load(folder / 'index').vectors, vectors)}")
     return 0
 
 
-def made(vectors: Vectors, adapter: Adapter | None) -> ReferenceIndex:
+def timed(name: str, job: Callable[[], Result]) -> Result:
+    """Do the job, and print how many seconds it took by the clock and of all cores together."""
+    start, cores = time.perf_counter(), time.process_time()
+    result = job()
+    print(f"{name}: {time.perf_counter() - start:.1f} s, {time.process_time() - cores:.1f} s of one core", flush=True)
+    return result
+
+
+def known(matches: Sequence[Match]) -> list[tuple[str, float]]:
+    """What was found, without what differs by rounding only."""
+    return [(match.reference.id, round(match.similarity, 4)) for match in matches]
+
+
+def made(vectors: Vectors, adapter: Adapter | None, *, exact_up_to: int) -> ReferenceIndex:
     """An index of these vectors, three photos to a product."""
     spec = load_encoder("embedded").spec
     rows = [str(row) for row in range(len(vectors))]
     products = [f"p{row // 3}" for row in range(len(vectors))]
     brands = ["Brand"] * len(rows)
     catalogue = pa.table({"reference_id": rows, "product_id": products, "brand": brands, "image": rows, "sha256": rows})
-    index = ReferenceIndex(spec if adapter is None else adapter.adapted_spec, adapter=adapter)
+    spec = spec if adapter is None else adapter.adapted_spec
+    index = ReferenceIndex(spec, exact_up_to=exact_up_to, adapter=adapter)
     index.add_rows(catalogue, vectors, [b""] * len(rows))
     return index
 
