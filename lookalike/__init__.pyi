@@ -64,9 +64,9 @@ from .scanning.tables import build_from_table as build_from_table
 from .scanning.tables import scan_table as scan_table
 from .tables.findings import read_findings as read_findings
 from .tables.findings import write_findings as write_findings
-from .tables.inputs import read_labelled_photos as read_labelled_photos
 from .tables.inputs import read_listings as read_listings
 from .tables.inputs import read_references as read_references
+from .tables.labels import read_labelled_photos as read_labelled_photos
 from .tables.layout import Layout as Layout
 from .thresholds.encoders import EncoderFigures as EncoderFigures
 from .thresholds.encoders import compare_encoders as compare_encoders

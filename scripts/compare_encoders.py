@@ -48,7 +48,8 @@ def compare_encoders(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    from lookalike.tables.inputs import read_labelled_photos, read_references
+    from lookalike.tables.inputs import read_references
+    from lookalike.tables.labels import read_labelled_photos
     from lookalike.thresholds.encoders import compare_encoders as compare
 
     names = [name for name in models.split(",") if name]

@@ -52,7 +52,7 @@ def evaluate(
     from lookalike.detection.lookup import Lookup
     from lookalike.policy.shipped import default_policy, open_policy
     from lookalike.scripts.evaluate_tables import print_evaluation
-    from lookalike.tables.inputs import read_labelled_photos
+    from lookalike.tables.labels import read_labelled_photos
     from lookalike.thresholds.evaluation import evaluate as measure
 
     require_outputs(

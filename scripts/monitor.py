@@ -48,7 +48,7 @@ def monitor(
 ) -> int:
     from lookalike.policy.shipped import open_policy
     from lookalike.tables.findings import encoder_of, read_findings
-    from lookalike.tables.inputs import contradicted
+    from lookalike.tables.labels import contradicted
     from lookalike.tables.reviews import read_reviews
     from lookalike.thresholds.monitor import monitor_policy, withdraw_broken
     from lookalike.thresholds.observed import OBSERVED

@@ -40,7 +40,7 @@ def stats(
     quiet: Quiet = False,
 ) -> int:
     from lookalike.cases.transparency import count_table
-    from lookalike.tables.inputs import contradicted
+    from lookalike.tables.labels import contradicted
     from lookalike.tables.reviews import read_reviews
 
     read = read_reviews(verdicts) if verdicts is not None else None

@@ -162,7 +162,7 @@ def tune(
 
 
 def _count_photos(labels: Path | None, listings: Sequence[Path], layout: Layout) -> int:
-    from lookalike.tables.inputs import read_labels
+    from lookalike.tables.labels import read_labels
     from lookalike.thresholds.photos import listed_images
 
     return (len(read_labels(labels)) if labels else 0) + sum(len(listed_images(each, layout)) for each in listings)

@@ -12,7 +12,7 @@ import numpy as np
 from lookalike.errors import TableError
 from lookalike.model.adapter import unadapted
 from lookalike.tables.findings import FindingRow, read_findings
-from lookalike.tables.inputs import ProductLabel, read_labels
+from lookalike.tables.labels import ProductLabel, read_labels
 from lookalike.tables.reviews import read_reviews
 from lookalike.tables.verdicts import is_verdict_file
 from lookalike.thresholds.labels import labels_of_rows, require_one_brand

@@ -15,7 +15,7 @@ from lookalike.entries import START, Audit, Entry
 from lookalike.errors import HistoryError
 from lookalike.ledger import Ledger
 from lookalike.records import Verdict
-from lookalike.tables.inputs import Review, deciding_review, reviews_by_listing
+from lookalike.tables.labels import Review, deciding_review, reviews_by_listing
 
 from .people import reviewed
 from .statements import Outcome, Statement, statement_of

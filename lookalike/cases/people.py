@@ -7,7 +7,7 @@ from typing import Any
 
 from lookalike.records import Match, Verdict
 from lookalike.tables.candidates import matches_of
-from lookalike.tables.inputs import Review
+from lookalike.tables.labels import Review
 from lookalike.tables.verdicts import Judgement
 
 Row = Mapping[str, Any]

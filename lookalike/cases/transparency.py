@@ -16,7 +16,7 @@ from typing import Any
 from lookalike.binomial import Share
 from lookalike.errors import TableError
 from lookalike.tables.findings import FindingRow, last_findings, read_last_findings
-from lookalike.tables.inputs import Review, deciding_review, reviews_by_listing
+from lookalike.tables.labels import Review, deciding_review, reviews_by_listing
 
 from .history import History, HistoryEntry, apply_history
 from .statements import Answer, Outcome

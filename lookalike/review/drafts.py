@@ -8,7 +8,8 @@ from pathlib import Path
 
 from lookalike.tables.files import writing_table
 from lookalike.tables.findings import last_findings, read_findings
-from lookalike.tables.inputs import HARMLESS_COLUMNS, deciding_review, reviews_by_listing
+from lookalike.tables.inputs import HARMLESS_COLUMNS
+from lookalike.tables.labels import deciding_review, reviews_by_listing
 from lookalike.tables.reviews import read_reviews
 from lookalike.tables.verdicts import Judgement
 

@@ -14,7 +14,7 @@ from lookalike.errors import LookalikeError, TableError
 from lookalike.policy.policy import Policy
 from lookalike.policy.terms import Scope
 from lookalike.records import KINDS, Verdict
-from lookalike.tables.inputs import Review, deciding_review, reviews_by_listing
+from lookalike.tables.labels import Review, deciding_review, reviews_by_listing
 from lookalike.tables.reviews import decided, drawn, no_promise
 from lookalike.thresholds.labels import labels_of_rows
 from lookalike.thresholds.tuned import Goal, Tuned, tune_on_labels

@@ -10,7 +10,7 @@ from pathlib import Path
 from lookalike.entries import Entry
 from lookalike.errors import TableError
 
-from .inputs import Review, read_verdicts
+from .labels import Review, read_verdicts
 from .verdicts import Draw, Finding, Judgement, Mode, ReviewVerdict, is_verdict_file, verdict_file
 
 

@@ -19,7 +19,7 @@ from lookalike.entries import LINE_BYTES, UNREADABLE, parse_entry
 from lookalike.errors import HistoryError
 from lookalike.ledger import Ledger
 
-from .inputs import Review
+from .labels import Review
 
 Finding = tuple[str, str | None, str | None, str | None]
 """What a verdict is about: listing, brand, product, and the sha256 of the photo."""

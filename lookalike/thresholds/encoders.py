@@ -13,7 +13,7 @@ import numpy as np
 
 from lookalike.errors import ImageReadError, TableError
 from lookalike.records import BadRow, Reference
-from lookalike.tables.inputs import LabelledPhoto
+from lookalike.tables.labels import LabelledPhoto
 
 from .evaluation import Answers, evaluate, plain
 from .metrics import Retrieval, bootstrap_retrieval

@@ -16,7 +16,7 @@ from lookalike.errors import TableError
 from lookalike.policy.policy import Policy
 from lookalike.policy.tuned_on import TunedOn
 from lookalike.records import Listing, Match
-from lookalike.tables.inputs import LabelledPhoto, ProductLabel
+from lookalike.tables.labels import LabelledPhoto, ProductLabel
 
 from .brands import BrandFigures, Opis, Spread, brand_figures, opis, spread
 from .labels import is_named, require_one_brand

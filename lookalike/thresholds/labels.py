@@ -15,7 +15,7 @@ from lookalike.policy.tuned_on import TunedOn
 from lookalike.records import Match, Reference, Verdict
 from lookalike.tables.candidates import matches_of
 from lookalike.tables.findings import FindingRow, last_findings, read_findings, said_by_similarity
-from lookalike.tables.inputs import ProductLabel, Review, contradicted, deciding_review, reviews_by_listing
+from lookalike.tables.labels import ProductLabel, Review, contradicted, deciding_review, reviews_by_listing
 from lookalike.tables.reviews import read_reviews
 
 from .pairs import LabelledPairs

@@ -13,7 +13,7 @@ from typing import Any
 
 from lookalike.errors import TableError
 from lookalike.policy.policy import Policy, withdraw
-from lookalike.tables.inputs import Review
+from lookalike.tables.labels import Review
 
 from .drift import Drift, measure_drift
 from .floods import Flood, find_floods

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lookalike.policy.policy import Policy
 from lookalike.records import Verdict
-from lookalike.tables.inputs import Review, in_order
+from lookalike.tables.labels import Review, in_order
 
 OBSERVED = (
     "similarity", "normalised_similarity", "reference_id", "product_id", "brand", "territory", "kind", "image_sha256",

@@ -11,7 +11,8 @@ import numpy as np
 from lookalike.errors import TableError
 from lookalike.model.adapter import unadapted
 from lookalike.records import ImageSource
-from lookalike.tables.inputs import ProductLabel, read_labels, read_listings
+from lookalike.tables.inputs import read_listings
+from lookalike.tables.labels import ProductLabel, read_labels
 from lookalike.tables.layout import PLAIN, Layout
 
 from .cross_fitting import CrossFittedLookup

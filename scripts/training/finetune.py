@@ -39,7 +39,8 @@ from lookalike.scripts.benchmarks.harness import one_line_errors
 from lookalike.scripts.training.edits import edit, random_edits
 from lookalike.scripts.training.run import contrast, export
 from lookalike.tables.cells import id_digest
-from lookalike.tables.inputs import LabelledPhoto, read_labelled_photos, read_references
+from lookalike.tables.inputs import read_references
+from lookalike.tables.labels import LabelledPhoto, read_labelled_photos
 from lookalike.thresholds.labels import is_named
 from lookalike.thresholds.metrics import evaluate_retrieval
 

@@ -15,7 +15,7 @@ from lookalike.cases.statements import Answer, Outcome, Statement
 from lookalike.cases.transparency import Times, count_findings
 from lookalike.errors import TableError
 from lookalike.scripts.stats import main
-from lookalike.tables.inputs import Review
+from lookalike.tables.labels import Review
 
 DAY = date(2026, 11, 24)
 

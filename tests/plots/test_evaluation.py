@@ -9,7 +9,7 @@ import pytest
 from drawn import BRAND, CORRECT, RELATED, SIMILARITY, xy
 
 from lookalike.plots.evaluation import plot_evaluation
-from lookalike.tables.inputs import LabelledPhoto
+from lookalike.tables.labels import LabelledPhoto
 from lookalike.thresholds.brands import brand_figures, opis, spread
 from lookalike.thresholds.evaluation import Answers, Evaluation
 from lookalike.thresholds.metrics import det_curve, evaluate_retrieval

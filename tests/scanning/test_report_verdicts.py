@@ -13,7 +13,7 @@ from lookalike.records import Finding, Listing, Verdict
 from lookalike.scanning.report import write_report
 from lookalike.tables.files import read_rows
 from lookalike.tables.findings import finding_row
-from lookalike.tables.inputs import read_verdicts
+from lookalike.tables.labels import read_verdicts
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page

@@ -13,7 +13,7 @@ from lookalike.policy.policy import Policy
 from lookalike.policy.terms import Evidence, Promise, Scope
 from lookalike.policy.tuned_on import TunedOn
 from lookalike.scripts.monitor import main
-from lookalike.tables.inputs import read_verdicts
+from lookalike.tables.labels import read_verdicts
 
 POLICY = Policy(
     "mine",

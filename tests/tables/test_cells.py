@@ -12,7 +12,8 @@ import pytest
 
 from lookalike.records import BadRow
 from lookalike.tables.cells import id_text, photos_in
-from lookalike.tables.inputs import Review, read_listings, read_references, read_verdicts
+from lookalike.tables.inputs import read_listings, read_references
+from lookalike.tables.labels import Review, read_verdicts
 
 NAN = float("nan")
 

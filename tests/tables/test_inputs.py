@@ -15,13 +15,8 @@ from lookalike.errors import TableError
 from lookalike.records import BadRow, Listing, Reference
 from lookalike.tables.files import read_rows, writing_table
 from lookalike.tables.gathering import MOST_PHOTOS
-from lookalike.tables.inputs import (
-    LabelledPhoto,
-    read_labelled_photos,
-    read_labels,
-    read_listings,
-    read_references,
-)
+from lookalike.tables.inputs import read_listings, read_references
+from lookalike.tables.labels import LabelledPhoto, read_labelled_photos, read_labels
 
 ROWS = [
     {"listing_id": "007", "image": "a.jpg", "seller_id": "s1", "price": "19.90", "title": 'bag, "new"\nred'},

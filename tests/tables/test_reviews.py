@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lookalike.errors import HistoryError, TableError
-from lookalike.tables.inputs import Review, deciding_review, read_labels
+from lookalike.tables.labels import Review, deciding_review, read_labels
 from lookalike.tables.reviews import Verdicts, read_reviews, standing
 from lookalike.tables.verdicts import Draw, Judgement, Mode, ReviewVerdict, is_verdict_file, verdict_file
 

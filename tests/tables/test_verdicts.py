@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lookalike.errors import TableError
-from lookalike.tables.inputs import Review, contradicted, deciding_review, read_verdicts, reviews_by_listing
+from lookalike.tables.labels import Review, contradicted, deciding_review, read_verdicts, reviews_by_listing
 
 DAY = date(2026, 11, 24)
 

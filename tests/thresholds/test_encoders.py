@@ -13,7 +13,7 @@ from toy import ToyEncoder, save_pictures
 from lookalike.errors import TableError
 from lookalike.model.loading import load_encoder
 from lookalike.records import BadRow, Reference
-from lookalike.tables.inputs import LabelledPhoto
+from lookalike.tables.labels import LabelledPhoto
 from lookalike.thresholds.encoders import compare_encoders
 
 

@@ -22,7 +22,7 @@ from lookalike.policy.policy import Policy
 from lookalike.policy.terms import Evidence, Promise, Scope
 from lookalike.policy.tuned_on import TunedOn
 from lookalike.records import Listing, Reference, Verdict
-from lookalike.tables.inputs import LabelledPhoto
+from lookalike.tables.labels import LabelledPhoto
 from lookalike.thresholds.evaluation import evaluate
 from lookalike.thresholds.metrics import evaluate_retrieval
 

@@ -8,7 +8,7 @@ from watched import DAY, POLICY, finding
 
 from lookalike.errors import TableError
 from lookalike.policy.policy import Policy
-from lookalike.tables.inputs import Review
+from lookalike.tables.labels import Review
 from lookalike.thresholds.monitor import monitor_policy, withdraw_broken
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from watched import DAY, POLICY, finding
 
-from lookalike.tables.inputs import Review
+from lookalike.tables.labels import Review
 from lookalike.thresholds.observed import judge_flags, observe
 
 
