@@ -28,7 +28,7 @@ def outgrown(state: State, exact_up_to: int) -> bool:
     """Whether the index should be compacted: for exact search it has too many references, or its partition is old."""
     whole = state.whole
     if whole is None:
-        return len(state) > exact_up_to
+        return len(state) > exact_up_to and not state.arranged  # no partition was good enough a moment ago
     later = sum(map(len, whole.segments[1:]))
     dead = len(whole.removed)
     return len(state) <= exact_up_to // 2 or max(later, dead) > _LATER * whole.agreement.vectors
@@ -48,7 +48,7 @@ def compacted(state: State, exact_up_to: int) -> State:
             break
         learnt.append(found)
     if len(learnt) < len(columns_of(state.spec)):
-        return exact_state(state.spec, None, state.catalogue, vectors, state.features)
+        return exact_state(state.spec, None, state.catalogue, vectors, state.features, arranged=True)
     partitions, coded = zip(*learnt, strict=True)
     segment = Segment(state.catalogue.combine_chunks(), vectors, coded, state.features)
     return partitioned_state(state.spec, None, Segments(partitions, (segment,), np.empty(0, np.int64)))
@@ -70,12 +70,14 @@ def adapted(state: State, adapter: Adapter) -> State:
     spec, catalogue, whole = adapter.adapted_spec, before.catalogue, before.whole
     if whole is None:
         source = before.vectors
-        return exact_state(spec, adapter, catalogue, adapter.map(source), before.features, source)
+        return exact_state(
+            spec, adapter, catalogue, adapter.map(source), before.features, source, arranged=before.arranged
+        )
     mapped, alive = _mapped(whole, adapter), whole.alive
     living = mapped if alive.all() else mapped[alive]
     found = _adapted_partition(spec, living, whole)
     if found is None:
-        return exact_state(spec, adapter, catalogue, living, before.features, before.vectors)
+        return exact_state(spec, adapter, catalogue, living, before.features, before.vectors, arranged=True)
     return partitioned_state(spec, adapter, segments.adapted(whole, mapped, *found), catalogue)
 
 

@@ -26,7 +26,7 @@ class State:
 
     `spec` is the encoder of the vectors, with the `adapter` if there is one. `heads` search for `similarity` and, if
     the encoder has a second head, for `look`. In an adapted index, the vectors before they were adapted are in
-    `before`, whole or in pieces.
+    `before`, whole or in pieces. `arranged` says that exact search is what is left, however many references there are.
     """
 
     spec: EncoderSpec
@@ -38,6 +38,7 @@ class State:
     whole: Segments | None = None
     pieces: Pieces | None = None
     before: Vectors | Pieces | None = None
+    arranged: bool = False
 
     def __len__(self) -> int:
         return len(self.product)
@@ -98,11 +99,13 @@ def exact_state(
     vectors: Vectors,
     features: Sequence[Packed],
     before: Vectors | None = None,
+    *,
+    arranged: bool = False,
 ) -> State:
     """The state of an index whose searches compare with all vectors, float32 (n, width)."""
     catalogue = catalogue.combine_chunks()
     heads = tuple(map(Exact, spec.parts(vectors)))
-    return State(spec, adapter, catalogue, heads, product_codes(catalogue), features, before=before)
+    return State(spec, adapter, catalogue, heads, product_codes(catalogue), features, before=before, arranged=arranged)
 
 
 def partitioned_state(

@@ -1,8 +1,7 @@
 """Measure how long an index takes to adapt, and that it finds what exact search finds among vectors made so.
 
-Vectors are drawn in clusters, photos of one product at a similarity of 0.86 and products of one kind at 0.7. The index
-is adapted, looked up in, and undone; beside it an index of the same vectors and the same adapter is searched exactly.
-No picture is there to be opened.
+Vectors are drawn as scripts/benchmarks/index.py draws them. The index is adapted, looked up in, and undone; beside it
+an index of the same vectors and the same adapter is searched exactly. No picture is there to be opened.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     spec, count = load_encoder("embedded").spec, arguments.references
     with tempfile.TemporaryDirectory(prefix="lookalike-benchmark-") as name:
         folder = Path(name)
-        drawn = drawn_vectors(count, spec.width, rng, spread=(0.5, 0.4))
+        drawn = drawn_vectors(count, spec.width, rng)
         vectors = mapped_vectors((unit_parts(block, spec) for block in drawn), folder / "vectors.npy",
                                  (count, spec.width))  # fmt: skip
         adapter = drawn_adapter(vectors)

@@ -24,21 +24,16 @@ def unit_parts(rows: NDArray[Any], spec: EncoderSpec) -> Vectors:
     return np.hstack([unit(part) for part in spec.parts(np.asarray(rows, np.float32))])
 
 
-def drawn_vectors(
-    count: int, dim: int, rng: np.random.Generator, *, spread: tuple[float, float] = (0.9, 0.6)
-) -> Iterator[Vectors]:
-    """Blocks of unit vectors in clusters within clusters: kinds of goods, products of a kind, photos of a product.
-
-    `spread` says how far products lie from their kind, and photos from their product.
-    """
+def drawn_vectors(count: int, dim: int, rng: np.random.Generator) -> Iterator[Vectors]:
+    """Blocks of unit vectors in clusters within clusters: kinds of goods, products of a kind, photos of a product."""
     kinds = unit(rng.standard_normal((max(8, count // 500), dim), dtype=np.float32))
     products = max(16, count // 8)
     around = unit(rng.standard_normal((products, dim), dtype=np.float32))
-    centres = unit(kinds[rng.integers(0, len(kinds), products)] + spread[0] * around)
+    centres = unit(kinds[rng.integers(0, len(kinds), products)] + 0.9 * around)
     for start in range(0, count, _BLOCK):
         rows = min(_BLOCK, count - start)
         around = unit(rng.standard_normal((rows, dim), dtype=np.float32))
-        yield unit(centres[rng.integers(0, products, rows)] + spread[1] * around)
+        yield unit(centres[rng.integers(0, products, rows)] + 0.6 * around)
 
 
 def repeated_vectors(real: Vectors, count: int, rng: np.random.Generator) -> Iterator[Vectors]:

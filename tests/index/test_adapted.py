@@ -380,6 +380,19 @@ def test_a_moved_partition_that_is_not_good_enough_is_learnt_again(
     assert len(ReferenceIndex.load(grown, verify=True)) == 610
 
 
+def test_an_index_without_a_good_enough_partition_is_searched_exactly_and_tried_once(
+    grown: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = ReferenceIndex.load(grown)
+    tried: list[str] = []
+    for name in ("moved", "learnt"):
+        monkeypatch.setattr(learning._Learning, name, lambda *_, name=name: tried.append(name))
+    adapted = adapt_index(drawn_adapter(before.spec), index=grown)
+    assert tried == ["moved", "learnt"]
+    assert adapted.agreement is None and len(adapted) == 610
+    np.testing.assert_array_equal(ReferenceIndex.load(grown).unadapted_vectors, before.vectors)
+
+
 def test_compacting_an_adapted_index_is_adapting_a_compacted_one(grown: Path, tmp_path: Path) -> None:
     shutil.copytree(grown, tmp_path / "other")
     adapter = drawn_adapter(ReferenceIndex.load(grown).spec)
