@@ -21,7 +21,7 @@ from lookalike.review.session import Session
 from lookalike.review.store import VerdictStore
 from lookalike.scripts.monitor import said
 from lookalike.tables.findings import read_findings, write_findings
-from lookalike.tables.inputs import Review
+from lookalike.tables.labels import Review
 from lookalike.tables.reviews import read_reviews
 from lookalike.tables.verdicts import Judgement, Mode, verdict_file
 from lookalike.thresholds.monitor import MonitorReport, monitor_policy
