@@ -293,14 +293,16 @@ def files_of(index: Path) -> dict[str, bytes]:
 
 def test_a_large_index_keeps_its_pieces_and_what_stands_for_look(grown: Path) -> None:
     before, manifest, files = ReferenceIndex.load(grown)._state, store.read_manifest(grown)[0], files_of(grown)
-    adapt_index(drawn_adapter(before.spec), index=grown)
+    returned = adapt_index(drawn_adapter(before.spec), index=grown)._state.whole
     after = ReferenceIndex.load(grown, verify=True)._state
+    assert returned is not None
     assert before.whole is not None and after.whole is not None
     assert len(after.whole.segments) == 2 and len(after.whole.removed) == 20
     assert store.read_manifest(grown)[0]["look_partition"] == manifest["look_partition"]
-    for was, now in zip(before.whole.segments, after.whole.segments, strict=True):
-        assert [array.tobytes() for array in now.coded[1]] == [array.tobytes() for array in was.coded[1]]
-        np.testing.assert_array_equal(now.vectors[:, 32:], was.vectors[:, 32:])
+    for whole in (returned, after.whole):
+        for was, now in zip(before.whole.segments, whole.segments, strict=True):
+            assert [array.tobytes() for array in now.coded[1]] == [array.tobytes() for array in was.coded[1]]
+            np.testing.assert_array_equal(now.vectors[:, 32:], was.vectors[:, 32:])
     np.testing.assert_array_equal(after.unadapted, before.vectors)
     assert after.catalogue.equals(before.catalogue)
     new = {name.split("-")[0] for name in files_of(grown).keys() - files.keys()}
