@@ -1,7 +1,8 @@
 """Measure how long an index takes to adapt, and that it finds what exact search finds among vectors made so.
 
-Vectors are drawn as scripts/benchmarks/index.py draws them. The index is adapted, looked up in, and undone; beside it
-an index of the same vectors and the same adapter is searched exactly. No picture is there to be opened.
+Vectors are drawn as scripts/benchmarks/index.py draws them, or are those of a file, repeated with noise. The index is
+adapted, looked up in, and undone; beside it an index of the same vectors and the same adapter is searched exactly. No
+picture is there to be opened.
 """
 
 from __future__ import annotations
@@ -24,7 +25,14 @@ from lookalike.model.encoder import Vectors
 from lookalike.model.loading import load_encoder
 from lookalike.records import Match
 from lookalike.scripts.benchmarks.harness import one_line_errors
-from lookalike.scripts.benchmarks.vectors import drawn_vectors, mapped_vectors, queries_near, unit_parts
+from lookalike.scripts.benchmarks.vectors import (
+    drawn_vectors,
+    mapped_vectors,
+    queries_near,
+    repeated_vectors,
+    unit,
+    unit_parts,
+)
 from lookalike.scripts.timing import load
 
 TOGETHER = 64  # photos, as many as one search takes
@@ -36,6 +44,7 @@ Result = TypeVar("Result")
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--references", type=int, default=1_000_000)
+    parser.add_argument("--vectors", type=Path, help=".npy file of vectors of the embedded encoder, float32 (n, 384)")
     parser.add_argument("--queries", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args(argv)
@@ -43,8 +52,11 @@ def main(argv: list[str] | None = None) -> int:
     spec, count = load_encoder("embedded").spec, arguments.references
     with tempfile.TemporaryDirectory(prefix="lookalike-benchmark-") as name:
         folder = Path(name)
-        drawn = drawn_vectors(count, spec.width, rng)
-        vectors = mapped_vectors((unit_parts(block, spec) for block in drawn), folder / "vectors.npy",
+        if arguments.vectors is None:
+            blocks = drawn_vectors(count, spec.width, rng)
+        else:
+            blocks = repeated_vectors(unit(np.load(arguments.vectors)), count, rng)
+        vectors = mapped_vectors((unit_parts(block, spec) for block in blocks), folder / "vectors.npy",
                                  (count, spec.width))  # fmt: skip
         adapter = drawn_adapter(vectors)
         print(f"{count:,} references of {spec.width} numbers; load {load():.1f}")
