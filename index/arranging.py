@@ -17,7 +17,7 @@ from lookalike.model.encoder import EncoderSpec, Vectors
 from . import segments
 from .learning import learn_partition, moved_partition
 from .nearest import Mapped, Pieces, Streamed
-from .partition import LEAST_ADAPTED, Coded, Partition
+from .partition import LEASTS_ADAPTED, Coded, Partition
 from .segments import Segment, Segments
 from .state import State, columns_of, exact_state, partitioned_state
 
@@ -107,6 +107,6 @@ def _adapted_partition(spec: EncoderSpec, living: Vectors, whole: Segments) -> t
     """A partition for the similarity of the adapted vectors of the living rows, from the lists that they are in."""
     columns, number = columns_of(spec)[0], len(whole.partitions[0].centroids)
     lists = np.concatenate([segment.coded[0][0] for segment in whole.segments])[whole.alive]
-    return moved_partition(living, lists, number, columns=columns, least=LEAST_ADAPTED) or learn_partition(
-        living, columns=columns, least=LEAST_ADAPTED
+    return moved_partition(living, lists, number, columns=columns, leasts=LEASTS_ADAPTED) or learn_partition(
+        living, columns=columns, leasts=LEASTS_ADAPTED
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -29,19 +30,20 @@ _CANDIDATE_COST = 16  # comparing a candidate in full takes as long as scanning 
 
 
 def learn_partition(
-    vectors: Vectors, *, columns: slice = slice(None), least: float = LEAST_THRESHOLD, seed: int = 0
+    vectors: Vectors, *, columns: slice = slice(None), leasts: Sequence[float] = (LEAST_THRESHOLD,), seed: int = 0
 ) -> tuple[Partition, Coded] | None:
     """Learn a partition for `columns` of `vectors`, float32 (n, dim) of length 1; give it with their lists and codes.
 
     `vectors` may be memory-mapped; only a bounded part is in memory at a time. The way to search is the cheapest with
     which each of 2,048 probes finds its nearest reference. It is then measured on 4,096 other probes; if fewer than
-    WANTED_AGREEMENT of them agree, the next cheapest way is tried; agreement is about thresholds from `least` up. Gives
-    None if no way is good enough, or if n is below LEAST. The same seed, vectors and machine give the same bits.
+    WANTED_AGREEMENT of them agree, the next cheapest way is tried. Agreement is about thresholds from the first of
+    `leasts` up, or from the next one if no way is good enough. Gives None if none is good enough for the last, or if n
+    is below LEAST. The same seed, vectors and machine give the same bits.
     """
     if len(vectors) < LEAST:
         return None
     with _threads_for(vectors):
-        return _Learning(vectors, columns, least, seed).learnt()
+        return _Learning(vectors, columns, leasts, seed).learnt()
 
 
 def moved_partition(
@@ -50,7 +52,7 @@ def moved_partition(
     number: int,
     *,
     columns: slice = slice(None),
-    least: float = LEAST_THRESHOLD,
+    leasts: Sequence[float] = (LEAST_THRESHOLD,),
     seed: int = 0,
 ) -> tuple[Partition, Coded] | None:
     """As `learn_partition` does, for vectors that were mapped after they had been cut into these `number` lists.
@@ -61,14 +63,14 @@ def moved_partition(
     if len(vectors) < LEAST:
         return None
     with _threads_for(vectors):
-        return _Learning(vectors, columns, least, seed).moved(lists, number)
+        return _Learning(vectors, columns, leasts, seed).moved(lists, number)
 
 
 class _Learning:
     """One partition of `columns` of `whole`, learnt with one sequence of random numbers."""
 
-    def __init__(self, whole: Vectors, columns: slice, least: float, seed: int) -> None:
-        self._whole, self._columns, self._least, self._seed = whole, columns, least, seed
+    def __init__(self, whole: Vectors, columns: slice, leasts: Sequence[float], seed: int) -> None:
+        self._whole, self._columns, self._leasts, self._seed = whole, columns, leasts, seed
         self._vectors = whole[:, columns]
         self._rng = np.random.default_rng(seed)
 
@@ -119,12 +121,15 @@ class _Learning:
         codebook = faiss.vector_to_array(index.pq.centroids).reshape(parts, _CODES, -1).astype(np.float32)
         partition = Partition(centroids, codebook, 1, 1, Agreement(0, 0, count, 0.0))
         searched = partition.lists_of(*coded)
-        choosing = Probes(self._whole, min(_CHOOSING, 4 * count), self._rng, self._columns, self._least)
-        confirming = Probes(self._whole, min(_CONFIRMING, 8 * count), self._rng, self._columns, self._least)
-        for nprobe, candidates in _good_enough(searched, choosing, number, count):
-            agreement = confirming.measure(searched, nprobe, candidates)
-            if agreement.share >= WANTED_AGREEMENT:
-                return replace(partition, nprobe=nprobe, candidates=candidates, agreement=agreement), coded
+        lowest = self._leasts[0]
+        choosing = Probes(self._whole, min(_CHOOSING, 4 * count), self._rng, self._columns, lowest)
+        confirming = Probes(self._whole, min(_CONFIRMING, 8 * count), self._rng, self._columns, lowest)
+        for least in self._leasts:
+            choosing.least = confirming.least = least
+            for nprobe, candidates in _good_enough(searched, choosing, number, count):
+                agreement = confirming.measure(searched, nprobe, candidates)
+                if agreement.share >= WANTED_AGREEMENT:
+                    return replace(partition, nprobe=nprobe, candidates=candidates, agreement=agreement), coded
         return None
 
 
@@ -133,7 +138,11 @@ def _threads_for(vectors: Vectors) -> AbstractContextManager[None]:
 
 
 class Probes:
-    """Vectors to look up, made from `columns` of the index's own, and what exact search finds for them."""
+    """Vectors to look up, made from `columns` of the index's own, and what exact search finds for them.
+
+    Those that are made alike to a vector are so by `least` or more; whether they agree is asked for thresholds from the
+    attribute `least` up, which may be set higher.
+    """
 
     def __init__(
         self,
@@ -143,7 +152,7 @@ class Probes:
         columns: slice = slice(None),
         least: float = LEAST_THRESHOLD,
     ) -> None:
-        self._whole, self._columns, self._least = whole, columns, least
+        self._whole, self._columns, self.least = whole, columns, least
         vectors = whole[:, columns]
         own = rng.choice(len(vectors), count, replace=count > len(vectors))
         kind = np.arange(count) % 3
@@ -168,7 +177,7 @@ class Probes:
         width = min(5, similarity.shape[1], len(self._whole) - 1)
         five = similarity[:, :width] >= self.similarity[:, width - 1, None] - _SAME
         count = len(self.queries)
-        return Agreement(count - int(missed.sum()), count, len(self._whole), float(five.mean()), self._least)
+        return Agreement(count - int(missed.sum()), count, len(self._whole), float(five.mean()), self.least)
 
     def all_agree(self, lists: Lists, nprobe: int, candidates: int) -> bool:
         """Whether each of them agrees. Those that missed last time are looked up first, and mostly settle it."""
@@ -187,7 +196,7 @@ class Probes:
 
     def _missed(self, similarity: NDArray[np.float32], some: NDArray[np.int64]) -> NDArray[np.bool_]:
         best = self.similarity[some, 0]
-        return np.asarray((similarity[:, 0] < best - _SAME) & (best >= self._least))
+        return np.asarray((similarity[:, 0] < best - _SAME) & (best >= self.least))
 
     @staticmethod
     def _without(

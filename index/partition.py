@@ -23,9 +23,10 @@ from .comparison import blocks
 if TYPE_CHECKING:
     import faiss
 
-LEAST_THRESHOLD, LEAST_ADAPTED = 0.5, 0.25
-"""Agreement is measured for every threshold from the first one up, and from the second where vectors are adapted: an
-adapter makes similarities lower, and thresholds with them."""
+LEAST_THRESHOLD, LEASTS_ADAPTED = 0.5, (0.25, 0.35, 0.5)
+"""Agreement is measured for every threshold from the first one up. An adapter makes similarities lower, and thresholds
+with them: where vectors are adapted, from the first of the others that is possible. The more vectors there are, the
+nearer even the nearest unrelated one is, and below that no few lists decide as all would."""
 
 MOST_CANDIDATES = 4096
 

@@ -100,8 +100,8 @@ def test_no_field_changes_what_the_page_is_made_of(tmp_path: Path, name: str) ->
         return parsed.elements, parsed.texts["script"]
 
     tame = parts("text of ")
-    for evil in (EVIL, "</style></title><img src=x onerror=alert(1)>", "javascript:alert(1)//", "' onclick='alert(1)",
-                 "{{ 7 * 7 }}{% raw %}", "]]>--><svg/onload=alert(1)>"):  # fmt: skip
+    many = "{{ 7 * 7 }}{% raw %}</style></title><img src=x onerror=alert(1)>]]>--><svg/onload=alert(1)>"
+    for evil in (EVIL, "javascript:alert(1)//' onclick='alert(1)", many):
         assert parts(evil) == tame, evil
 
 

@@ -128,9 +128,16 @@ def test_gives_the_largest_difference_first() -> None:
     assert any(covered(region, boxes[6]) >= 0.6 for region in regions[1:])
 
 
-@photographed
-@pytest.mark.parametrize("colour", [(250, 190, 60), (150, 215, 150), (120, 120, 120), (40, 120, 170)])
-@pytest.mark.parametrize("box", [(120, 315, 190, 365), (60, 310, 240, 385)], ids=["small", "large"])
+COLOURS = (250, 190, 60), (150, 215, 150), (120, 120, 120), (40, 120, 170)
+SMALL, LARGE = (120, 315, 190, 365), (60, 310, 240, 385)
+
+
+# every photo with a small and a large surface, every colour with both
+@pytest.mark.parametrize(
+    ("photo", "colour", "box"),
+    [(photo, COLOURS[(at + turn) % 4], box) for at, photo in enumerate(PHOTOS.values())
+     for turn, box in enumerate((SMALL, LARGE))],
+)  # fmt: skip
 def test_finds_a_plain_surface_laid_over_plain_paper(photo, colour: tuple[int, int, int], box: Box) -> None:
     reference, _ = carton("myrtossa")
     listing = reference.copy()

@@ -375,7 +375,7 @@ def test_a_moved_partition_that_is_not_good_enough_is_learnt_again(
     loaded = adapt_index(adapter, index=grown)
     assert loaded._state.whole is not None
     partition = loaded._state.whole.partitions[0]
-    learnt = learn_partition(loaded.vectors, columns=slice(0, 32), least=0.25)
+    learnt = learn_partition(loaded.vectors, columns=slice(0, 32), leasts=(0.25,))
     assert learnt is not None
     np.testing.assert_array_equal(partition.centroids, learnt[0].centroids)
     assert partition.agreement == learnt[0].agreement

@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import binomtest
 from toy import clustered, near
 
+from lookalike.index import learning
 from lookalike.index.comparison import best_first, blocks, nearest_of_all, similarities_at, threads_up_to
 from lookalike.index.learning import LEAST, WANTED_AGREEMENT, Probes, learn_partition, moved_partition
 from lookalike.index.nearest import Exact
@@ -34,6 +35,17 @@ def test_leads_to_what_brute_force_finds_nearest(learnt: tuple[Partition, Coded]
     assert decisive.sum() > 1000
     assert np.mean((found >= exact - 1e-5)[decisive]) >= WANTED_AGREEMENT
     assert partition.nprobe < len(partition.centroids), "a search that looks everywhere shows nothing"
+
+
+def test_thresholds_that_no_search_is_good_enough_for_give_way_to_higher_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learning, "MOST_CANDIDATES", 32)
+    rng = np.random.default_rng(0)
+    scattered = rng.standard_normal((2000, 32), dtype=np.float32)
+    scattered /= np.linalg.norm(scattered, axis=1, keepdims=True)
+    assert learn_partition(scattered, leasts=(0.25,)) is None
+    found = learn_partition(scattered, leasts=(0.25, 0.95))
+    assert found is not None and found[0].agreement.least == 0.95
+    assert "thresholds of 0.95 and more" in str(found[0].agreement)
 
 
 def test_agreement_is_counted_on_probes_that_can_miss(learnt: tuple[Partition, Coded]) -> None:

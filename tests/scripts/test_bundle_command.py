@@ -25,9 +25,9 @@ Capture = pytest.CaptureFixture[str]
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with an index of 20 photos, and findings of 20 listings that show them a little brighter."""
+    """A folder with an index of eight photos, and findings of eight listings that show them a little brighter."""
     folder = tmp_path_factory.mktemp("shop")
-    paths = save_pictures(folder / "photos", 20)
+    paths = save_pictures(folder / "photos", 8)
     rows = "".join(f"r{i},{path},p{i},Brand\n" for i, path in enumerate(paths))
     (folder / "references.csv").write_text("reference_id,image,product_id,brand\n" + rows)
     listings = "listing_id,image,territory,title\n"
@@ -58,19 +58,19 @@ def verify(bundle: Path, *more: str) -> int:
     return main(["bundle", "verify", str(bundle), *more])
 
 
-def test_twenty_findings_verify_by_hash_and_by_index(shop: Path, original: Path, capsys: Capture) -> None:
+def test_eight_findings_verify_by_hash_and_by_index(shop: Path, original: Path, capsys: Capture) -> None:
     rows = [row for row in read_findings(shop / "findings.parquet") if row["verdict"] == "flagged"]
-    assert len(rows) == 20
+    assert len(rows) == 8
     capsys.readouterr()
     index = ["--index", str(shop / "index")]
     for more, computed in (
         ([], "no similarities computed again"),
-        (index, "20 similarities computed again (within 0.0001)"),
+        (index, "8 similarities computed again (within 0.0001)"),
     ):
         assert verify(original, *more) == 0
         out = capsys.readouterr().out
-        assert "20 findings" in out and "20 verdicts derived again" in out and computed in out
-        assert "21 pages written again and compared" in out and "only consistency was checked" in out
+        assert "8 findings" in out and "8 verdicts derived again" in out and computed in out
+        assert "9 pages written again and compared" in out and "only consistency was checked" in out
         assert out.endswith("everything agrees\n")
 
 
@@ -94,13 +94,13 @@ def test_reports_what_was_changed_as_lines_and_as_json(original: Path, tmp_path:
     photo = tmp_path / "moved/findings/0002/listing.png"
     photo.write_bytes(photo.read_bytes()[:-1] + b"x")
     table = tmp_path / "moved/findings.jsonl"
-    table.write_text(table.read_text().replace("Title 8", "Title 9"))
+    table.write_text(table.read_text().replace("Title 7", "Title 9"))
     capsys.readouterr()
     assert verify(tmp_path / "moved") == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("finding 2 (listing L1): the file findings/0002/listing.png was changed")
     assert lines[1].startswith("the bundle's last entry: the file findings.jsonl was changed")
-    assert lines[2].startswith("finding 9 (listing L8): in its row") and "title is Title 9, but Title 8" in lines[2]
+    assert lines[2].startswith("finding 8 (listing L7): in its row") and "title is Title 9, but Title 7" in lines[2]
     assert lines[-1] == f"{tmp_path}/moved: 3 disagreements"
     assert verify(tmp_path / "moved", "--json") == 1
     values = json.loads(capsys.readouterr().out)
@@ -187,7 +187,7 @@ def test_a_custom_policy_is_bundled(shop: Path, tmp_path: Path, capsys: Capture)
         (["{shop}/findings.parquet", "--index", "{new}", "--out", "{new}.zip"], "there is no index in"),
         (
             ["{shop}/findings.parquet", "--index", "{shop}/index", "--out", "{new}", "--verdict", "clear"],
-            "no finding is clear; the table has 20 flagged",
+            "no finding is clear; the table has 8 flagged",
         ),
         (
             ["{shop}/findings.parquet", "--index", "{shop}/index", "--out", "{new}", "--verdict", "counterfeit"],
