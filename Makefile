@@ -7,8 +7,9 @@ BIN = .venv/bin
 demo: .venv/demo
 	$(BIN)/lookalike demo
 
+# files as they come: in the order of their tests, those of few but long tests would be left to one process at the end
 test: .venv/test
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 lint: .venv/test
 	$(BIN)/ruff check
