@@ -169,7 +169,7 @@ def _figures(asked: LabelledVectors, mapped: LinearMap | None) -> list[float]:
 def labels_needed(curve: Curve, target: float, counts: Sequence[int]) -> float:
     """After how many labels a curve first reaches a target, between counts on a straight line; infinite if it doesn't.
 
-    >>> labels_needed(np.array([0.5, 0.6, 0.7]), 0.65, [0, 100, 200])
+    >>> labels_needed(np.array([0.5, 0.625, 0.75]), 0.6875, [0, 100, 200])
     150.0
     """
     above = np.flatnonzero(curve >= target)

@@ -83,7 +83,11 @@ CALLS = {
         {"--out": TABLE, "--report": PAGE, "--cache": CACHE},
         ("FINDINGS", "--index", "--listings", "--rates", "--history", "--verdicts", "--weights"),
     ),
-    "review": Call({"--verdicts": FILE}, ("FINDINGS", "--index", "--policy", "--listings"), ("--who", "anna")),
+    "review": Call(
+        {"--verdicts": FILE},
+        ("FINDINGS", "--index", "--report", "--policy", "--listings"),
+        ("--who", "anna", "--order", "renewal"),
+    ),
     "verdicts merge": Call({"--out": FILE}, ("FILES",)),
     "verdicts drafts": Call({"--harmless": TABLE, "--sellers": TABLE}, ("FILE", "--findings")),
     "history add": Call({"FILE": FILE}, (), ("--seller", "s", "--answer", "licence", "--who", "anna")),
