@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _MOST_TASKS = 10_000
-_TRIES = 5
+_TRIES = 3
 _OBJECT_STORE_BYTES = 200 << 20
 _TABLE, _TRIED = "table", "tried"
 _RAISED = re.compile(r"^\s*lookalike\.errors\.\w+: (.+)$", re.MULTILINE)
@@ -45,7 +45,7 @@ class Cluster:
     """Where work runs: on the Ray cluster at `address`, or by default on one that is started here and stopped again.
 
     There are `workers` workers, by default one per CPU of the cluster; each of them gets one CPU, and `gpus` GPUs. A
-    part that kills its worker is tried five times.
+    part that kills its worker is tried three times.
     """
 
     address: str | None = None

@@ -65,7 +65,7 @@ def test_no_heading_of_a_printed_statement_is_the_last_line_of_its_sheet(tmp_pat
     headings = ("The two photos compared", "The listing", "The numbers", "Made with", "File hashes (sha256)")
     numbers = {"probability": 0.98, "look": 0.6, "inliers": 30, "coverage": 0.5, "threshold": 0.877}
     met = set()
-    for height in range(300, 1500, 150):  # of what stands above the headings
+    for height in range(300, 1500, 300):  # of what stands above the headings
         pictures = Pictures(composed=Image.new("RGB", (1200, height), (200, 210, 220)))
         names = {"picture": "picture.png"}
         (tmp_path / "s.html").write_bytes(

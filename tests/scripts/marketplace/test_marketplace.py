@@ -39,6 +39,7 @@ def test_no_brand_and_no_label_design_is_in_two_splits() -> None:
 
 
 def test_imitations_keep_less_with_every_step() -> None:
+    styles = {(b.style.font, b.style.layout) for b in (brand(n, seed=SEED) for n in range(3000)) if b.split == "test"}
     for product in islice(products("test", seed=SEED), 40):
         rng = rng_of(SEED, product.id)
         steps = [imitation(product, step, rng, seed=SEED) for step in (1, 2, 3, 4, 5)]
@@ -53,9 +54,6 @@ def test_imitations_keep_less_with_every_step() -> None:
         assert all(thing.design.pattern == own.pattern for thing in steps)
         assert [thing.design.layout == own.layout for thing in steps[:4]] == [True] * 4
         last = steps[4].design
-        styles = {
-            (b.style.font, b.style.layout) for b in (brand(n, seed=SEED) for n in range(3000)) if b.split == "test"
-        }
         assert (last.font, last.layout) in styles
 
 
