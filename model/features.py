@@ -10,6 +10,7 @@ import hashlib
 import struct
 import zlib
 from dataclasses import dataclass, replace
+from operator import attrgetter
 
 import cv2
 import numpy as np
@@ -165,13 +166,15 @@ def local_features(
     if not found:
         none = np.zeros(0, np.float32)
         return LocalFeatures(size, none.reshape(0, 2), none, none, np.zeros((0, 128), np.uint8), picture)
-    table = np.array([(*point.pt, point.size, point.angle) for point in found], np.float32)
-    order = np.argsort([-point.response for point in found], kind="stable")
-    order = order[_strongest(table[order, 2], most, coarse)]
-    table = table[order]
+    points = np.asarray(cv2.KeyPoint.convert(found), np.float32)
+    scales, angles, strengths = (
+        np.fromiter(map(attrgetter(name), found), np.float32, len(found)) for name in ("size", "angle", "response")
+    )
+    order = np.argsort(-strengths, kind="stable")
+    order = order[_strongest(scales[order], most, coarse)]
     root = np.sqrt(described / np.maximum(described.sum(axis=1, keepdims=True), 1e-6))[order]
     descriptors = np.clip(np.round(root * _UNIT), 0, 255).astype(np.uint8)
-    return LocalFeatures(size, table[:, :2], table[:, 2], table[:, 3], descriptors, picture)
+    return LocalFeatures(size, points[order], scales[order], angles[order], descriptors, picture)
 
 
 def _strongest(scales: NDArray[np.float32], most: int, coarse: int) -> NDArray[np.int64]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import inspect
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -110,7 +111,7 @@ def _name(module: ModuleType) -> str:
 
 def run_app(make: Callable[[], typer.Typer], argv: list[str] | None, name: str) -> int:
     """Make an application and run it with these arguments (by default the command line's); return the exit status."""
-    _share_one_arena()
+    _share_the_cores()
     prepare_streams()
 
     def call() -> int:
@@ -196,8 +197,13 @@ def _one_line(message: Warning | str, category: type[Warning], *_: object) -> No
         note(f"warning: {message}")
 
 
-def _share_one_arena() -> None:
-    """Have all threads allocate from one arena: glibc's eight per core keep some 80 MB that nobody uses."""
+def _share_the_cores() -> None:
+    """Suit what libraries set for themselves to threads that compare photos, one on each core.
+
+    They allocate from one arena a core. With glibc's eight, a service keeps 200 MB more; with one, threads wait for
+    each other, and a sixteenth fewer checks are answered. OpenCV's own threads would spin without work.
+    """
+    os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
-        mallopt(_M_ARENA_MAX, 1)
+        mallopt(_M_ARENA_MAX, len(os.sched_getaffinity(0)))

@@ -18,7 +18,7 @@ from lookalike.index.reading import PictureReader, Read
 from lookalike.model.sources import read_error, read_source
 from lookalike.records import Finding, ImageSource, Listing, photo_name
 
-from .embedding import Embedding
+from .embedding import Embedding, embedded_here
 from .problems import too_many
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class _Work:
             async with self._few, asyncio.timeout(max(0.0, self._until - time.monotonic())):
                 name = "" if isinstance(image, bytes) else str(image)
                 read = await self._read(await self._fetched(image), name)
-                if read.error is not None:
+                if read.error is not None or read.known:
                     return read
                 encoder = self._serving.detector.encoder
                 return await self._stage("embedding", self._checks.embedding.submit(encoder, read))
@@ -148,10 +148,20 @@ class _Work:
         if not self._checks.room.take(len(data)):
             raise read_error("there is no room for more photos now; check the listing again", name, "no_room")
         self.taken += len(data)
-        read = await self._stage("reading", self._checks.comparing.submit(self._pictures.read_data, data, name))
+        begun = time.perf_counter()
+        work = self._checks.comparing.submit(self._looked_at, data, name)
+        read, embedding = await asyncio.wrap_future(work)
+        self._took("reading", time.perf_counter() - begun - embedding)
+        self._took("embedding", embedding)
         if read.sha256 is not None:
             self.data[read.sha256] = data
         return read
+
+    def _looked_at(self, data: bytes, name: str) -> tuple[Read, float]:
+        """A photo that was read, and embedded if that is done here; and the seconds that embedding took."""
+        read = self._pictures.read_data(data, name)
+        begun = time.perf_counter()
+        return embedded_here(self._serving.detector.encoder, read), time.perf_counter() - begun
 
     async def judge(self, listing: Listing, reads: list[Read]) -> Finding:
         """The finding, by what was read."""
@@ -165,4 +175,7 @@ class _Work:
         try:
             return await asyncio.wrap_future(future)
         finally:
-            self.seconds[stage] = max(self.seconds[stage], time.perf_counter() - begun)
+            self._took(stage, time.perf_counter() - begun)
+
+    def _took(self, stage: str, seconds: float) -> None:
+        self.seconds[stage] = max(self.seconds[stage], seconds)

@@ -1,4 +1,8 @@
-"""The one thread that embeds: photos of several listings that wait at the same time go through the encoder together."""
+"""Where photos are embedded: on a CPU by the thread that read each, on a GPU together by one thread.
+
+On a GPU, photos of several listings that wait at the same time go through the encoder together. On a CPU that gains
+nothing, and with photos that change threads a twentieth fewer checks were answered.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from lookalike.model.adapter import unadapted
+from lookalike.model.encoder import Threaded
+
 if TYPE_CHECKING:
     from lookalike.index.reading import Read
     from lookalike.model.encoder import Encoder
@@ -20,6 +27,14 @@ class _Waiting:
     encoder: Encoder
     read: Read
     done: Future[Read] = field(default_factory=Future)
+
+
+def embedded_here(encoder: Encoder, read: Read) -> Read:
+    """The same picture with the vectors of all its views, computed in this thread; as it is if a GPU embeds."""
+    if read.error is not None or str(getattr(unadapted(encoder), "device", "cpu")) != "cpu":
+        return read
+    alone = encoder.in_threads(1) if isinstance(encoder, Threaded) else encoder
+    return read.embedded(iter(alone.embed(read.inputs())))
 
 
 class Embedding:

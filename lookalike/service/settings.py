@@ -33,9 +33,9 @@ class Settings(BaseSettings):
     is the file of keys (see `keys`), `state` the folder for what the service keeps. Photos are fetched from addresses
     with one of `schemes`, of one of `hosts` if there are any, and from private addresses only with `private`. A limit
     on time is in seconds, one on size in bytes; `memory_bytes` is for all bodies and photos that are held at once.
-    `queue` is how many requests may be in work or wait. `batch` views of photos are embedded together at most, and wait
-    `batch_wait` seconds for others. Tables of jobs are in folders of `tables_under`, and are judged on a cluster with
-    `ray`. The review is of `findings`, and adds to `verdicts`.
+    `queue` is how many requests may be in work or wait. On a GPU, `batch` views of photos are embedded together at
+    most, and wait `batch_wait` seconds for others. Tables of jobs are in folders of `tables_under`, and are judged on a
+    cluster with `ray`. The review is of `findings`, and adds to `verdicts`.
     """
 
     model_config = SettingsConfigDict(env_prefix="LOOKALIKE_", extra="forbid", frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import runpy
 import shutil
 import subprocess
@@ -327,6 +328,16 @@ def test_a_script_finds_its_library_beside_others_of_common_names(name: str) -> 
     )
     assert done.stderr == ""
     assert "Usage" in done.stdout
+
+
+@pytest.mark.parametrize(("given", "threads"), [({}, 1), ({"OPENCV_FOR_THREADS_NUM": "3"}, 3)])
+def test_commands_leave_the_cores_to_their_own_threads_unless_told_otherwise(
+    given: dict[str, str], threads: int
+) -> None:
+    code = "from lookalike.scripts.cli import main; main(['info', 'nowhere']); import cv2; print(cv2.getNumThreads())"
+    environment = {name: value for name, value in os.environ.items() if name != "OPENCV_FOR_THREADS_NUM"} | given
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{threads}\n"
 
 
 def test_stderr_stays_clean_over_odd_pictures(shop: Path, tmp_path: Path) -> None:

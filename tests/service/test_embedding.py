@@ -9,6 +9,8 @@ from concurrent.futures import Future
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from serving import Place, encoded, served
+from toy import ToyEncoder
 
 from lookalike.index.reading import Read, View
 from lookalike.service.embedding import Embedding
@@ -86,3 +88,36 @@ def test_what_nobody_waits_for_any_more_is_not_embedded(embedding: Embedding) ->
     encoder.go.set()
     assert (numbers(first), numbers(last)) == ([1.0], [3.0])
     assert sum(encoder.sizes) == 2
+
+
+class OnGpu(ToyEncoder):
+    """Says that it computes on a GPU, and notes in which threads it embeds."""
+
+    device = "cuda:0"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.threads: set[str] = set()
+
+    def embed(self, inputs: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        self.threads.add(threading.current_thread().name)
+        return super().embed(inputs)
+
+
+class OnCpu(OnGpu):
+    device = "cpu"
+
+
+@pytest.mark.parametrize(("kind", "thread"), [(OnGpu, "lookalike-embedding"), (OnCpu, "lookalike-compare_")])
+def test_a_gpu_embeds_in_one_thread_and_a_cpu_where_the_photo_was_read(
+    place: Place, kind: type[OnGpu], thread: str
+) -> None:
+    encoder = kind()
+    with served(place, encoder=encoder) as running:
+        encoder.threads.clear()  # the self-check embeds, too
+        answer = running.check(encoded(place.pictures[2]))
+        broken = running.check({"base64": "AAAA"})
+    assert (answer["verdict"], answer["match"]["reference"]) == ("flagged", "r2")
+    assert answer["milliseconds"]["embedding"] > 0 and answer["milliseconds"]["reading"] > 0
+    assert broken["verdict"] == "unreadable"
+    assert [name.startswith(thread) for name in encoder.threads] == [True]
