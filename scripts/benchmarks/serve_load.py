@@ -2,10 +2,10 @@
 
 Each of three answers the embedded sample's listings, their photos sent as bytes, asked by 1, 4, 16 and 64 at a time, in
 turns: `lookalike serve`; the same detector called by as many threads as there are cores, in this process, without a
-network; and a script of FastAPI, an open_clip tower and a flat FAISS index, which embeds and searches and does no more.
-The tower has random weights, which change no time. Then the service's memory is measured after some checks and after
-many. Prints checks a second, the median and the 99th percentile of their milliseconds, and errors. Who asks runs on the
-same machine. Runs on Linux.
+network and, as commands do, without OpenCV's own threads; and a script of FastAPI, an open_clip tower and a flat FAISS
+index, which embeds and searches and does no more. The tower has random weights, which change no time. Then the
+service's memory is measured after some checks and after many. Prints checks a second, the median and the 99th
+percentile of their milliseconds, and errors. Who asks runs on the same machine. Runs on Linux.
 """
 
 from __future__ import annotations
@@ -114,6 +114,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _compare(stand: Stand, arguments: argparse.Namespace) -> None:
+    import cv2
+
+    cv2.setNumThreads(1)
     detector = Detector.open(stand.index, device="cpu")
     asked = bodies(stand.listings)
     with stand.server(*arguments.set) as server, _script(arguments.tower) as script:
