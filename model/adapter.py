@@ -23,7 +23,7 @@ from PIL import Image
 from lookalike.disk import read_regular, written
 from lookalike.errors import EncoderError, EncoderMismatchError
 
-from .encoder import Encoder, EncoderSpec, Threaded, Vectors
+from .encoder import Encoder, EncoderSpec, Vectors, in_threads
 
 FORMAT, VERSION = "lookalike-adapter", 2
 _MOST_BYTES = 400 << 20  # six maps of 4,096 by 4,096 numbers, and what they were fitted on
@@ -195,8 +195,7 @@ class AdaptedEncoder:
 
     def in_threads(self, most: int) -> AdaptedEncoder:
         """The same encoder, computing on at most so many cores for one call of `embed`, if it can be told."""
-        encoder = self.encoder.in_threads(most) if isinstance(self.encoder, Threaded) else self.encoder
-        return AdaptedEncoder(encoder, self.adapter)
+        return AdaptedEncoder(in_threads(self.encoder, most), self.adapter)
 
     def prepare(self, image: Image.Image) -> NDArray[np.uint8]:
         """Turn one RGB picture into input, uint8 (height, width, 3)."""

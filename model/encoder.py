@@ -188,3 +188,8 @@ class Threaded(Encoder, Protocol):
 
     def in_threads(self, most: int) -> Encoder:
         """The same encoder, computing on at most so many cores for one call of `embed`."""
+
+
+def in_threads(encoder: Encoder, most: int) -> Encoder:
+    """The same encoder, computing on at most so many cores for one call of `embed`, if it can be told."""
+    return encoder.in_threads(most) if isinstance(encoder, Threaded) else encoder

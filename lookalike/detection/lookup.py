@@ -356,14 +356,13 @@ def require_several(given: object, name: str, expected: str) -> None:
 
 def _limit(lookup: Lookup, threads: int) -> None:
     """Have the encoder and the reader of a new lookup use so many threads at most."""
-    from lookalike.model.encoder import Threaded
+    from lookalike.model.encoder import in_threads
 
     if threads < 1:
         raise ValueError(f"threads is {threads}, expected 1 or more")
     reader = replace(lookup.reader, workers=min(lookup.reader.workers, threads))
     object.__setattr__(lookup, "reader", reader)
-    if isinstance(lookup.encoder, Threaded):
-        object.__setattr__(lookup, "encoder", lookup.encoder.in_threads(threads))
+    object.__setattr__(lookup, "encoder", in_threads(lookup.encoder, threads))
 
 
 def _first_photos(listing: Listing, most: int) -> Listing:

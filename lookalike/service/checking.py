@@ -148,11 +148,12 @@ class _Work:
         if not self._checks.room.take(len(data)):
             raise read_error("there is no room for more photos now; check the listing again", name, "no_room")
         self.taken += len(data)
-        begun = time.perf_counter()
-        work = self._checks.comparing.submit(self._looked_at, data, name)
-        read, embedding = await asyncio.wrap_future(work)
-        self._took("reading", time.perf_counter() - begun - embedding)
-        self._took("embedding", embedding)
+        begun, embedding = time.perf_counter(), 0.0
+        try:
+            read, embedding = await asyncio.wrap_future(self._checks.comparing.submit(self._looked_at, data, name))
+        finally:
+            self._took("reading", time.perf_counter() - begun - embedding)
+            self._took("embedding", embedding)
         if read.sha256 is not None:
             self.data[read.sha256] = data
         return read

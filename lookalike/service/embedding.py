@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lookalike.model.adapter import unadapted
-from lookalike.model.encoder import Threaded
+from lookalike.model.encoder import in_threads
 
 if TYPE_CHECKING:
     from lookalike.index.reading import Read
@@ -33,8 +33,7 @@ def embedded_here(encoder: Encoder, read: Read) -> Read:
     """The same picture with the vectors of all its views, computed in this thread; as it is if a GPU embeds."""
     if read.error is not None or str(getattr(unadapted(encoder), "device", "cpu")) != "cpu":
         return read
-    alone = encoder.in_threads(1) if isinstance(encoder, Threaded) else encoder
-    return read.embedded(iter(alone.embed(read.inputs())))
+    return read.embedded(iter(in_threads(encoder, 1).embed(read.inputs())))
 
 
 class Embedding:

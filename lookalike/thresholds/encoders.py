@@ -115,7 +115,7 @@ def _intervals(answers: Answers, rounds: int) -> tuple[Retrieval, Retrieval]:
 
 def _milliseconds(encoder: Encoder, references: Iterable[Reference | BadRow], reader: PhotoReader) -> float:
     """The time for one picture: the least of some rounds, since other work can only lengthen it."""
-    from lookalike.model.encoder import Threaded
+    from lookalike.model.encoder import in_threads
     from lookalike.model.images import read_image
 
     pictures: list[Image.Image] = []
@@ -125,7 +125,7 @@ def _milliseconds(encoder: Encoder, references: Iterable[Reference | BadRow], re
                 pictures.append(read_image(row.image, limits=reader.limits, access=reader.access).image)
             except ImageReadError:
                 continue  # reported as failed already
-    alone = encoder.in_threads(1) if isinstance(encoder, Threaded) else encoder
+    alone = in_threads(encoder, 1)
     alone.encode(pictures)
     taken = []
     for _ in range(_TIMINGS):
