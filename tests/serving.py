@@ -129,14 +129,17 @@ def served(place: Place, *, encoder: Any = None, **more: Any) -> Iterator[Runnin
 
 
 class Photos(ThreadingHTTPServer):
-    """Gives pictures, and does what unkind servers do; `asked` counts the requests by path."""
+    """Gives pictures, and does what unkind servers do; `asked` counts the requests by path.
+
+    A slow answer comes after its seconds, or once `released` is set.
+    """
 
     daemon_threads = True
     request_queue_size = 64
 
     def __init__(self, pictures: list[Path], host: str = "127.0.0.1") -> None:
         super().__init__((host, 0), _Photos)
-        self.pictures, self.asked = pictures, Counter[str]()
+        self.pictures, self.asked, self.released = pictures, Counter[str](), threading.Event()
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     @property
@@ -165,7 +168,7 @@ class _Photos(BaseHTTPRequestHandler):
             self.send_header("Content-Length", "0")
             self.end_headers()
         elif path.path == "/slow":
-            time.sleep(float(parse_qs(path.query)["seconds"][0]))
+            self.server.released.wait(float(parse_qs(path.query)["seconds"][0]))
             self._give(self.server.pictures[0].read_bytes())
         elif path.path == "/endless":
             self.send_response(200)

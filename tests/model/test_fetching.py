@@ -17,7 +17,7 @@ from lookalike.errors import ImageReadError
 from lookalike.model.sources import Access, read_source
 
 HTTP = frozenset({"http"})
-LOCAL = Access(schemes=HTTP, private=True, timeout=5.0)
+LOCAL = Access(schemes=HTTP, private=True, timeout=20.0)
 
 
 class Server(ThreadingHTTPServer):
@@ -135,7 +135,8 @@ def test_waits_as_long_as_the_server_asks(server: Server, dated: bool) -> None:
     date = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=2)
     server.answers = [(429, {"Retry-After": format_datetime(date, usegmt=True) if dated else "1"})]
     read_source(server.address, access=LOCAL)
-    assert 0.95 <= time.monotonic() - start < 4.0
+    assert time.monotonic() - start >= 0.95
+    assert len(server.asked) == 2
 
 
 @pytest.mark.parametrize("after", ["99999999999999999999", "60", "Fri, 31 Dec 9999 23:59:59 GMT"])
@@ -146,7 +147,7 @@ def test_does_not_wait_longer_than_it_may(server: Server, after: str) -> None:
     ) as caught:
         read_source(server.address, access=LOCAL)
     assert caught.value.reason == "http_status"
-    assert time.monotonic() - start < 1.0
+    assert time.monotonic() - start < 15  # neither what it asks nor the 20 s it has
     assert len(server.asked) == 1
 
 

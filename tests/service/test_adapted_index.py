@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from serving import Running, encoded, place_in, served
 from toy import ToyEncoder, save_pictures
+from workers import until
 
 from lookalike import Detector, Listing, Lookup, PhotoReader
 from lookalike.index.build import adapt_index, load_harmless
@@ -28,13 +27,6 @@ def encoder_of(running: Running) -> str:
     return str(running.client.get("/v1/info").json()["versions"]["encoder"])
 
 
-def wait_for(holds: Callable[[], bool]) -> None:
-    until = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < until, "nothing else was opened"
-        time.sleep(0.02)
-
-
 def test_an_index_is_adapted_and_that_undone_while_it_is_served(tmp_path: Path) -> None:
     place = place_in(tmp_path)
     new = save_pictures(tmp_path / "new", 1, seed=5)[0]
@@ -42,7 +34,7 @@ def test_an_index_is_adapted_and_that_undone_while_it_is_served(tmp_path: Path) 
         photo = encoded(new)
         plain = running.check(photo)["candidates"][0]["similarity"]
         adapted = adapt_index(drawn_adapter(), index=place.index)
-        wait_for(lambda: "+adapter@" in encoder_of(running))
+        until(lambda: "+adapter@" in encoder_of(running))
         answer = running.check(photo)
         lookup = Lookup(AdaptedEncoder(ToyEncoder(), drawn_adapter()), ReferenceIndex.load(place.index), PhotoReader())
         detector = Detector(lookup, open_policy(place.policy))
@@ -60,7 +52,7 @@ def test_an_index_is_adapted_and_that_undone_while_it_is_served(tmp_path: Path) 
         assert added.reference("new") is not None and added.adapter is not None
 
         adapt_index(None, index=place.index)
-        wait_for(lambda: "+adapter@" not in encoder_of(running))
+        until(lambda: "+adapter@" not in encoder_of(running))
         assert running.check(photo)["candidates"][0]["similarity"] == pytest.approx(1, abs=1e-5)
         assert running.services.holder.failures == 0
     harmless = load_harmless(place.index)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 from serving import Place, Running, encoded, served
+from workers import until
 
 from lookalike.service.keys import add_key, remove_key
 
@@ -97,20 +98,16 @@ def test_a_key_that_asks_too_often_is_told_to_wait_and_others_are_not(place: Pla
 def test_keys_that_are_added_or_removed_count_without_a_restart(running: Running, stranger: httpx.Client) -> None:
     path = running.place.folder / "keys.json"
 
-    def becomes(status: int, key: str) -> bool:
-        for _ in range(200):
-            if stranger.get("/v1/info", headers={"Authorization": f"Bearer {key}"}).status_code == status:
-                return True
-            time.sleep(0.02)
-        return False
+    def status(key: str) -> int:
+        return stranger.get("/v1/info", headers={"Authorization": f"Bearer {key}"}).status_code
 
     key = add_key(path, "late", ["check"])
-    assert becomes(200, key)
+    until(lambda: status(key) == 200)
     path.with_name("broken").write_text("{")
     before = path.read_bytes()
     path.write_text("{")  # a file that can't be read locks nobody out
     time.sleep(0.2)
-    assert stranger.get("/v1/info", headers={"Authorization": f"Bearer {key}"}).status_code == 200
+    assert status(key) == 200
     path.write_bytes(before)
     remove_key(path, "late")
-    assert becomes(401, key)
+    until(lambda: status(key) == 401)

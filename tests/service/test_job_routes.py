@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,12 +45,8 @@ def running(place: Place) -> Iterator[Running]:
 
 
 def ended(client: httpx.Client, location: str) -> dict[str, Any]:
-    for _ in range(3000):
-        job = dict(client.get(location).json())
-        if job["state"] not in ("waiting", "running"):
-            return job
-        time.sleep(0.02)
-    raise AssertionError(job)
+    until(lambda: client.get(location).json()["state"] not in ("waiting", "running"))
+    return dict(client.get(location).json())
 
 
 def add(client: httpx.Client, listings: str) -> str:

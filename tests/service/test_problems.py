@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from serving import Running, encoded, photo_server, place_in, served
+from workers import until
 
 from lookalike import Detector, Finding, Listing
 from lookalike.errors import EncoderError, IndexDamagedError
@@ -60,10 +60,8 @@ def test_a_client_that_goes_away_in_the_middle_of_a_batch_leaves_nothing_behind(
         slow = {"id": "L", "photos": [{"url": f"{photos.address}/slow?seconds=0.5"}]}
         with running.client.stream("POST", "/v1/check:batch", json={"listings": [slow] * 100}) as answer:
             next(answer.iter_lines())
-        until = time.monotonic() + 10
-        while running.services.checks.waiting or running.services.checks.room.taken:
-            assert time.monotonic() < until
-            time.sleep(0.01)
+        checks = running.services.checks
+        until(lambda: not checks.waiting and not checks.room.taken)
         asked = photos.asked["/slow"]
         assert asked < 50, "what nobody waits for is still fetched"
 

@@ -7,7 +7,6 @@ import json
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -17,6 +16,7 @@ from typing import Any
 import httpx
 from serving import POLICY, Place, Running, encoded, photo_server, place_in, served
 from toy import ToyEncoder, save_pictures
+from workers import until
 
 from lookalike.index.build import add_references
 from lookalike.index.store import read_manifest
@@ -59,10 +59,7 @@ def asking(running: Running, photo: dict[str, str]) -> Iterator[Asking]:
 
 def seen(running: Running, name: str, value: str) -> None:
     """Wait until the service answers with that version."""
-    until = time.monotonic() + 20
-    while running.client.get("/v1/info").json()["versions"][name] != value:
-        assert time.monotonic() < until, f"{name} {value} was not opened"
-        time.sleep(0.02)
+    until(lambda: running.client.get("/v1/info").json()["versions"][name] == value)
 
 
 def remove_by_command(place: Place) -> None:
@@ -116,8 +113,8 @@ def test_a_batch_is_answered_with_one_version(tmp_path: Path) -> None:
     place = place_in(tmp_path)
     picture = save_pictures(tmp_path / "toggled", 1, seed=21)[0]
     body = {"product": "toggled", "brand": "Acme", "photo": encoded(picture)}
-    with photo_server(place.pictures) as photos, served(place) as running:
-        slow = {"url": f"{photos.address}/slow?seconds=2"}  # all others of the batch wait for some of these
+    with photo_server(place.pictures) as photos, served(place, photo_seconds=20) as running:
+        slow = {"url": f"{photos.address}/slow?seconds=60"}  # all others of the batch wait for some of these
         given = [encoded(picture), *[slow] * 8, *[encoded(picture)] * 8]
         listings = [{"id": f"L{at}", "photos": [photo]} for at, photo in enumerate(given)]
         with running.client.stream("POST", "/v1/check:batch", json={"listings": listings}) as answer:
@@ -125,6 +122,7 @@ def test_a_batch_is_answered_with_one_version(tmp_path: Path) -> None:
             first = next(lines)
             with httpx.Client(base_url=running.address, headers=running.key("admin"), timeout=30) as other:
                 assert other.put("/v1/references/toggled", json=body).status_code == 201
+            photos.released.set()
             found = [json.loads(line)["finding"] for line in (first, *lines)]
         assert len(found) == 17 and len({each["versions"]["index"] for each in found}) == 1
         assert "toggled" not in [each["match"]["reference"] for each in found]
