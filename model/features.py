@@ -10,6 +10,7 @@ import hashlib
 import struct
 import zlib
 from dataclasses import dataclass, replace
+from functools import cached_property
 from operator import attrgetter
 
 import cv2
@@ -83,6 +84,19 @@ class LocalFeatures:
         """The bytes of memory that the arrays take."""
         arrays = self.points, self.scales, self.angles, self.descriptors, self.picture
         return sum(each.nbytes for each in arrays)
+
+    @cached_property
+    def mirrored(self) -> LocalFeatures:
+        """The features of the same photo with left and right swapped, without searching it again (see MIRRORED)."""
+        points = self.points.copy()
+        points[:, 0] = self.size[0] - 1 - points[:, 0]
+        return replace(
+            self,
+            points=points,
+            angles=np.mod(180 - self.angles, np.float32(360)),
+            descriptors=self.descriptors[:, MIRRORED],
+            picture=np.ascontiguousarray(self.picture[:, ::-1]),
+        )
 
     def to_bytes(self) -> bytes:
         """Pack the features with a checksum: about 150 bytes per feature before compression, plus the picture.
@@ -186,21 +200,6 @@ def _strongest(scales: NDArray[np.float32], most: int, coarse: int) -> NDArray[n
     large = np.flatnonzero(scales > _COARSE)[:coarse]
     others = np.setdiff1d(np.arange(len(scales)), large)[: most - len(large)]  # of equals, OpenCV finds more than asked
     return np.sort(np.concatenate([large, others]))
-
-
-def mirrored(features: LocalFeatures) -> LocalFeatures:
-    """The features of the same photo with left and right swapped, without searching it again (see MIRRORED)."""
-    width = features.size[0]
-    points = features.points.copy()
-    points[:, 0] = width - 1 - points[:, 0]
-    angles = np.mod(180 - features.angles, np.float32(360))
-    return replace(
-        features,
-        points=points,
-        angles=angles,
-        descriptors=features.descriptors[:, MIRRORED],
-        picture=np.ascontiguousarray(features.picture[:, ::-1]),
-    )
 
 
 def _fit(image: Image.Image, side: int) -> NDArray[np.uint8]:

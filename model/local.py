@@ -19,7 +19,7 @@ from lookalike.records import Verification
 
 from .appearance import Agreement, classify, compare
 from .features import VERSION as FEATURES_VERSION
-from .features import LocalFeatures, mirrored
+from .features import LocalFeatures
 from .homographies import Matrix, Points, coverage_of, is_sound, is_spread, outline_of, project
 from .matching import NEAR, match
 
@@ -137,7 +137,7 @@ def _turned(
 ) -> Iterator[Alignment]:
     """The places in the mirror image of the listing photo, in its pixels."""
     if len(pairs) >= least:
-        yield from _instances(reference, mirrored(listing), pairs, least)
+        yield from _instances(reference, listing.mirrored, pairs, least)
 
 
 def _instances(

@@ -17,7 +17,7 @@ from PIL import Image, ImageFilter, ImageOps
 
 import lookalike
 from lookalike.errors import FeaturesError
-from lookalike.model.features import MOST_REFERENCE, LocalFeatures, local_features, mirrored, reference_features
+from lookalike.model.features import MOST_REFERENCE, LocalFeatures, local_features, reference_features
 from lookalike.model.images import read_image
 from lookalike.model.local import LEAST_INLIERS, find_instances, verify
 from lookalike.records import Verification
@@ -97,7 +97,7 @@ def test_a_mirrored_copy_is_found_as_well_as_an_unmirrored_one(name: str) -> Non
 
 
 def test_reordered_descriptors_are_those_of_the_mirrored_picture() -> None:
-    derived, computed = mirrored(local_features(photo(CARTON))), local_features(ImageOps.mirror(photo(CARTON)))
+    derived, computed = local_features(photo(CARTON)).mirrored, local_features(ImageOps.mirror(photo(CARTON)))
     gaps = np.linalg.norm(derived.points[:, None] - computed.points[None], axis=2)
     turns = np.abs(np.mod(derived.angles[:, None] - computed.angles[None] + 180, 360) - 180)
     left, right = np.nonzero((gaps < 0.5) & (turns < 5))

@@ -171,7 +171,7 @@ def test_checks_pictures_as_json(shop: Path, capsys: pytest.CaptureFixture[str])
 def test_checks_pictures_without_cutting_names_or_errors_short(
     shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    gone = str(tmp_path / ("gone" * 30))
+    gone = str(tmp_path / ("gone" * 12))
     assert main(["check", gone, str(shop / "photos/0-3.png"), "--index", str(shop / "index")]) == 1
     captured = capsys.readouterr()
     assert captured.err == f"{gone}: there is no such file\n"
