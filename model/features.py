@@ -170,7 +170,27 @@ def local_features(
     >>> len(local_features(Image.new("RGB", (300, 200), "white")))
     0
     """
-    picture = _fit(image, _KEPT_SIDE)
+    return features_in(grey_picture(image), most=most, coarse=coarse, picture_side=picture_side)
+
+
+def grey_picture(image: Image.Image) -> NDArray[np.uint8]:
+    """An RGB photo in grey, uint8 (height, width), in the size from which its features are found.
+
+    Its longer side has 400 pixels; small photos grow to at most twice their size.
+    """
+    if max(image.size) > 4 * _KEPT_SIDE:  # first by a whole factor, so that no large grey copy is made
+        image = image.reduce(max(image.size) // (2 * _KEPT_SIDE))
+    image = image.convert("L")
+    factor = min(2.0, _KEPT_SIDE / max(image.size))
+    size = max(1, round(image.width * factor)), max(1, round(image.height * factor))
+    method = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(np.asarray(image), size, interpolation=method), np.uint8)
+
+
+def features_in(
+    picture: NDArray[np.uint8], *, most: int = MOST_LISTING, coarse: int = 0, picture_side: int = _KEPT_SIDE
+) -> LocalFeatures:
+    """The same for a photo of which there is its `grey_picture`."""
     grey = _shrink(picture, _SIDE)
     size, picture = (grey.shape[1], grey.shape[0]), _shrink(picture, picture_side)
     # one call, so that the pyramid of scales, which costs most, is made once
@@ -200,17 +220,6 @@ def _strongest(scales: NDArray[np.float32], most: int, coarse: int) -> NDArray[n
     large = np.flatnonzero(scales > _COARSE)[:coarse]
     others = np.setdiff1d(np.arange(len(scales)), large)[: most - len(large)]  # of equals, OpenCV finds more than asked
     return np.sort(np.concatenate([large, others]))
-
-
-def _fit(image: Image.Image, side: int) -> NDArray[np.uint8]:
-    """The picture in grey with a longer side of `side` pixels; small ones grow to at most twice their size."""
-    if max(image.size) > 4 * side:  # first by a whole factor, so that no large grey copy is made
-        image = image.reduce(max(image.size) // (2 * side))
-    image = image.convert("L")
-    factor = min(2.0, side / max(image.size))
-    size = max(1, round(image.width * factor)), max(1, round(image.height * factor))
-    method = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(np.asarray(image), size, interpolation=method), np.uint8)
 
 
 def _shrink(grey: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

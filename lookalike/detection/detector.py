@@ -21,7 +21,7 @@ from .arrivals import arrivals, close_source
 from .decision import decide
 from .lookup import Lookup, Seen, require_several
 from .protection import protect
-from .verification import Verifier
+from .verification import Comparer, Verifier
 
 if TYPE_CHECKING:
     from lookalike.index.blobs import BlobCache
@@ -120,13 +120,15 @@ class Detector:
         *,
         held: Mapping[str, bytes],
         until: float | None = None,
+        comparer: Comparer | None = None,
     ) -> Finding:
         """Judge a listing whose photos were read and embedded elsewhere, one of `photos` for each of its images.
 
-        `held` has the photos' bytes by their sha256. Works in one thread. Photos that aren't compared point by point by
-        `until`, a time of `time.monotonic`, are reported in the finding's `error`.
+        `held` has the photos' bytes by their sha256. Works in one thread, or leaves most of it to a `comparer`. Photos
+        that aren't compared point by point by `until`, a time of `time.monotonic`, are reported in the finding's
+        `error`.
         """
-        verifier = Verifier(self.index, self._alone.reader, held=held)
+        verifier = Verifier(self.index, self._alone.reader, held=held, comparer=comparer)
         return next(self.findings(self._alone.see_again([(listing, photos)], verifier=verifier, until=until)))
 
     def check_many(self, listings: Iterable[Listing]) -> list[Finding]:

@@ -7,13 +7,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from lookalike.cores import one_core_each
 from lookalike.errors import ImageReadError
 from lookalike.records import ImageSource, Match, Verification
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
     from lookalike.index.blobs import BlobCache
     from lookalike.index.embedding import PhotoReader
     from lookalike.index.reference_index import ReferenceIndex
@@ -24,6 +28,7 @@ NOTHING = Verification(inliers=0, coverage=0.0, mirrored=False, kind="lookalike"
 """The verification of a pair that was compared and shares no points."""
 
 _KIND = "verification"
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -47,12 +52,32 @@ class Verified:
     late: bool = False
 
 
+class Comparer(Protocol):
+    """Does elsewhere, for example in another process, what `compared` does."""
+
+    def submit(
+        self, picture: NDArray[np.uint8], references: Sequence[LocalFeatures]
+    ) -> Future[list[Verification]]:  # fmt: skip
+        """What `compared` returns for these. The future raises ImageReadError if it can't be done."""
+
+
+def compared(picture: NDArray[np.uint8], references: Sequence[LocalFeatures]) -> list[Verification]:
+    """What comparing a photo with each reference says; `picture` is the photo's `grey_picture`."""
+    from lookalike.model.features import features_in
+    from lookalike.model.local import verify
+
+    with one_core_each():
+        listing = features_in(picture)
+        return [verify(each, listing) or NOTHING for each in references]
+
+
 @dataclass(frozen=True)
 class Verifier:
     """Compares photos with their nearest references, several at a time. Pairs in `cache` are not compared again.
 
     Each photo is read once more, and must still have the bytes that were embedded. `opened` lists the sha256 of those.
-    `held` has the bytes of photos by their sha256, which spares reading them again.
+    `held` has the bytes of photos by their sha256, which spares reading them again. With a `comparer`, which uses no
+    cache, this thread does no more than that.
     """
 
     index: ReferenceIndex
@@ -60,6 +85,7 @@ class Verifier:
     cache: BlobCache | None = None
     opened: list[str] = field(default_factory=list)
     held: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    comparer: Comparer | None = None
 
     def verify(self, photos: Sequence[Photo], *, references: int, until: float | None = None) -> list[Verified]:
         """Compare each photo with its first matches (see `compared_first`); the answers come in the photos' order.
@@ -72,6 +98,9 @@ class Verifier:
             with one_core_each():
                 return self._verified(photo, references)
 
+        if self.comparer is not None:
+            asked = [self._asked(self.comparer, photo, references, until) for photo in photos]
+            return [_answered(photo, *each, until) for photo, each in zip(photos, asked, strict=True)]
         if until is not None:
             return self._verified_until(until, photos, answer)
         if self.reader.workers <= 1 or len(photos) <= 1:
@@ -85,9 +114,26 @@ class Verifier:
         pool = ThreadPoolExecutor(self.reader.workers, thread_name_prefix="lookalike-verify")
         try:
             answers = [pool.submit(answer, photo) for photo in photos]
-            return [_answer_until(until, photo, future) for photo, future in zip(photos, answers, strict=True)]
+            return [_result(future, until) or _late(photo) for photo, future in zip(photos, answers, strict=True)]
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+    def _asked(
+        self, comparer: Comparer, photo: Photo, references: int, until: float | None
+    ) -> tuple[list[int], Future[list[Verification]]]:
+        """The places of the matches that the photo is compared with, and what that will say."""
+        stored = {at: self.index.features(photo.matches[at].reference.id)
+                  for at in compared_first(photo.matches, references)}  # fmt: skip
+        genuine = {at: features for at, features in stored.items() if features is not None}
+        answer: Future[list[Verification]] = Future()
+        if not genuine:
+            answer.set_result([])
+        elif until is None or time.monotonic() < until:
+            try:
+                answer = comparer.submit(self._picture(photo), list(genuine.values()))
+            except ImageReadError as error:
+                answer.set_exception(error)
+        return list(genuine), answer
 
     def _verified(self, photo: Photo, references: int) -> Verified:
         listing = _Lazy(lambda: self._features(photo))
@@ -97,7 +143,7 @@ class Verifier:
                 found = self._compare(matches[at].reference.id, photo, listing, new)
                 matches[at] = replace(matches[at], verification=found)
         except ImageReadError as error:
-            return Verified(photo.matches, f"not compared point by point: {error}")
+            return _not_compared(photo, error)
         if self.cache is not None and new:
             self.cache.put(new)
         return Verified(tuple(matches))
@@ -119,6 +165,15 @@ class Verifier:
 
     def _features(self, photo: Photo) -> LocalFeatures:
         from lookalike.model.features import local_features
+
+        return local_features(self._image(photo))
+
+    def _picture(self, photo: Photo) -> NDArray[np.uint8]:
+        from lookalike.model.features import grey_picture
+
+        return grey_picture(self._image(photo))
+
+    def _image(self, photo: Photo) -> Image.Image:
         from lookalike.model.images import read_image
 
         self.opened.append(photo.sha256)
@@ -126,7 +181,7 @@ class Verifier:
         read = read_image(source, limits=self.reader.limits, access=self.reader.access)
         if read.sha256 != photo.sha256:
             raise ImageReadError("it changed during the scan; scan again", source="", reason="changed")
-        return local_features(read.image)
+        return read.image
 
 
 def compared_first(matches: Sequence[Match], references: int) -> list[int]:
@@ -173,12 +228,35 @@ def compared_pair(key: str) -> tuple[str, str]:
     return (photo, reference) if (kind, version) == (_KIND, str(VERSION)) else ("", "")
 
 
-def _answer_until(until: float, photo: Photo, answer: Future[Verified]) -> Verified:
+def _result(answer: Future[_Result], until: float | None) -> _Result | None:
+    """What comes by then, or None."""
     try:
-        return answer.result(timeout=max(0.0, until - time.monotonic()))
+        return answer.result(timeout=None if until is None else max(0.0, until - time.monotonic()))
     except TimeoutError:
         answer.cancel()
-        return Verified(photo.matches, "was not compared point by point by the deadline; allow more time", late=True)
+        return None
+
+
+def _answered(photo: Photo, places: list[int], answer: Future[list[Verification]], until: float | None) -> Verified:
+    """The photo's matches, those in `places` with what the answer says of them."""
+    try:
+        found = _result(answer, until)
+    except ImageReadError as error:
+        return _not_compared(photo, error)
+    if found is None:
+        return _late(photo)
+    matches = list(photo.matches)
+    for at, each in zip(places, found, strict=True):
+        matches[at] = replace(matches[at], verification=each)
+    return Verified(tuple(matches))
+
+
+def _late(photo: Photo) -> Verified:
+    return Verified(photo.matches, "was not compared point by point by the deadline; allow more time", late=True)
+
+
+def _not_compared(photo: Photo, error: ImageReadError) -> Verified:
+    return Verified(photo.matches, f"not compared point by point: {error}")
 
 
 class _Lazy:

@@ -77,6 +77,8 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
         try:
             if shared.holder.current is None:
                 await asyncio.to_thread(shared.holder.open)
+            if shared.holder.borrow().policy.compared.references:
+                await asyncio.to_thread(shared.checks.comparing.start)
             stack.enter_context(closing(app.state.reviews))
             app.state.background = stack.enter_context(opened(shared.settings))
             await asyncio.to_thread(shared.changes.tidy)  # now that no other server uses the folder

@@ -1,4 +1,4 @@
-"""Checks listings: photos are fetched, read, embedded and compared, each in threads of its own, within a deadline."""
+"""Checks listings within a deadline: photos are fetched, read and embedded in threads, and compared in processes."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from lookalike.index.reading import PictureReader, Read
 from lookalike.model.sources import read_error, read_source
 from lookalike.records import Finding, ImageSource, Listing, photo_name
 
+from .comparing import Comparing
 from .embedding import Embedding, embedded_here
 from .problems import too_many
 
@@ -59,15 +60,18 @@ class Checks:
         self._settings, self._metrics, self.room = settings, metrics, room
         cores = settings.threads or available_cores()
         self.fetching = ThreadPoolExecutor(settings.fetching, thread_name_prefix="lookalike-fetch")
-        self.comparing = ThreadPoolExecutor(cores, thread_name_prefix="lookalike-compare")
+        self.reading = ThreadPoolExecutor(cores, thread_name_prefix="lookalike-read")
+        self.judging = ThreadPoolExecutor(2 * cores, thread_name_prefix="lookalike-judge")  # half wait for processes
+        self.comparing = Comparing(cores)
         self.embedding = Embedding(batch=settings.batch, wait=settings.batch_wait)
         self.kept: list[Callable[[Checked], None]] = []
         self.waiting = 0
 
     def close(self) -> None:
-        """End all threads; what wasn't begun is dropped."""
-        self.fetching.shutdown(wait=False, cancel_futures=True)
-        self.comparing.shutdown(wait=False, cancel_futures=True)
+        """End all threads and processes; what wasn't begun is dropped."""
+        for pool in (self.fetching, self.reading, self.judging):
+            pool.shutdown(wait=False, cancel_futures=True)
+        self.comparing.close()
         self.embedding.close()
 
     @contextmanager
@@ -150,7 +154,7 @@ class _Work:
         self.taken += len(data)
         begun, embedding = time.perf_counter(), 0.0
         try:
-            read, embedding = await asyncio.wrap_future(self._checks.comparing.submit(self._looked_at, data, name))
+            read, embedding = await asyncio.wrap_future(self._checks.reading.submit(self._looked_at, data, name))
         finally:
             self._took("reading", time.perf_counter() - begun - embedding)
             self._took("embedding", embedding)
@@ -167,8 +171,8 @@ class _Work:
     async def judge(self, listing: Listing, reads: list[Read]) -> Finding:
         """The finding, by what was read."""
         photos = [embedded_photo(read) for read in reads]
-        work = self._checks.comparing.submit(self._serving.detector.judge, listing, photos, held=self.data,
-                                             until=self._until)  # fmt: skip
+        work = self._checks.judging.submit(self._serving.detector.judge, listing, photos, held=self.data,
+                                           until=self._until, comparer=self._checks.comparing)  # fmt: skip
         return await self._stage("comparing", work)
 
     async def _stage(self, stage: str, future: Future[_Result]) -> _Result:

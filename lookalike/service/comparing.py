@@ -1,0 +1,153 @@
+"""Compares photos point by point in processes of their own, one a core.
+
+Comparing is most of a check, and Python runs one thread of a process at a time. The processes get pictures that were
+decoded, never a stranger's file.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import multiprocessing
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from queue import LifoQueue
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from lookalike.detection.verification import compared
+from lookalike.errors import ImageReadError, LookalikeError
+
+if TYPE_CHECKING:
+    from multiprocessing.context import SpawnProcess
+
+    from numpy.typing import NDArray
+
+    from lookalike.model.features import LocalFeatures
+    from lookalike.records import Verification
+
+_TRIES = 2  # a process that dies at a photo may have died of something else
+_TO_END = 5.0  # seconds that a process gets to end by itself
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+_KEPT = 32 * 2**20  # bytes; glibc takes no more for the second
+
+_log = logging.getLogger("lookalike.service")
+
+
+class Comparing:
+    """So many processes that do what `compared` does. Each starts when it is needed, and again after it died."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._threads = ThreadPoolExecutor(count, thread_name_prefix="lookalike-compare")
+        self._idle: LifoQueue[_Worker] = LifoQueue()  # the last is taken first, and those not needed don't start
+        for _ in range(count):
+            self._idle.put(_Worker())
+
+    def start(self) -> None:
+        """Start all of them, and return once they are ready. Raises LookalikeError if they can't be started."""
+        workers = [self._idle.get() for _ in range(self._count)]
+        try:
+            for worker in workers:
+                worker.start()
+            for worker in workers:
+                worker.compared(np.zeros((8, 8), np.uint8), [])
+        except (EOFError, OSError) as error:
+            raise LookalikeError("the processes that compare photos can't be started; memory may be short") from error
+        finally:
+            for worker in workers:
+                self._idle.put(worker)
+
+    def submit(self, picture: NDArray[np.uint8], references: Sequence[LocalFeatures]) -> Future[list[Verification]]:
+        """What `compared` returns for these. The future raises ImageReadError if processes die at it."""
+        return self._threads.submit(self._compared, picture, references)
+
+    def close(self) -> None:
+        """End all of them; what wasn't begun is dropped."""
+        self._threads.shutdown(cancel_futures=True)
+        for _ in range(self._count):
+            self._idle.get().end()
+
+    def _compared(self, picture: NDArray[np.uint8], references: Sequence[LocalFeatures]) -> list[Verification]:
+        worker = self._idle.get()
+        try:
+            for _ in range(_TRIES):
+                try:
+                    return worker.compared(picture, references)
+                except (EOFError, OSError):
+                    status = worker.end()
+                    _log.warning("a process that compares photos died with the exit status %s", status)
+        finally:
+            self._idle.put(worker)
+        raise ImageReadError(f"{_TRIES} processes died at it; memory may be short, or the photo the cause")
+
+
+class _Worker:
+    """A process, once it is started, and the pipe to it. One thread uses it at a time."""
+
+    def __init__(self) -> None:
+        self._open: tuple[SpawnProcess, Connection] | None = None
+
+    def start(self) -> Connection:
+        """Start the process unless it runs."""
+        if self._open is None:
+            spawn = multiprocessing.get_context("spawn")  # a fork would take the locks of other threads along
+            ours, theirs = spawn.Pipe()
+            process = spawn.Process(target=_work, args=(theirs,), name="lookalike compare", daemon=True)
+            process.start()
+            theirs.close()
+            self._open = process, ours
+        return self._open[1]
+
+    def compared(self, picture: NDArray[np.uint8], references: Sequence[LocalFeatures]) -> list[Verification]:
+        """What the process says. Raises EOFError or OSError if it died, and RuntimeError for what it didn't expect."""
+        pipe = self.start()
+        pipe.send((picture, references))
+        answer: list[Verification] | str = pipe.recv()
+        if isinstance(answer, str):
+            raise RuntimeError(answer)
+        return answer
+
+    def end(self) -> int | None:
+        """End the process, if it runs. Returns its exit status."""
+        if self._open is None:
+            return None
+        process, pipe = self._open
+        self._open = None
+        pipe.close()
+        process.join(_TO_END)
+        if process.is_alive():
+            process.kill()
+            process.join()
+        status = process.exitcode
+        process.close()
+        return status
+
+
+def _work(pipe: Connection) -> None:
+    """Compare what comes through the pipe, until its other end is closed or gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server decides when it ends
+    cv2.setNumThreads(1)
+    _keep_memory()
+    with suppress(EOFError, OSError):
+        while True:
+            picture, references = pipe.recv()
+            try:
+                pipe.send(compared(picture, references))
+            except Exception:  # noqa: BLE001  the server logs it, and answers that listing with an error
+                pipe.send(traceback.format_exc())
+
+
+def _keep_memory() -> None:
+    """Have glibc keep freed memory for the next picture; a fifth of the time went into asking for the same again."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(_M_TRIM_THRESHOLD, _KEPT)
+        mallopt(_M_MMAP_THRESHOLD, _KEPT)
