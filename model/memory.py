@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import sys
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Condition
+
+from lookalike.allocator import give_back
 
 _LARGE = 100_000_000
 
@@ -46,17 +46,10 @@ class Budget:
             yield
         finally:
             if size >= _LARGE:
-                _give_back()
+                give_back()  # of which glibc keeps a few hundred MB for each thread
             with self._changed:
                 self.reserved -= size
                 self._changed.notify_all()
-
-
-def _give_back() -> None:
-    """Give freed memory back to the system: glibc keeps a few hundred MB for each thread after large pictures."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-    if trim is not None:
-        trim(0)
 
 
 DECODING = Budget()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import inspect
 import logging
 import os
@@ -20,12 +19,12 @@ from typing import Any, get_type_hints
 import typer
 from typer.core import TyperGroup
 
+from lookalike.allocator import share_arenas
 from lookalike.errors import PolicyWarning
 from lookalike.scripts.outcome import Exit as Exit
 from lookalike.scripts.outcome import outcome
 from lookalike.scripts.terminal import note, prepare_streams
 
-_M_ARENA_MAX = -8  # malloc.h
 _EXAMPLES = "\n\nExamples:\n"
 _UsageError: Any = typer.BadParameter.__base__  # Typer has replaced the framework below it once; this still holds
 
@@ -204,6 +203,4 @@ def _share_the_cores() -> None:
     each other, and a sixteenth fewer checks are answered. OpenCV's own threads would spin without work.
     """
     os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        mallopt(_M_ARENA_MAX, len(os.sched_getaffinity(0)))
+    share_arenas(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)

@@ -6,11 +6,9 @@ decoded, never a stranger's file.
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import multiprocessing
 import signal
-import sys
 import traceback
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,6 +20,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from lookalike.allocator import keep_freed
 from lookalike.detection.verification import compared
 from lookalike.errors import ImageReadError, LookalikeError
 
@@ -35,8 +34,7 @@ if TYPE_CHECKING:
 
 _TRIES = 2  # a process that dies at a photo may have died of something else
 _TO_END = 5.0  # seconds that a process gets to end by itself
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
-_KEPT = 32 * 2**20  # bytes; glibc takes no more for the second
+_KEPT = 32 * 2**20  # bytes; a fifth of the time went into asking the system for the same memory again
 
 _log = logging.getLogger("lookalike.service")
 
@@ -135,7 +133,7 @@ def _work(pipe: Connection) -> None:
     """Compare what comes through the pipe, until its other end is closed or gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server decides when it ends
     cv2.setNumThreads(1)
-    _keep_memory()
+    keep_freed(_KEPT)
     with suppress(EOFError, OSError):
         while True:
             picture, references = pipe.recv()
@@ -143,11 +141,3 @@ def _work(pipe: Connection) -> None:
                 pipe.send(compared(picture, references))
             except Exception:  # noqa: BLE001  the server logs it, and answers that listing with an error
                 pipe.send(traceback.format_exc())
-
-
-def _keep_memory() -> None:
-    """Have glibc keep freed memory for the next picture; a fifth of the time went into asking for the same again."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        mallopt(_M_TRIM_THRESHOLD, _KEPT)
-        mallopt(_M_MMAP_THRESHOLD, _KEPT)

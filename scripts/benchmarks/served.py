@@ -89,14 +89,20 @@ class Server:
 
     @property
     def memory(self) -> int:
-        """The bytes that it holds, without its workers."""
-        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
-        return 1024 * int(next(line for line in lines if line.startswith("VmRSS")).split()[1])
+        """The bytes that it and its processes hold; what several share counts once (PSS)."""
+        here = Path(f"/proc/{self.process.pid}")
+        children = (pid for each in here.glob("task/*/children") for pid in each.read_text().split())
+        return sum(_held(folder) for folder in (here, *(here.parent / pid for pid in children)))
 
     def kill(self) -> None:
         """Kill it at once."""
         os.kill(self.process.pid, signal.SIGKILL)
         self.process.wait()
+
+
+def _held(process: Path) -> int:
+    lines = (process / "smaps_rollup").read_text().splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith("Pss:")).split()[1])
 
 
 def said_by(process: subprocess.Popen[str]) -> str:

@@ -10,7 +10,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ from toy import ToyEncoder, save_pictures, unit_vectors
 
 from lookalike import Detector, Listing, Policy, Verdict
 from lookalike.detection.lookup import NOT_COMPARED, Lookup
+from lookalike.detection.verification import compared
 from lookalike.errors import ChangedIndexWarning, EncoderMismatchError, PolicyError
 from lookalike.index.blobs import BlobCache
 from lookalike.index.build import add_references, build_index
@@ -249,6 +252,9 @@ def test_judges_photos_that_were_read_and_embedded_elsewhere_without_opening_the
     for path in paths[3:6]:
         path.unlink()
     assert detector.judge(listing, photos, held=held) == expected
+    with ThreadPoolExecutor(1) as pool:
+        elsewhere = SimpleNamespace(submit=partial(pool.submit, compared))
+        assert detector.judge(listing, photos, held=held, comparer=elsewhere) == expected
     assert expected.matches[0].agrees, "compared point by point"
     late = detector.judge(listing, photos, held=held, until=time.monotonic() - 1)
     assert "was not compared point by point by the deadline" in str(late.error)

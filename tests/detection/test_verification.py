@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from toy import ToyEncoder
 
@@ -16,15 +21,17 @@ import lookalike
 from lookalike import Detector, Listing, Policy, Verdict
 from lookalike.detection.lookup import Lookup
 from lookalike.detection.replay import replay
-from lookalike.detection.verification import NOTHING, Photo, Verifier
-from lookalike.errors import PolicyError, TableError
+from lookalike.detection.verification import NOTHING, Photo, Verifier, compared
+from lookalike.errors import ImageReadError, PolicyError, TableError
 from lookalike.index.blobs import BlobCache
 from lookalike.index.build import build_index
 from lookalike.index.embedding import PhotoReader
 from lookalike.index.reference_index import ReferenceIndex
+from lookalike.model.features import LocalFeatures
+from lookalike.model.images import content_hash
 from lookalike.policy.fusion import Fusion
 from lookalike.policy.terms import Reach
-from lookalike.records import Reference
+from lookalike.records import Reference, Verification
 from lookalike.scanning.scan import scan_listings
 from lookalike.tables.findings import finding_row, read_findings
 
@@ -128,6 +135,65 @@ def test_a_photo_that_changed_meanwhile_is_told_of(folder: Path, tmp_path: Path)
     assert answer.matches == match and "it changed during the scan" in str(answer.trouble)
     (answer,) = verifier.verify([Photo(tmp_path / "gone.png", "0" * 64, match)], references=1)
     assert "no such file" in str(answer.trouble)
+
+
+class Elsewhere:
+    """Compares in another thread, or does what `instead` does."""
+
+    def __init__(self, pool: ThreadPoolExecutor, instead: Callable[..., list[Verification]] = compared) -> None:
+        self._pool, self._instead = pool, instead
+
+    def submit(self, picture: NDArray[np.uint8], references: Sequence[LocalFeatures]) -> Future[list[Verification]]:
+        return self._pool.submit(self._instead, picture, references)
+
+
+def photos_of(judge: Detector, paths: Sequence[Path]) -> list[Photo]:
+    images = [Image.open(path).convert("RGB") for path in paths]
+    found = judge.index.search(ToyEncoder().encode(images), top=3)
+    return [Photo(path, content_hash(path.read_bytes()), each) for path, each in zip(paths, found, strict=True)]
+
+
+@pytest.mark.parametrize("until", [None, 60.0])
+@pytest.mark.parametrize("references", [0, 1, 2, 3])
+def test_elsewhere_is_found_what_is_found_here(
+    folder: Path, tmp_path: Path, references: int, until: float | None
+) -> None:
+    paths = [tmp_path / f"{name}.png" for name in ("copy", "noise", "small", "gone")]
+    for path, image in zip(paths, (copied(NAMES[0]), noise(), copied(NAMES[1]).resize((90, 70)), noise()), strict=True):
+        image.save(path)
+    judge = detector(folder, FUSED)
+    photos = photos_of(judge, paths)
+    paths[3].unlink()
+    late = None if until is None else time.monotonic() + until
+    with ThreadPoolExecutor(2) as pool:
+        there = Verifier(judge.index, judge.reader, comparer=Elsewhere(pool))
+        answers = there.verify(photos, references=references, until=late)
+    assert answers == Verifier(judge.index, judge.reader).verify(photos, references=references, until=late)
+    assert [answer.trouble is None for answer in answers] == [True, True, True, not references]
+
+
+def test_what_is_not_compared_elsewhere_is_told(folder: Path) -> None:
+    judge = detector(folder, FUSED)
+    photos = photos_of(judge, [SAMPLE / f"{name}.jpg" for name in NAMES])
+    later = threading.Event()
+
+    def refuses(*_: object) -> list[Verification]:
+        raise ImageReadError("2 processes died at it")
+
+    def waits(*_: object) -> list[Verification]:
+        later.wait(60)
+        return []
+
+    with ThreadPoolExecutor(3) as pool:
+        refused = Verifier(judge.index, judge.reader, comparer=Elsewhere(pool, refuses)).verify(photos, references=3)
+        slow = Verifier(judge.index, judge.reader, comparer=Elsewhere(pool, waits))
+        soon, past = (slow.verify(photos, references=3, until=time.monotonic() + left) for left in (0.2, -1))
+        later.set()
+    assert [(each.matches, each.trouble, each.late) for each in refused] == [
+        (photo.matches, "not compared point by point: 2 processes died at it", False) for photo in photos
+    ]
+    assert soon == past and all(each.late and not any(m.verification for m in each.matches) for each in soon)
+    assert len(slow.opened) == 3, "no photo is opened for which there is no time"
 
 
 def test_what_was_compared_is_not_compared_again(folder: Path, tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ class OnCpu(OnGpu):
     device = "cpu"
 
 
-@pytest.mark.parametrize(("kind", "thread"), [(OnGpu, "lookalike-embedding"), (OnCpu, "lookalike-compare_")])
+@pytest.mark.parametrize(("kind", "thread"), [(OnGpu, "lookalike-embedding"), (OnCpu, "lookalike-read_")])
 def test_a_gpu_embeds_in_one_thread_and_a_cpu_where_the_photo_was_read(
     place: Place, kind: type[OnGpu], thread: str
 ) -> None:
