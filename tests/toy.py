@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from lookalike.model.adapter import Adapter
 from lookalike.model.encoder import EncoderSpec, Preprocessing
 
 _PREPROCESSING = Preprocessing((3, 3), (0.0,) * 3, (1.0,) * 3, "box", "squash")
@@ -89,3 +90,10 @@ def save_pictures(folder: Path, count: int, *, seed: int = 0) -> list[Path]:
         Image.fromarray(cells).resize((30, 30), Image.Resampling.NEAREST).save(path)
         paths.append(path)
     return paths
+
+
+def drawn_adapter(spec: EncoderSpec, *, seed: int = 3) -> Adapter:
+    """An adapter that leaves nothing where it was."""
+    rng = np.random.default_rng(seed)
+    matrix = np.eye(spec.dim) + rng.normal(size=(spec.dim, spec.dim)) / spec.dim**0.5
+    return Adapter(spec, matrix.astype(np.float32), rng.normal(size=spec.dim).astype(np.float32) / 10)

@@ -55,9 +55,7 @@ class Verified:
 class Comparer(Protocol):
     """Does elsewhere, for example in another process, what `compared` does."""
 
-    def submit(
-        self, picture: NDArray[np.uint8], references: Sequence[LocalFeatures]
-    ) -> Future[list[Verification]]:  # fmt: skip
+    def submit(self, picture: NDArray[np.uint8], references: Sequence[LocalFeatures]) -> Future[list[Verification]]:
         """What `compared` returns for these. The future raises ImageReadError if it can't be done."""
 
 

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from lookalike.records import Verification
 
 _TRIES = 2  # a process that dies at a photo may have died of something else
-_TO_END = 5.0  # seconds that a process gets to end by itself
+_MOST_SECONDS = 60.0  # for one photo, which takes some hundredths; a process that takes longer hangs, and is killed
+_TO_END = 1.0  # seconds that a process gets to end by itself
 _KEPT = 32 * 2**20  # bytes; a fifth of the time went into asking the system for the same memory again
 
 _log = logging.getLogger("lookalike.service")
@@ -64,7 +65,7 @@ class Comparing:
                 self._idle.put(worker)
 
     def submit(self, picture: NDArray[np.uint8], references: Sequence[LocalFeatures]) -> Future[list[Verification]]:
-        """What `compared` returns for these. The future raises ImageReadError if processes die at it."""
+        """What `compared` returns for these. The future raises ImageReadError if processes die or hang at it."""
         return self._threads.submit(self._compared, picture, references)
 
     def close(self) -> None:
@@ -81,10 +82,10 @@ class Comparing:
                     return worker.compared(picture, references)
                 except (EOFError, OSError):
                     status = worker.end()
-                    _log.warning("a process that compares photos died with the exit status %s", status)
+                    _log.warning("a process that compares photos ended with the exit status %s", status)
         finally:
             self._idle.put(worker)
-        raise ImageReadError(f"{_TRIES} processes died at it; memory may be short, or the photo the cause")
+        raise ImageReadError(f"{_TRIES} processes ended at it; memory may be short, or the photo the cause")
 
 
 class _Worker:
@@ -105,16 +106,18 @@ class _Worker:
         return self._open[1]
 
     def compared(self, picture: NDArray[np.uint8], references: Sequence[LocalFeatures]) -> list[Verification]:
-        """What the process says. Raises EOFError or OSError if it died, and RuntimeError for what it didn't expect."""
+        """What the process says. Raises EOFError or OSError if it dies or hangs, RuntimeError for an error in code."""
         pipe = self.start()
         pipe.send((picture, references))
+        if not pipe.poll(_MOST_SECONDS):
+            raise TimeoutError
         answer: list[Verification] | str = pipe.recv()
         if isinstance(answer, str):
             raise RuntimeError(answer)
         return answer
 
     def end(self) -> int | None:
-        """End the process, if it runs. Returns its exit status."""
+        """End the process, if it was started. Returns its exit status."""
         if self._open is None:
             return None
         process, pipe = self._open

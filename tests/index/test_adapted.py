@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from toy import ToyEncoder, clustered, near, save_pictures, unit_vectors
+from toy import ToyEncoder, clustered, drawn_adapter, near, save_pictures, unit_vectors
 
 from lookalike.detection.lookup import Lookup
 from lookalike.errors import EncoderMismatchError, IndexDamagedError, ReferenceIndexError
@@ -35,12 +35,6 @@ from lookalike.index.vector_cache import VectorCache
 from lookalike.model.adapter import AdaptedEncoder, Adapter
 from lookalike.model.encoder import EncoderSpec, Preprocessing
 from lookalike.records import Listing, Reference
-
-
-def drawn_adapter(spec: EncoderSpec, *, seed: int = 3) -> Adapter:
-    rng = np.random.default_rng(seed)
-    matrix = np.eye(spec.dim) + rng.normal(size=(spec.dim, spec.dim)) / spec.dim**0.5
-    return Adapter(spec, matrix.astype(np.float32), rng.normal(size=spec.dim).astype(np.float32) / 10)
 
 
 def by_hand(adapter: Adapter, vectors: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -6,21 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from toy import ToyEncoder, clustered, near
+from toy import ToyEncoder, clustered, drawn_adapter, near
 
 from lookalike.errors import EncoderMismatchError
 from lookalike.index import nearest
 from lookalike.index.build import adapt_index
 from lookalike.index.reference_index import ReferenceIndex
-from lookalike.model.adapter import Adapter
 from lookalike.model.encoder import EncoderSpec, Preprocessing
 from lookalike.records import Reference
-
-
-def drawn_adapter(spec: EncoderSpec, *, seed: int = 3) -> Adapter:
-    rng = np.random.default_rng(seed)
-    matrix = np.eye(spec.dim) + rng.normal(size=(spec.dim, spec.dim)) / spec.dim**0.5
-    return Adapter(spec, matrix.astype(np.float32), rng.normal(size=spec.dim).astype(np.float32) / 10)
 
 
 @pytest.mark.parametrize("exact_up_to", [5000, 280])

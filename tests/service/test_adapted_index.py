@@ -4,23 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 from serving import Running, encoded, place_in, served
-from toy import ToyEncoder, save_pictures
+from toy import ToyEncoder, drawn_adapter, save_pictures
 from workers import until
 
 from lookalike import Detector, Listing, Lookup, PhotoReader
 from lookalike.index.build import adapt_index, load_harmless
 from lookalike.index.reference_index import ReferenceIndex
-from lookalike.model.adapter import AdaptedEncoder, Adapter
+from lookalike.model.adapter import AdaptedEncoder
 from lookalike.policy.shipped import open_policy
-
-
-def drawn_adapter() -> Adapter:
-    spec, rng = ToyEncoder().spec, np.random.default_rng(3)
-    matrix = np.eye(spec.dim) + rng.normal(size=(spec.dim, spec.dim)) / 10
-    return Adapter(spec, matrix.astype(np.float32), rng.normal(size=spec.dim).astype(np.float32) / 10)
 
 
 def encoder_of(running: Running) -> str:
@@ -30,13 +23,14 @@ def encoder_of(running: Running) -> str:
 def test_an_index_is_adapted_and_that_undone_while_it_is_served(tmp_path: Path) -> None:
     place = place_in(tmp_path)
     new = save_pictures(tmp_path / "new", 1, seed=5)[0]
+    adapter = drawn_adapter(ToyEncoder().spec)
     with served(place) as running:
         photo = encoded(new)
         plain = running.check(photo)["candidates"][0]["similarity"]
-        adapted = adapt_index(drawn_adapter(), index=place.index)
+        adapted = adapt_index(adapter, index=place.index)
         until(lambda: "+adapter@" in encoder_of(running))
         answer = running.check(photo)
-        lookup = Lookup(AdaptedEncoder(ToyEncoder(), drawn_adapter()), ReferenceIndex.load(place.index), PhotoReader())
+        lookup = Lookup(AdaptedEncoder(ToyEncoder(), adapter), ReferenceIndex.load(place.index), PhotoReader())
         detector = Detector(lookup, open_policy(place.policy))
         matches = detector.check(Listing("L", new)).matches
         assert [each["similarity"] for each in answer["candidates"]] == pytest.approx([m.similarity for m in matches])

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -37,6 +38,13 @@ class Deadly:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return os._exit, (7,)
+
+
+class Endless:
+    """Keeps the process that unpickles it."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return time.sleep, (600,)
 
 
 @pytest.fixture
@@ -81,11 +89,21 @@ def test_a_photo_at_which_processes_die_is_given_up_and_others_are_compared(
 ) -> None:
     deadly: Any = Deadly()
     answers = [comparing.submit(picture, REFERENCES) for picture in (PICTURES[0], deadly, *PICTURES * 3)]
-    with pytest.raises(ImageReadError, match="2 processes died at it; memory may be short, or the photo the cause"):
+    with pytest.raises(ImageReadError, match="2 processes ended at it; memory may be short, or the photo the cause"):
         answers.pop(1).result(60)
     for at, answer in enumerate(answers):
         assert answer.result(60) == compared(PICTURES[max(0, at - 1) % 2], REFERENCES)
-    assert caplog.text.count("died with the exit status 7") == 2
+    assert caplog.text.count("ended with the exit status 7") == 2
+
+
+def test_a_process_that_hangs_is_killed(comparing: Comparing, monkeypatch: pytest.MonkeyPatch) -> None:
+    endless: Any = Endless()
+    assert comparing.submit(PICTURES[0], []).result(60) == []
+    monkeypatch.setattr("lookalike.service.comparing._MOST_SECONDS", 1.0)
+    with pytest.raises(ImageReadError, match="2 processes ended at it"):
+        comparing.submit(PICTURES[0], [endless]).result(60)
+    monkeypatch.undo()
+    assert comparing.submit(PICTURES[0], []).result(60) == []
 
 
 def test_an_error_in_code_comes_back_with_its_traceback(comparing: Comparing) -> None:

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from reviewed import shop_in
 from serving import POLICY, Place, place_in, served
-from toy import ToyEncoder, save_pictures, unit_vectors
+from toy import ToyEncoder, drawn_adapter, save_pictures, unit_vectors
 from workers import until
 
 from lookalike import IndexDamagedError, Policy, Reference, ReferenceIndex
 from lookalike.errors import LookalikeError, PolicyError
-from lookalike.index.build import add_harmless, add_references, build_index
+from lookalike.index.build import adapt_index, add_harmless, add_references, build_index, load_harmless
 from lookalike.policy.cohort import Cohort
 from lookalike.service.keys import add_key
 from lookalike.service.storage import Storage, StorageError
@@ -65,7 +65,7 @@ def references(folder: Path, count: int, *, seed: int = 0) -> list[Reference]:
 
 def upload(bucket: Any, folder: Path, url: str = BUCKET) -> None:
     for path in sorted(folder.rglob("*"), key=lambda path: path.name == "manifest.json"):
-        if path.is_file() and path.suffix in (".json", ".npy", ".parquet", ".bin"):
+        if path.is_file() and path.suffix in (".json", ".npy", ".parquet", ".bin", ".safetensors"):
             bucket.put_file(str(path), f"{url}/{path.relative_to(folder)}")
 
 
@@ -105,6 +105,22 @@ def test_a_change_is_taken_over_by_fetching_only_what_is_new(
     assert len(fetched) == before > 0, "nothing is fetched while nothing changed"
     assert files(copy) == files(index), "and nothing of the old one is left"
     assert len(opened.search(unit_vectors(1), top=1)) == 1, "who has it open still reads it"
+
+
+def test_an_adapted_index_brings_its_adapter_and_loses_it_when_that_is_undone(
+    bucket: Any, index: Path, tmp_path: Path
+) -> None:
+    storage = Storage(tmp_path / "cache")
+    add_harmless(references(tmp_path, 1, seed=7), index=index, encoder=ToyEncoder())
+    for adapter in (drawn_adapter(ToyEncoder().spec), None):
+        adapt_index(adapter, index=index)
+        upload(bucket, index)
+        copy = storage.local_copy(BUCKET)
+        ours, theirs = ReferenceIndex.load(index, verify=True), ReferenceIndex.load(copy, verify=True)
+        assert (theirs.digest, theirs.spec) == (ours.digest, ours.spec)
+        assert (theirs.adapter is None) is (adapter is None) and files(copy) == files(index)
+        harmless = load_harmless(copy, adapter=theirs.adapter)
+        assert harmless is not None and harmless.spec == theirs.spec
 
 
 def test_an_index_without_harmless_photos_has_none_after_it_had_some(bucket: Any, index: Path, tmp_path: Path) -> None:
