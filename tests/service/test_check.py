@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 from serving import POLICY, Photos, Place, Running, encoded, photo_server, place_in, served
 from toy import ToyEncoder
@@ -210,6 +212,29 @@ def test_what_is_not_done_by_the_deadline_is_said_and_the_rest_decides(place: Pl
         assert (found["verdict"], found["match"]["reference"]) == ("flagged", "r0")
         reasons = [each["reason"] for each in found["photos"]]
         assert reasons[1] is None and set(reasons) - {"deadline", "timeout"} == {None}
+
+
+class Waits(ToyEncoder):
+    """Embeds at once, until it is told to wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.later: threading.Event | None = None
+
+    def embed(self, inputs: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        if self.later is not None:
+            self.later.wait(60)
+        return super().embed(inputs)
+
+
+def test_the_seconds_of_what_was_not_done_in_time_are_counted(place: Place) -> None:
+    encoder = Waits()
+    with served(place, encoder=encoder, deadline_seconds=1.0) as server:
+        encoder.later = threading.Event()
+        found = server.check(encoded(place.pictures[0]))
+        encoder.later.set()
+    assert (found["verdict"], found["photos"][0]["reason"]) == ("unreadable", "deadline")
+    assert found["milliseconds"]["reading"] > 900
 
 
 def test_a_full_queue_refuses_at_once_and_says_when_to_come_back(place: Place) -> None:
