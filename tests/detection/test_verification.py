@@ -186,14 +186,15 @@ def test_what_is_not_compared_elsewhere_is_told(folder: Path) -> None:
 
     with ThreadPoolExecutor(3) as pool:
         refused = Verifier(judge.index, judge.reader, comparer=Elsewhere(pool, refuses)).verify(photos, references=3)
-        slow = Verifier(judge.index, judge.reader, comparer=Elsewhere(pool, waits))
-        soon, past = (slow.verify(photos, references=3, until=time.monotonic() + left) for left in (0.2, -1))
+        slow, none = (Verifier(judge.index, judge.reader, comparer=Elsewhere(pool, waits)) for _ in range(2))
+        soon = slow.verify(photos, references=3, until=time.monotonic() + 0.2)
+        past = none.verify(photos, references=3, until=time.monotonic() - 1)
         later.set()
     assert [(each.matches, each.trouble, each.late) for each in refused] == [
         (photo.matches, "not compared point by point: 2 processes died at it", False) for photo in photos
     ]
     assert soon == past and all(each.late and not any(m.verification for m in each.matches) for each in soon)
-    assert len(slow.opened) == 3, "no photo is opened for which there is no time"
+    assert not none.opened, "no photo is opened for which there is no time"
 
 
 def test_what_was_compared_is_not_compared_again(folder: Path, tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_an_error_in_code_comes_back_with_its_traceback(comparing: Comparing) ->
 
 def test_closing_ends_the_processes_and_what_was_not_begun() -> None:
     comparing = Comparing(1)
-    answers = [comparing.submit(PICTURES[0], REFERENCES) for _ in range(50)]
+    answers = [comparing.submit(PICTURES[0], REFERENCES) for _ in range(3000)]
     comparing.close()
     assert not processes() and all(answer.done() for answer in answers) and answers[-1].cancelled()
 
