@@ -9,7 +9,7 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # malloc.h
 
 
 def share_arenas(count: int) -> None:
-    """Have all threads of this process allocate from so many arenas."""
+    """Have the threads of this process share `count` arenas."""
     _call("mallopt", _ARENA_MAX, count)
 
 

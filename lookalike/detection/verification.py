@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from lookalike.cores import one_core_each
@@ -16,7 +17,6 @@ from lookalike.records import ImageSource, Match, Verification
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from PIL import Image
 
     from lookalike.index.blobs import BlobCache
     from lookalike.index.embedding import PhotoReader
@@ -70,12 +70,21 @@ def compared(picture: NDArray[np.uint8], references: Sequence[LocalFeatures]) ->
 
 
 @dataclass(frozen=True)
+class _Pairs:
+    """A photo, and by the place of its match what is `known` of a reference, or the features with which it is `due`."""
+
+    photo: Photo
+    known: dict[int, Verification] = field(default_factory=dict)
+    due: dict[int, LocalFeatures] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Verifier:
     """Compares photos with their nearest references, several at a time. Pairs in `cache` are not compared again.
 
     Each photo is read once more, and must still have the bytes that were embedded. `opened` lists the sha256 of those.
-    `held` has the bytes of photos by their sha256, which spares reading them again. With a `comparer`, which uses no
-    cache, this thread does no more than that.
+    `held` has the bytes of photos by their sha256, which spares reading them again. With a `comparer`, this thread does
+    no more than that.
     """
 
     index: ReferenceIndex
@@ -91,14 +100,9 @@ class Verifier:
         Photos that are not compared by `until`, a time of `time.monotonic`, are late. Raises IndexDamagedError if the
         index's features are damaged.
         """
-
-        def answer(photo: Photo) -> Verified:
-            with one_core_each():
-                return self._verified(photo, references)
-
         if self.comparer is not None:
-            asked = [self._asked(self.comparer, photo, references, until) for photo in photos]
-            return [_answered(photo, *each, until) for photo, each in zip(photos, asked, strict=True)]
+            return self._verified_elsewhere(self.comparer, photos, references, until)
+        answer = partial(self._verified, references=references)
         if until is not None:
             return self._verified_until(until, photos, answer)
         if self.reader.workers <= 1 or len(photos) <= 1:
@@ -116,62 +120,70 @@ class Verifier:
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _asked(
-        self, comparer: Comparer, photo: Photo, references: int, until: float | None
-    ) -> tuple[list[int], Future[list[Verification]]]:
-        """The places of the matches that the photo is compared with, and what that will say."""
-        stored = {at: self.index.features(photo.matches[at].reference.id)
-                  for at in compared_first(photo.matches, references)}  # fmt: skip
-        genuine = {at: features for at, features in stored.items() if features is not None}
+    def _verified_elsewhere(
+        self, comparer: Comparer, photos: Sequence[Photo], references: int, until: float | None
+    ) -> list[Verified]:
+        pairs = [self._pairs(photo, references) for photo in photos]
+        asked = [self._asked(comparer, each, until) for each in pairs]
+        return [self._answered(each, answer, until) for each, answer in zip(pairs, asked, strict=True)]
+
+    def _asked(self, comparer: Comparer, pairs: _Pairs, until: float | None) -> Future[list[Verification]]:
         answer: Future[list[Verification]] = Future()
-        if not genuine:
+        if not pairs.due:
             answer.set_result([])
         elif until is None or time.monotonic() < until:
             try:
-                answer = comparer.submit(self._picture(photo), list(genuine.values()))
+                answer = comparer.submit(self._picture(pairs.photo), list(pairs.due.values()))
             except ImageReadError as error:
                 answer.set_exception(error)
-        return list(genuine), answer
+        return answer
+
+    def _answered(self, pairs: _Pairs, answer: Future[list[Verification]], until: float | None) -> Verified:
+        try:
+            found = _result(answer, until)
+        except ImageReadError as error:
+            return _not_compared(pairs.photo, error)
+        return _late(pairs.photo) if found is None else self._complete(pairs, found)
 
     def _verified(self, photo: Photo, references: int) -> Verified:
-        listing = _Lazy(lambda: self._features(photo))
-        matches, new = list(photo.matches), dict[str, bytes]()
+        pairs = self._pairs(photo, references)
         try:
-            for at in compared_first(matches, references):
-                found = self._compare(matches[at].reference.id, photo, listing, new)
-                matches[at] = replace(matches[at], verification=found)
+            found = compared(self._picture(photo), list(pairs.due.values())) if pairs.due else []
         except ImageReadError as error:
             return _not_compared(photo, error)
+        return self._complete(pairs, found)
+
+    def _pairs(self, photo: Photo, references: int) -> _Pairs:
+        pairs = _Pairs(photo)
+        for at in compared_first(photo.matches, references):
+            reference = photo.matches[at].reference.id
+            known = self.cache.get(self._key(photo, reference)) if self.cache is not None else None
+            if known is not None:
+                pairs.known[at] = Verification.from_dict(json.loads(known))
+            elif (genuine := self.index.features(reference)) is not None:
+                pairs.due[at] = genuine
+        return pairs
+
+    def _complete(self, pairs: _Pairs, found: Sequence[Verification]) -> Verified:
+        """The photo's matches with what was known of them and what was `found` of those that were due."""
+        photo, new = pairs.photo, dict(zip(pairs.due, found, strict=True))
         if self.cache is not None and new:
-            self.cache.put(new)
+            self.cache.put({
+                self._key(photo, photo.matches[at].reference.id): json.dumps(asdict(each)).encode()
+                for at, each in new.items()
+            })  # fmt: skip
+        matches = list(photo.matches)
+        for at, each in (pairs.known | new).items():
+            matches[at] = replace(matches[at], verification=each)
         return Verified(tuple(matches))
 
-    def _compare(self, reference: str, photo: Photo, listing: _Lazy, new: dict[str, bytes]) -> Verification | None:
-        """What comparing the photo with that reference says; if that was not in the cache, it is put into `new`."""
-        from lookalike.model.local import VERSION, verify
+    def _key(self, photo: Photo, reference: str) -> str:
+        from lookalike.model.local import VERSION
 
-        key = f"{_KIND} {VERSION} {photo.sha256} {self.index.image_sha256(reference)}"
-        known = self.cache.get(key) if self.cache is not None else None
-        if known is not None:
-            return Verification.from_dict(json.loads(known))
-        genuine = self.index.features(reference)
-        if genuine is None:
-            return None
-        found = verify(genuine, listing.features) or NOTHING
-        new[key] = json.dumps(asdict(found)).encode()
-        return found
-
-    def _features(self, photo: Photo) -> LocalFeatures:
-        from lookalike.model.features import local_features
-
-        return local_features(self._image(photo))
+        return f"{_KIND} {VERSION} {photo.sha256} {self.index.image_sha256(reference)}"
 
     def _picture(self, photo: Photo) -> NDArray[np.uint8]:
         from lookalike.model.features import grey_picture
-
-        return grey_picture(self._image(photo))
-
-    def _image(self, photo: Photo) -> Image.Image:
         from lookalike.model.images import read_image
 
         self.opened.append(photo.sha256)
@@ -179,7 +191,7 @@ class Verifier:
         read = read_image(source, limits=self.reader.limits, access=self.reader.access)
         if read.sha256 != photo.sha256:
             raise ImageReadError("it changed during the scan; scan again", source="", reason="changed")
-        return read.image
+        return grey_picture(read.image)
 
 
 def compared_first(matches: Sequence[Match], references: int) -> list[int]:
@@ -235,37 +247,9 @@ def _result(answer: Future[_Result], until: float | None) -> _Result | None:
         return None
 
 
-def _answered(photo: Photo, places: list[int], answer: Future[list[Verification]], until: float | None) -> Verified:
-    """The photo's matches, those in `places` with what the answer says of them."""
-    try:
-        found = _result(answer, until)
-    except ImageReadError as error:
-        return _not_compared(photo, error)
-    if found is None:
-        return _late(photo)
-    matches = list(photo.matches)
-    for at, each in zip(places, found, strict=True):
-        matches[at] = replace(matches[at], verification=each)
-    return Verified(tuple(matches))
-
-
 def _late(photo: Photo) -> Verified:
     return Verified(photo.matches, "was not compared point by point by the deadline; allow more time", late=True)
 
 
 def _not_compared(photo: Photo, error: ImageReadError) -> Verified:
     return Verified(photo.matches, f"not compared point by point: {error}")
-
-
-class _Lazy:
-    """The features of the listing's photo, computed when the first comparison needs them."""
-
-    def __init__(self, compute: Callable[[], LocalFeatures]) -> None:
-        self._compute = compute
-        self._features: LocalFeatures | None = None
-
-    @property
-    def features(self) -> LocalFeatures:
-        if self._features is None:
-            self._features = self._compute()
-        return self._features

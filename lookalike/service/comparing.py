@@ -24,6 +24,8 @@ from lookalike.allocator import keep_freed
 from lookalike.detection.verification import compared
 from lookalike.errors import ImageReadError, LookalikeError
 
+from .processes import end
+
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
@@ -41,7 +43,7 @@ _log = logging.getLogger("lookalike.service")
 
 
 class Comparing:
-    """So many processes that do what `compared` does. Each starts when it is needed, and again after it died."""
+    """Has `count` processes do what `compared` does. Each starts when it is needed, and again after it died."""
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -123,13 +125,7 @@ class _Worker:
         process, pipe = self._open
         self._open = None
         pipe.close()
-        process.join(_TO_END)
-        if process.is_alive():
-            process.kill()
-            process.join()
-        status = process.exitcode
-        process.close()
-        return status
+        return end(process, after=_TO_END)
 
 
 def _work(pipe: Connection) -> None:

@@ -13,6 +13,7 @@ from lookalike.errors import LookalikeError
 
 from .job_worker import Task, work
 from .jobs import Job, JobState, JobStore, time_text
+from .processes import end
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -99,7 +100,7 @@ class JobRunner:
             try:
                 self._listen(job.id, worker, reading)
             finally:
-                _end(worker)
+                end(worker)
         if self.store.get(job.id) is None:
             self.store.remove(job.id)  # what the worker wrote after that
 
@@ -147,14 +148,3 @@ class JobRunner:
         with self._changed:
             if self.store.get(name) is not None:
                 self.store.change(name, **values)
-
-
-def _end(worker: SpawnProcess) -> None:
-    worker.join(0 if worker.is_alive() else _TO_END)
-    if worker.is_alive():
-        worker.terminate()
-        worker.join(_TO_END)
-    if worker.is_alive():
-        worker.kill()
-        worker.join()
-    worker.close()

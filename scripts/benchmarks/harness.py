@@ -50,8 +50,22 @@ def run_command(name: str, *arguments: object) -> Used:
 
 def peak_bytes() -> int:
     """The most memory that this process held so far, on Linux."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
+    return _memory("self", "status", "VmHWM:")
+
+
+def resident_bytes(process: int | str = "self") -> int:
+    """The memory that a process holds, on Linux."""
+    return _memory(process, "status", "VmRSS:")
+
+
+def shared_out_bytes(process: int | str) -> int:
+    """The same, with what several processes hold divided among them (PSS)."""
+    return _memory(process, "smaps_rollup", "Pss:")
+
+
+def _memory(process: int | str, file: str, name: str) -> int:
+    lines = Path(f"/proc/{process}/{file}").read_text(encoding="utf-8").splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith(name)).split()[1])
 
 
 def one_line_errors(program: Callable[P, int]) -> Callable[P, int]:

@@ -31,7 +31,7 @@ from lookalike.detection.detector import Detector
 from lookalike.index.build import build_index
 from lookalike.model.loading import load_encoder
 from lookalike.scanning.scan import scan_listings
-from lookalike.scripts.benchmarks.harness import one_line_errors
+from lookalike.scripts.benchmarks.harness import one_line_errors, resident_bytes
 from lookalike.scripts.timing import show_table
 from lookalike.tables.findings import read_findings, write_findings
 from lookalike.tables.inputs import read_listings, read_references
@@ -129,12 +129,6 @@ def ask_as_the_page(address: str, pid: int, count: int) -> tuple[list[float], li
             memory.append((given, resident_bytes(pid)))
     connection.close()
     return taken, memory
-
-
-def resident_bytes(pid: int) -> int:
-    """The memory that a process holds, on Linux."""
-    lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
-    return 1024 * int(next(line for line in lines if line.startswith("VmRSS")).split()[1])
 
 
 def press_keys(address: str, browser: str, count: int) -> list[float]:

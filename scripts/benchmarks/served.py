@@ -21,6 +21,7 @@ from lookalike.errors import LookalikeError
 from lookalike.index.build import build_index
 from lookalike.model.loading import load_encoder
 from lookalike.records import Listing
+from lookalike.scripts.benchmarks.harness import shared_out_bytes
 from lookalike.service.keys import add_key
 from lookalike.tables.inputs import read_listings, read_references
 
@@ -90,19 +91,14 @@ class Server:
     @property
     def memory(self) -> int:
         """The bytes that it and its processes hold; what several share counts once (PSS)."""
-        here = Path(f"/proc/{self.process.pid}")
-        children = (pid for each in here.glob("task/*/children") for pid in each.read_text().split())
-        return sum(_held(folder) for folder in (here, *(here.parent / pid for pid in children)))
+        threads = Path(f"/proc/{self.process.pid}/task").iterdir()
+        children = (pid for thread in threads for pid in (thread / "children").read_text().split())
+        return shared_out_bytes(self.process.pid) + sum(map(shared_out_bytes, children))
 
     def kill(self) -> None:
         """Kill it at once."""
         os.kill(self.process.pid, signal.SIGKILL)
         self.process.wait()
-
-
-def _held(process: Path) -> int:
-    lines = (process / "smaps_rollup").read_text().splitlines()
-    return 1024 * int(next(line for line in lines if line.startswith("Pss:")).split()[1])
 
 
 def said_by(process: subprocess.Popen[str]) -> str:

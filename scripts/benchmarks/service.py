@@ -32,6 +32,7 @@ from lookalike.detection.detector import Detector
 from lookalike.index.build import build_index
 from lookalike.model.loading import load_encoder
 from lookalike.records import Listing
+from lookalike.scripts.benchmarks.harness import resident_bytes
 from lookalike.scripts.timing import load, show_table
 from lookalike.tables.inputs import read_listings, read_references
 
@@ -126,15 +127,10 @@ def _measure(check: Callable[[int], bool], numbers: Sequence[int], threads: int)
 
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(timed, numbers[: 2 * threads]))  # warms up
-        memory, processor = _memory(), sum(os.times()[:2])
+        memory, processor = resident_bytes(), sum(os.times()[:2])
         found = list(pool.map(timed, numbers))
     seconds, same = zip(*found, strict=True)
-    return Measured(list(seconds), sum(os.times()[:2]) - processor, _memory() - memory, same.count(False))
-
-
-def _memory(process: int | str = "self") -> int:
-    lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    return 1024 * int(next(line for line in lines if line.startswith("VmRSS")).split()[1])
+    return Measured(list(seconds), sum(os.times()[:2]) - processor, resident_bytes() - memory, same.count(False))
 
 
 def _in_child(measure: Callable[[], Measured]) -> Measured:
@@ -174,9 +170,9 @@ def _behind_gunicorn(index: Path, right: Sequence[dict[str, object]], numbers: S
 
             for number in numbers[: 4 * threads]:
                 ask(number)
-            memory, processor = sum(map(_memory, workers)), sum(map(_processor, workers))
+            memory, processor = sum(map(resident_bytes, workers)), sum(map(_processor, workers))
             found = _measure(ask, numbers, threads)
-            growth, used = sum(map(_memory, workers)) - memory, sum(map(_processor, workers)) - processor
+            growth, used = sum(map(resident_bytes, workers)) - memory, sum(map(_processor, workers)) - processor
             return Measured(found.seconds, used, growth, found.different)
         finally:
             server.terminate()

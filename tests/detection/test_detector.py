@@ -233,7 +233,7 @@ def test_photos_not_compared_point_by_point_in_time_are_reported(
     detector: Detector, paths: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     later = threading.Event()
-    monkeypatch.setattr("lookalike.model.features.local_features", lambda image: later.wait(60))
+    monkeypatch.setattr("lookalike.model.features.features_in", lambda picture: later.wait(60))
     finding = detector.check(Listing("L", paths[3]), deadline=3)
     later.set()
     assert (finding.verdict, finding.matches[0].verification) == (Verdict.FLAGGED, None)

@@ -197,15 +197,16 @@ def test_what_is_not_compared_elsewhere_is_told(folder: Path) -> None:
     assert not none.opened, "no photo is opened for which there is no time"
 
 
-def test_what_was_compared_is_not_compared_again(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_what_was_compared_is_not_compared_again(folder: Path, tmp_path: Path, elsewhere: bool) -> None:
     path = tmp_path / "photo.png"
     copied(NAMES[0]).save(path)
     judge = detector(folder, FUSED)
-    with closing(BlobCache(tmp_path / "verified.sqlite")) as cache:
+    with closing(BlobCache(tmp_path / "verified.sqlite")) as cache, ThreadPoolExecutor(1) as pool:
         first = next(judge.stream([Listing("L", (path,))], verified=cache))
         match = tuple(replace(each, verification=None) for each in first.matches)
         path.unlink()  # so that reading it again would fail
-        verifier = Verifier(judge.index, judge.reader, cache)
+        verifier = Verifier(judge.index, judge.reader, cache, comparer=Elsewhere(pool) if elsewhere else None)
         (again,) = verifier.verify([Photo(path, str(first.image_sha256), match)], references=3)
     assert again.trouble is None
     assert [each.verification for each in again.matches] == [each.verification for each in first.matches]
